@@ -1,0 +1,26 @@
+//! What the members of gorin share. A leaf: it imports none of them.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`primitive`] | the one place that names std's or loom's atomics, locks, cells and threads |
+//! | [`coop`] | the budget that every leaf future of gorin spends, so that no goroutine starves others |
+//! | [`rng`] | the seedable per-thread random generator (`GORIN_SEED`) |
+//! | [`clock`] | the one place that asks what time it is |
+//! | [`check`] | running one body as loom model, as stress test on std threads, or under miri |
+//! | [`seeded`] | bugs that exist only under loom, to prove that the models can fail |
+//!
+//! Users depend on the root package `gorin`; nothing here is a stable interface.
+
+#[cfg(all(not(loom), not(rustdoc)))]
+const _: () = assert!(
+    option_env!("GORIN_EXPECT_LOOM").is_none(),
+    "`cargo loom` lost its --cfg loom, so no model would run: unset RUSTFLAGS and \
+     CARGO_ENCODED_RUSTFLAGS and run it again"
+);
+
+pub mod check;
+pub mod clock;
+pub mod coop;
+pub mod primitive;
+pub mod rng;
+pub mod seeded;

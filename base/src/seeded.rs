@@ -1,0 +1,36 @@
+//! Seeded bugs: the proof that a model can fail.
+//!
+//! A protocol marks the line that a wrong implementation would get wrong:
+//!
+//! ```
+//! # use gorin_base::seeded;
+//! # let (mut queued, waker) = (true, 1);
+//! if !seeded::bug("chan.close_forgets_receivers") {
+//!     queued = false; // what is right
+//! }
+//! # assert!(!queued);
+//! ```
+//!
+//! Outside loom [`bug`] is a constant `false` and the branch vanishes. Under loom the bug named by
+//! the environment variable `GORIN_MUTANT` is switched on; `tests/mutants.txt` lists which model
+//! must die of which bug, and `cargo xtask mutants` runs the whole table.
+
+/// True if the seeded bug `name` is switched on in this process.
+#[inline(always)]
+pub fn bug(name: &str) -> bool {
+    #[cfg(not(loom))]
+    {
+        let _ = name;
+        false
+    }
+    #[cfg(loom)]
+    {
+        use std::sync::OnceLock;
+        // std's cell on purpose: read once per process, the same in every execution.
+        static ACTIVE: OnceLock<Option<String>> = OnceLock::new();
+        ACTIVE
+            .get_or_init(|| std::env::var("GORIN_MUTANT").ok())
+            .as_deref()
+            == Some(name)
+    }
+}

@@ -1,1 +1,8 @@
-//! Under construction.
+//! One io_uring per worker: readiness, operations, timers, parking.
+#![expect(dead_code, reason = "the parts are being joined")]
+
+mod driver;
+mod key;
+mod mailbox;
+
+pub use driver::Direction;

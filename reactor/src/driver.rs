@@ -1,0 +1,106 @@
+//! What the reactor asks of the kernel, as a trait: readiness of a socket, completion operations,
+//! sleeping until something happens.
+//!
+//! One driver belongs to one worker and is used by its thread alone; what other threads want of it
+//! goes through the worker's mailbox, and they end its sleep by what [`Driver::park`] waits for
+//! (see `park.rs`). Implementations: `ring.rs` (io_uring). A driver over epoll arms by edge bits
+//! and answers [`Driver::arm`] from them; a simulated one executes [`Request`]s itself: therefore
+//! a request describes the operation and is no kernel structure.
+//!
+//! A driver never wakes a waker and runs no code of the user.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::RawFd;
+use std::time::Duration;
+
+use crate::key::Key;
+
+/// What a socket waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// Data, a connection to accept, or the end of the stream.
+    Read,
+    /// Room to send, or the outcome of a connection attempt.
+    Write,
+}
+
+/// One completion, as the driver reports it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Completion {
+    /// The key that the request was submitted with.
+    pub(crate) key: Key,
+    /// What the kernel says: a count or descriptor, or a negated errno.
+    pub(crate) result: i32,
+    /// More completions of this key will come: its memory stays with the kernel.
+    pub(crate) more: bool,
+}
+
+/// An operation for [`Driver::submit`], in the kernel's terms.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Request {
+    /// Nothing: completes at once.
+    Nop,
+    /// `connect(2)`.
+    Connect {
+        fd: RawFd,
+        address: *const libc::sockaddr,
+        len: libc::socklen_t,
+    },
+    /// `openat(2)` relative to the working directory.
+    Open {
+        path: *const libc::c_char,
+        flags: libc::c_int,
+        mode: libc::mode_t,
+    },
+    /// `pread(2)`.
+    Read {
+        fd: RawFd,
+        buffer: *mut u8,
+        len: u32,
+        offset: u64,
+    },
+    /// `pwrite(2)`.
+    Write {
+        fd: RawFd,
+        buffer: *const u8,
+        len: u32,
+        offset: u64,
+    },
+    /// `fsync(2)`, or `fdatasync(2)` if `data_only`.
+    Sync { fd: RawFd, data_only: bool },
+    /// `close(2)`: the descriptor belongs to the operation.
+    Close { fd: RawFd },
+}
+
+/// The kernel's side of one worker.
+pub(crate) trait Driver {
+    /// Queues a one-shot poll: one completion of `key` comes when `fd` is ready in `direction`, at
+    /// once if it is ready already. The caller keeps `fd` open until that completion.
+    fn arm(&mut self, key: Key, fd: RawFd, direction: Direction);
+
+    /// Queues an operation.
+    ///
+    /// # Safety
+    /// All memory that `request` names stays valid, and untouched by anyone else, until a
+    /// completion of `key` without [`Completion::more`] has been reaped.
+    unsafe fn submit(&mut self, key: Key, request: Request);
+
+    /// Asks for the end of what was queued under `key`. Best effort: the completion of `key`
+    /// comes in any case, with its result or `-ECANCELED`.
+    fn cancel(&mut self, key: Key);
+
+    /// Asks for the end of everything queued.
+    fn cancel_all(&mut self);
+
+    /// Hands what is queued to the kernel and lets it post what is due, if there is any of both.
+    /// Does not wait.
+    fn flush(&mut self) -> io::Result<()>;
+
+    /// As [`flush`](Driver::flush), but sleeps until there is a completion, or `timeout` passes
+    /// (`None`: for ever). May return early.
+    fn park(&mut self, timeout: Option<Duration>) -> io::Result<()>;
+
+    /// Moves all completions that have come to the end of `completions`.
+    fn reap(&mut self, completions: &mut VecDeque<Completion>);
+}

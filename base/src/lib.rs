@@ -6,12 +6,13 @@
 //! | [`coop`] | the budget that every leaf future of gorin spends, so that no goroutine starves others |
 //! | [`rng`] | the seedable per-thread random generator (`GORIN_SEED`) |
 //! | [`clock`] | the one place that asks what time it is |
+//! | [`hook`] | where a checker of goroutine programs takes control at each operation |
 //! | [`check`] | running one body as loom model, as stress test on std threads, or under miri |
 //! | [`seeded`] | bugs that exist only under loom, to prove that the models can fail |
 //!
 //! Users depend on the root package `gorin`; nothing here is a stable interface.
 
-#[cfg(all(not(loom), not(rustdoc)))]
+#[cfg(all(not(loom), not(doc)))]
 const _: () = assert!(
     option_env!("GORIN_EXPECT_LOOM").is_none(),
     "`cargo loom` lost its --cfg loom, so no model would run: unset RUSTFLAGS and \
@@ -21,6 +22,7 @@ const _: () = assert!(
 pub mod check;
 pub mod clock;
 pub mod coop;
+pub mod hook;
 pub mod primitive;
 pub mod rng;
 pub mod seeded;

@@ -3,6 +3,9 @@
 //! With `GORIN_SEED=<u64>` in the environment the n-th thread that draws gets the stream
 //! `seed + n`; without it the seed comes from the operating system. Not for secrets.
 //!
+//! Inside `gorin::model` the checker decides ([`hook::choose`](crate::hook::choose)) and explores
+//! every answer.
+//!
 //! Under loom nothing is random, because an execution must be replayable: [`below`] returns what
 //! [`set_choice`] was given last, and a model runs once for each choice it cares about.
 
@@ -38,6 +41,9 @@ mod imp {
     pub fn below(n: usize) -> usize {
         if n < 2 {
             return 0;
+        }
+        if let Some(choice) = crate::hook::choose(n) {
+            return choice;
         }
         STREAM.with(|stream| stream.borrow_mut().usize(0..n))
     }

@@ -1,0 +1,372 @@
+//! Where a checker takes control: every operation that goroutines communicate by announces itself.
+//!
+//! `gorin::model` explores the interleavings of a goroutine program one *step* at a time. A step is
+//! one announced operation and the code after it, up to the goroutine's next announced operation.
+//! Channels, select, sync, timers and join handles announce themselves here; they know nothing of
+//! the checker, and the checker nothing of them. In production no checker is installed, and each
+//! call is a thread-local load and a branch that is never taken.
+//!
+//! # What an operation does
+//!
+//! | when | call |
+//! |---|---|
+//! | an object (channel, wait group, …) was made | [`created`] |
+//! | before an operation looks at the object the first time, holding no lock | [`step`], or [`step_all`] if it decides over several objects at once (select) |
+//! | the operation did not succeed and is now queued | [`parked`], after the locks are released |
+//! | the queued operation was completed and its future has seen it | [`unparked`] |
+//! | the future of a queued operation is dropped | [`step`] with what it withdraws, before it locks; then [`unparked`] |
+//! | a choice among `n` that production makes at random | [`choose`] (done by [`rng::below`](crate::rng::below)) |
+//!
+//! * A poll that finds its operation already queued is **not** a step, whether it finds it completed
+//!   or not: the party that completed it took the step.
+//! * `step` may run other goroutines before it returns. What was read before it is stale: announce
+//!   first, then lock and look.
+//! * Operations that do not wait (`try_send`, `len`, `close`, the drop of a sender) are steps too.
+//!   What no other goroutine can tell apart (cloning a handle) is none.
+//! * A select draws *once*, among the cases that are ready: each possible answer of [`choose`] is
+//!   explored, so a shuffle of `n` cases would cost `n!` executions and find no more.
+//!
+//! # Invariants
+//!
+//! * No call allocates, locks or wakes unless a checker is installed on this very thread.
+//! * Object ids are unique in the process. They need not be equal in two executions of a model: the
+//!   checker names objects by the order in which each goroutine made them.
+//! * Nothing here is called under a lock of the caller: a checker that suspended its goroutine there
+//!   would block all others.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::panic::Location;
+use std::rc::Rc;
+use std::task::Waker;
+use std::time::Instant;
+
+/// How an operation uses an object; decides which orders of two steps have to be told apart.
+///
+/// Two steps commute unless they use one object, one of them not merely reading; [`Access::Commute`]
+/// commutes with itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Access {
+    /// Only looks: `len`, `is_closed`, waiting for a wait group.
+    Read,
+    /// Changes the object, and two of a kind in either order leave the same state and results: the
+    /// drop of one of several senders, `add` and `done` of a wait group.
+    Commute,
+    /// Anything else: send, receive, close, lock, unlock, withdrawing a queued operation.
+    Write,
+}
+
+impl Access {
+    /// True if the order of two accesses to one object can matter.
+    ///
+    /// ```
+    /// # use gorin_base::hook::Access;
+    /// assert!(Access::Read.conflicts(Access::Write));
+    /// assert!(!Access::Commute.conflicts(Access::Commute));
+    /// ```
+    pub fn conflicts(self, other: Access) -> bool {
+        self == Access::Write || other == Access::Write || self != other
+    }
+}
+
+/// The line in the user's program that an announcement belongs to.
+pub type Site = &'static Location<'static>;
+
+/// An operation that waits in a queue: what a report says of a blocked goroutine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wait {
+    /// In Go's words: `"chan receive"`, `"chan send"`, `"select"`, `"WaitGroup wait"`.
+    pub operation: &'static str,
+    /// The object it waits for; a select has one `Wait` for each of its cases.
+    pub object: u64,
+    /// Tells the waiters of one object apart while they are queued (the slot of the waiter).
+    pub key: usize,
+    /// Where the operation was called.
+    pub site: Site,
+}
+
+/// A checker of goroutine programs. It is called on the one thread that all goroutines of the model
+/// share, and must allow for being called again while a `step` is suspended.
+pub trait Checker {
+    /// See [`created`].
+    fn created(&self, object: u64, kind: &'static str, site: Site);
+    /// See [`step`] and [`step_all`]; returns when the calling goroutine may go on.
+    fn step(&self, operation: &'static str, objects: &[(u64, Access)], site: Site);
+    /// See [`parked`].
+    fn parked(&self, wait: Wait);
+    /// See [`unparked`].
+    fn unparked(&self, object: u64, key: usize);
+    /// See [`choose`].
+    fn choose(&self, n: usize) -> Option<usize>;
+    /// See [`now`].
+    fn now(&self) -> Option<Instant>;
+    /// See [`set_timer`].
+    fn set_timer(&self, deadline: Instant, waker: &Waker, site: Site) -> Option<TimerKey>;
+    /// See [`cancel_timer`].
+    fn cancel_timer(&self, key: TimerKey);
+}
+
+/// Names a timer of the checker's virtual time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TimerKey(pub u64);
+
+// std's thread-locals under loom too: loom runs all threads of an execution on one OS thread, and
+// the checker belongs to the execution, not to a loom thread.
+std::thread_local! {
+    /// Written by `install` and by its guard, on this thread only; true while `CHECKER` is set. Kept
+    /// apart because a `Cell<bool>` needs no lazy initialization and no destructor: one load.
+    static ACTIVE: Cell<bool> = const { Cell::new(false) };
+    static CHECKER: RefCell<Option<Rc<dyn Checker>>> = const { RefCell::new(None) };
+}
+
+/// True while a checker is installed on this thread.
+#[inline(always)]
+pub fn is_active() -> bool {
+    ACTIVE.get()
+}
+
+/// Calls `f` with the installed checker. The borrow ends before the call: `f` may suspend.
+#[cold]
+#[inline(never)]
+fn with_checker<R>(f: impl FnOnce(&dyn Checker) -> R) -> Option<R> {
+    let checker = CHECKER.try_with(|slot| slot.borrow().clone()).ok()??;
+    Some(f(&*checker))
+}
+
+/// Uninstalls the checker when dropped.
+#[must_use = "the checker is uninstalled when this is dropped"]
+pub struct Installed {
+    /// A checker belongs to one thread, and so does its guard.
+    _not_send: std::marker::PhantomData<Rc<()>>,
+}
+
+impl fmt::Debug for Installed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Installed")
+    }
+}
+
+impl Drop for Installed {
+    fn drop(&mut self) {
+        ACTIVE.set(false);
+        let checker = CHECKER.try_with(|slot| slot.borrow_mut().take());
+        drop(checker);
+    }
+}
+
+/// Makes `checker` the one that this thread's operations announce themselves to.
+///
+/// # Panics
+/// If this thread has a checker already: a model cannot run inside a model.
+pub fn install(checker: Rc<dyn Checker>) -> Installed {
+    assert!(
+        !is_active(),
+        "this thread already runs a model: a model cannot be started inside another one"
+    );
+    CHECKER.with(|slot| *slot.borrow_mut() = Some(checker));
+    ACTIVE.set(true);
+    Installed {
+        _not_send: std::marker::PhantomData,
+    }
+}
+
+/// An object that goroutines communicate by was made. `kind` is what a report calls it
+/// (`"channel"`), `site` where the user made it.
+#[inline]
+pub fn created(object: u64, kind: &'static str, site: Site) {
+    if is_active() {
+        with_checker(|checker| checker.created(object, kind, site));
+    }
+}
+
+/// One operation on one object is about to happen. Other goroutines may run before this returns.
+///
+/// ```
+/// # use gorin_base::hook::{self, Access};
+/// # struct Channel { id: u64 }
+/// impl Channel {
+///     #[track_caller]
+///     fn close(&self) {
+///         hook::step("chan close", self.id, Access::Write, std::panic::Location::caller());
+///         // … lock, close, unlock, wake
+///     }
+/// }
+/// # Channel { id: 1 }.close();
+/// ```
+#[inline]
+pub fn step(operation: &'static str, object: u64, access: Access, site: Site) {
+    if is_active() {
+        with_checker(|checker| checker.step(operation, &[(object, access)], site));
+    }
+}
+
+/// As [`step`] for an operation that decides over several objects at once. The iterator is used
+/// only if a checker is installed.
+#[inline]
+pub fn step_all<I>(operation: &'static str, objects: impl FnOnce() -> I, site: Site)
+where
+    I: IntoIterator<Item = (u64, Access)>,
+{
+    if is_active() {
+        let objects: Vec<_> = objects().into_iter().collect();
+        with_checker(|checker| checker.step(operation, &objects, site));
+    }
+}
+
+/// The operation announced last by this goroutine is queued and waits.
+#[inline]
+pub fn parked(wait: Wait) {
+    if is_active() {
+        with_checker(|checker| checker.parked(wait));
+    }
+}
+
+/// The operation that was [`parked`] under (`object`, `key`) is no longer queued: its future has
+/// taken the result, or was dropped.
+#[inline]
+pub fn unparked(object: u64, key: usize) {
+    if is_active() {
+        with_checker(|checker| checker.unparked(object, key));
+    }
+}
+
+/// A number in `0..n` that the checker wants to see explored; `None` without a checker, or if it
+/// leaves choices to the caller.
+#[inline]
+pub fn choose(n: usize) -> Option<usize> {
+    if is_active() {
+        with_checker(|checker| checker.choose(n)).flatten()
+    } else {
+        None
+    }
+}
+
+/// The checker's virtual time; `None` without a checker.
+#[inline]
+pub fn now() -> Option<Instant> {
+    if is_active() {
+        with_checker(|checker| checker.now()).flatten()
+    } else {
+        None
+    }
+}
+
+/// Asks for a wake-up at `deadline` of the virtual time, which moves only when every goroutine waits.
+/// `None` without a checker: use the real timer then.
+///
+/// A timer future asks in each poll that finds [`now`] before its deadline, and cancels the timer
+/// that it had asked for before.
+#[inline]
+pub fn set_timer(deadline: Instant, waker: &Waker, site: Site) -> Option<TimerKey> {
+    if is_active() {
+        with_checker(|checker| checker.set_timer(deadline, waker, site)).flatten()
+    } else {
+        None
+    }
+}
+
+/// The timer is not wanted any more. Without a checker, or after it fired, nothing happens.
+#[inline]
+pub fn cancel_timer(key: TimerKey) {
+    if is_active() {
+        with_checker(|checker| checker.cancel_timer(key));
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[derive(Default)]
+    struct Recorder(RefCell<Vec<String>>);
+
+    impl Recorder {
+        fn note(&self, line: String) {
+            self.0.borrow_mut().push(line);
+        }
+    }
+
+    impl Checker for Recorder {
+        fn created(&self, object: u64, kind: &'static str, _site: Site) {
+            self.note(format!("created {kind} {object}"));
+        }
+        fn step(&self, operation: &'static str, objects: &[(u64, Access)], _site: Site) {
+            self.note(format!("{operation} {objects:?}"));
+        }
+        fn parked(&self, wait: Wait) {
+            self.note(format!("parked {} {}", wait.object, wait.key));
+        }
+        fn unparked(&self, object: u64, key: usize) {
+            self.note(format!("unparked {object} {key}"));
+        }
+        fn choose(&self, n: usize) -> Option<usize> {
+            Some(n - 1)
+        }
+        fn now(&self) -> Option<Instant> {
+            None
+        }
+        fn set_timer(&self, _deadline: Instant, _waker: &Waker, _site: Site) -> Option<TimerKey> {
+            Some(TimerKey(7))
+        }
+        fn cancel_timer(&self, key: TimerKey) {
+            self.note(format!("cancelled {}", key.0));
+        }
+    }
+
+    #[track_caller]
+    fn announce_everything() -> (Option<usize>, Option<TimerKey>) {
+        let site = Location::caller();
+        created(1, "channel", site);
+        step("chan send", 1, Access::Write, site);
+        step_all("select", || [(1, Access::Write), (2, Access::Write)], site);
+        parked(Wait {
+            operation: "select",
+            object: 1,
+            key: 3,
+            site,
+        });
+        unparked(1, 3);
+        let timer = set_timer(crate::clock::now(), Waker::noop(), site);
+        cancel_timer(TimerKey(7));
+        (choose(4), timer)
+    }
+
+    #[test]
+    fn announcements_reach_the_installed_checker_and_nobody_afterwards() {
+        assert_eq!(announce_everything(), (None, None));
+        let recorder = Rc::new(Recorder::default());
+        let installed = install(recorder.clone());
+        assert_eq!(announce_everything(), (Some(3), Some(TimerKey(7))));
+        drop(installed);
+        assert_eq!(announce_everything(), (None, None));
+        let seen = recorder.0.borrow();
+        let expected = [
+            "created channel 1",
+            "chan send [(1, Write)]",
+            "select [(1, Write), (2, Write)]",
+            "parked 1 3",
+            "unparked 1 3",
+            "cancelled 7",
+        ];
+        assert_eq!(*seen, expected);
+    }
+
+    #[test]
+    #[should_panic(expected = "a model cannot be started inside another one")]
+    fn a_second_checker_is_refused() {
+        let _first = install(Rc::new(Recorder::default()));
+        let _second = install(Rc::new(Recorder::default()));
+    }
+
+    #[test]
+    fn only_two_reads_or_two_commuting_accesses_commute() {
+        use Access::{Commute, Read, Write};
+        let all = [Read, Commute, Write];
+        for a in all {
+            for b in all {
+                let commute = a == b && a != Write;
+                assert_eq!(a.conflicts(b), !commute, "{a:?} {b:?}");
+            }
+        }
+    }
+}

@@ -4,5 +4,6 @@
 mod driver;
 mod key;
 mod mailbox;
+mod park;
 
 pub use driver::Direction;

@@ -5,7 +5,11 @@
 //! the owner serves its mailbox before it sleeps and at least every tick. Messages of one sender
 //! are served in the order in which they were posted.
 
-use gorin_base::primitive::PlainArc;
+use std::collections::VecDeque;
+use std::fmt;
+
+use gorin_base::primitive::{Mutex, PlainArc};
+use gorin_base::seeded;
 
 use crate::driver::Request;
 use crate::key::Key;
@@ -28,8 +32,82 @@ pub(crate) trait Operation: Send + Sync {
 
 /// What one thread asks of the owner of a ring.
 pub(crate) enum Message {
+    /// Queue the poll of this key, which its sender has armed and pinned.
+    Arm(Key),
+    /// Cancel the poll of this key.
+    Disarm(Key),
     /// Submit this operation.
     Submit(PlainArc<dyn Operation>),
     /// Cancel this operation, which was submitted before.
     Cancel(PlainArc<dyn Operation>),
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Message::Arm(key) => f.debug_tuple("Arm").field(key).finish(),
+            Message::Disarm(key) => f.debug_tuple("Disarm").field(key).finish(),
+            Message::Submit(_) => f.write_str("Submit"),
+            Message::Cancel(_) => f.write_str("Cancel"),
+        }
+    }
+}
+
+/// The messages to one worker. Posting is rare (nothing that a worker does on its own ring comes
+/// here), so a mutex serves.
+#[derive(Debug)]
+pub(crate) struct Mailbox<M> {
+    queue: Mutex<Queue<M>>,
+}
+
+#[derive(Debug)]
+struct Queue<M> {
+    messages: VecDeque<M>,
+    closed: bool,
+}
+
+impl<M> Mailbox<M> {
+    pub(crate) fn new() -> Self {
+        Self {
+            queue: Mutex::new(Queue {
+                messages: VecDeque::new(),
+                closed: false,
+            }),
+        }
+    }
+
+    /// Leaves `message` and then calls `notify`; gives the message back if the owner is gone.
+    pub(crate) fn post(&self, message: M, notify: impl Fn()) -> Result<(), M> {
+        if seeded::bug("mailbox.notify_first") {
+            notify();
+        }
+        let mut queue = self.queue.lock();
+        if queue.closed {
+            return Err(message);
+        }
+        queue.messages.push_back(message);
+        drop(queue);
+        if !seeded::bug("mailbox.notify_first") {
+            notify();
+        }
+        Ok(())
+    }
+
+    /// Owner: exchanges the messages for `empty`, an empty queue whose memory is used again.
+    pub(crate) fn take(&self, empty: &mut VecDeque<M>) {
+        debug_assert!(empty.is_empty(), "messages would be lost");
+        std::mem::swap(&mut self.queue.lock().messages, empty);
+    }
+
+    /// Owner: takes no more messages; returns those that were not yet taken.
+    pub(crate) fn close(&self) -> VecDeque<M> {
+        let mut queue = self.queue.lock();
+        queue.closed = !seeded::bug("mailbox.stays_open");
+        std::mem::take(&mut queue.messages)
+    }
+
+    /// False once the owner is gone.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.queue.lock().closed
+    }
 }

@@ -4,6 +4,9 @@
 mod driver;
 mod key;
 mod mailbox;
+mod op;
+mod table;
+mod timer;
 mod park;
 
 pub use driver::Direction;

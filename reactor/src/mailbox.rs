@@ -16,8 +16,8 @@ use crate::key::Key;
 
 /// A completion operation, as the ring that runs it sees it. Implemented by the op cell.
 ///
-/// Between [`start`](Operation::start) and the last [`complete`](Operation::complete) the owner's
-/// table holds a reference: the memory that the request names lives as long.
+/// Between [`start`](Operation::start) and [`complete`](Operation::complete) the owner's table
+/// holds a reference: the memory that the request names lives as long.
 pub(crate) trait Operation: Send + Sync {
     /// Called once, by the owner, which queues the request under `key`. The operation remembers
     /// the key for [`key`](Operation::key). `None`: dropped meanwhile, nothing is submitted.
@@ -26,8 +26,15 @@ pub(crate) trait Operation: Send + Sync {
     /// The key given to [`start`](Operation::start); `None` before. Called by the owner only.
     fn key(&self) -> Option<Key>;
 
-    /// Takes a completion and wakes who waits; called by the owner, who holds no lock or borrow.
-    fn complete(&self, result: i32, more: bool);
+    /// Takes the result of the last completion and wakes who waits; called by the owner, who holds
+    /// no lock or borrow. Also without [`start`](Operation::start), for an operation whose ring shut
+    /// down before it was submitted.
+    fn complete(&self, result: i32);
+
+    /// Ends the operation without a result, because its ring was given up with the operation in
+    /// flight: who waits gets an error, the memory stays with the kernel. The caller leaks its
+    /// reference. Holds no lock or borrow.
+    fn lose(&self);
 }
 
 /// What one thread asks of the owner of a ring.

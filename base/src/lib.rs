@@ -5,6 +5,7 @@
 //! | [`primitive`] | the one place that names std's or loom's atomics, locks, cells and threads |
 //! | [`coop`] | the budget that every leaf future of gorin spends, so that no goroutine starves others |
 //! | [`rng`] | the seedable per-thread random generator (`GORIN_SEED`) |
+//! | [`id`] | one sequence of numbers for channels, timers and the like |
 //! | [`clock`] | the one place that asks what time it is |
 //! | [`hook`] | where a checker of goroutine programs takes control at each operation |
 //! | [`check`] | running one body as loom model, as stress test on std threads, or under miri |
@@ -23,6 +24,7 @@ pub mod check;
 pub mod clock;
 pub mod coop;
 pub mod hook;
+pub mod id;
 pub mod primitive;
 pub mod rng;
 pub mod seeded;

@@ -1,0 +1,35 @@
+//! Waiting for a future on a thread that runs no goroutines.
+
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, Wake, Waker};
+
+use gorin_base::primitive::PlainArc;
+use gorin_base::primitive::thread::{self, Thread};
+
+/// Wakes a thread that sleeps in [`block_on`].
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: PlainArc<Self>) {
+        self.0.unpark();
+    }
+
+    fn wake_by_ref(self: &PlainArc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// Runs `future` on this thread, which sleeps while it is pending.
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    let waker = Waker::from(PlainArc::new(Unpark(thread::current())));
+    let mut context = Context::from_waker(&waker);
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
+            return output;
+        }
+        // A wake-up between the poll and this call makes it return at once.
+        thread::park();
+    }
+}

@@ -1,0 +1,316 @@
+//! What a channel is, under its lock: buffer, places, waiters, and the steps between them.
+//!
+//! Each operation is one step here, in Go's order: *closed? → waiting partner → buffer → park*.
+//! A partner is served directly: the sender puts its value into the waiting receiver (hand-over),
+//! the receiver takes the waiting sender's value; whoever waited longest is served first.
+//!
+//! Invariants, for operations that wait plainly (a select that is polling a foreign future counts
+//! as absent, and its own cases do not meet each other):
+//!
+//! 1. a receiver waits ⇒ nothing is buffered, and no sender waits with a value;
+//! 2. a sender waits ⇒ the channel is open and every place is taken or reserved;
+//! 3. every value is in exactly one of: a send operation, `buffer`, `returned`, a completed
+//!    receive waiter, or a receiver's hands.
+//!
+//! `returned` holds values that were handed to a receiver which was cancelled before it looked.
+//! They go before the buffer, in the order of their hand-over (`ticket`), and take no place of the
+//! capacity: a channel may then hold more than its capacity.
+//!
+//! Must not: run user code. Values and wakers leave through the return values and are dropped or
+//! woken by the caller after it unlocked.
+
+use std::collections::VecDeque;
+
+use gorin_base::seeded;
+
+use crate::waiter::{Key, Phase, Side, Waiter, Waiters, Wakeup, Wants};
+
+/// The outcome of a send that does not wait.
+#[derive(Debug)]
+pub(crate) enum Sent {
+    /// The value is gone from the slot.
+    Done(Option<Wakeup>),
+    /// The value is still in the slot: nobody waits for it and there is no place.
+    Full,
+    /// The value is still in the slot: closed, or no receiver is left.
+    Closed,
+    /// The value is still in the slot: no memory for a longer buffer.
+    NoMemory,
+}
+
+/// The outcome of a receive that does not wait.
+#[derive(Debug)]
+pub(crate) enum Received<T> {
+    Value(T, Option<Wakeup>),
+    /// Nothing there, now.
+    Empty,
+    /// Closed and drained.
+    Closed,
+}
+
+pub(crate) struct State<T> {
+    capacity: usize,
+    buffer: VecDeque<T>,
+    returned: VecDeque<(u64, T)>,
+    /// Places held by permits and by reservations not yet picked up.
+    reserved: usize,
+    /// Values in completed receive waiters.
+    in_hand: usize,
+    next_ticket: u64,
+    closed: bool,
+    pub(crate) senders: usize,
+    pub(crate) receivers: usize,
+    pub(crate) waiters: Waiters<T>,
+}
+
+/// What is left of a channel whose last receiver is gone; to be dropped without the lock.
+pub(crate) struct Leftover<T> {
+    _buffer: VecDeque<T>,
+    _returned: VecDeque<(u64, T)>,
+}
+
+impl<T> State<T> {
+    /// An open channel with one sender and one receiver, and `buffer` to start with.
+    pub(crate) fn new(capacity: usize, buffer: VecDeque<T>) -> Self {
+        Self {
+            capacity,
+            buffer,
+            returned: VecDeque::new(),
+            reserved: 0,
+            in_hand: 0,
+            next_ticket: 0,
+            closed: false,
+            senders: 1,
+            receivers: 1,
+            waiters: Waiters::new(),
+        }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// Values that a receive would find without a partner.
+    pub(crate) fn len(&self) -> usize {
+        self.buffer.len() + self.returned.len()
+    }
+
+    /// True if no receive will ever again return a value.
+    pub(crate) fn is_exhausted(&self) -> bool {
+        self.closed && self.len() == 0 && self.in_hand == 0
+    }
+
+    #[inline]
+    pub(crate) fn has_place(&self) -> bool {
+        self.buffer.len() + self.reserved < self.capacity
+    }
+
+    /// Sends the value in `slot` if that needs no waiting.
+    #[inline]
+    pub(crate) fn send_now(&mut self, slot: &mut Option<T>) -> Sent {
+        if self.closed {
+            return Sent::Closed;
+        }
+        if !self.waiters.is_empty(Side::Receive)
+            && let Some(key) = self.waiters.dequeue(Side::Receive, |_| true)
+        {
+            let value = slot.take().expect("a send operation holds its value");
+            return Sent::Done(Some(self.hand_over(key, value, None)));
+        }
+        if !self.has_place() {
+            return Sent::Full;
+        }
+        if !self.can_buffer() {
+            return Sent::NoMemory;
+        }
+        let value = slot.take().expect("a send operation holds its value");
+        self.buffer.push_back(value);
+        self.check();
+        Sent::Done(None)
+    }
+
+    /// Receives a value if that needs no waiting.
+    #[inline]
+    pub(crate) fn recv_now(&mut self) -> Received<T> {
+        if !self.returned.is_empty()
+            && let Some((_, value)) = self.returned.pop_front()
+        {
+            return Received::Value(value, None);
+        }
+        if let Some(value) = self.buffer.pop_front() {
+            let wakeup = self.admit();
+            self.check();
+            return Received::Value(value, wakeup);
+        }
+        if !self.waiters.is_empty(Side::Send)
+            && let Some(key) = self.waiters.dequeue(Side::Send, |w| w == Wants::Taker)
+        {
+            let value = self.take_from(key);
+            return Received::Value(value, Some(self.waiters.complete(key, Phase::Done)));
+        }
+        if self.closed {
+            Received::Closed
+        } else {
+            Received::Empty
+        }
+    }
+
+    /// Makes sure that the buffer has memory for one more value.
+    #[inline]
+    fn can_buffer(&mut self) -> bool {
+        self.buffer.len() < self.buffer.capacity() || self.buffer.try_reserve(1).is_ok()
+    }
+
+    /// Holds a place for a later value if one is free.
+    pub(crate) fn reserve_now(&mut self) -> Sent {
+        if self.closed {
+            return Sent::Closed;
+        }
+        if !self.has_place() {
+            return Sent::Full;
+        }
+        self.reserved += 1;
+        Sent::Done(None)
+    }
+
+    /// Gives a reserved place back; the next sender may have it.
+    pub(crate) fn release_place(&mut self) -> Option<Wakeup> {
+        self.reserved -= 1;
+        if seeded::bug("state.dropped_permit_keeps_place") {
+            self.reserved += 1;
+        }
+        let wakeup = self.admit();
+        self.check();
+        wakeup
+    }
+
+    /// Sends into a reserved place. The place is used up also if the channel turns out closed.
+    /// The wake-ups are the receiver's and that of a sender who gets the place instead.
+    pub(crate) fn send_reserved(&mut self, slot: &mut Option<T>) -> (Sent, Option<Wakeup>) {
+        self.reserved -= 1;
+        let sent = self.send_now(slot);
+        // Handed to a receiver, or refused: the place is free for the next sender.
+        let admitted = self.admit();
+        self.check();
+        (sent, admitted)
+    }
+
+    /// A place may have become free: lets the first waiting sender or reservation in.
+    #[inline]
+    fn admit(&mut self) -> Option<Wakeup> {
+        if self.waiters.is_empty(Side::Send) || self.closed || !self.has_place() {
+            return None;
+        }
+        if seeded::bug("state.freed_place_not_passed_on") || !self.can_buffer() {
+            return None;
+        }
+        let key = self.waiters.dequeue(Side::Send, |_| true)?;
+        match self.waiters.get_mut(key).wants {
+            Wants::Place => self.reserved += 1,
+            _ => {
+                let value = self.take_from(key);
+                self.buffer.push_back(value);
+            }
+        }
+        Some(self.waiters.complete(key, Phase::Done))
+    }
+
+    fn take_from(&mut self, key: Key) -> T {
+        let value = self.waiters.get_mut(key).value.take();
+        value.expect("a queued sender holds its value")
+    }
+
+    /// Gives `value` to a dequeued receiver. A value that was handed over before keeps its ticket.
+    #[inline]
+    fn hand_over(&mut self, key: Key, value: T, ticket: Option<u64>) -> Wakeup {
+        let ticket = ticket.unwrap_or_else(|| {
+            self.next_ticket += 1;
+            self.next_ticket
+        });
+        self.in_hand += 1;
+        let waiter = self.waiters.get_mut(key);
+        waiter.value = Some(value);
+        waiter.ticket = ticket;
+        self.waiters.complete(key, Phase::Done)
+    }
+
+    /// Takes an operation out that was completed or gives up. What is in it is its owner's.
+    #[inline]
+    pub(crate) fn finish(&mut self, key: Key) -> Waiter<T> {
+        let waiter = self.waiters.remove(key);
+        if waiter.wants == Wants::Value && waiter.value.is_some() {
+            self.in_hand -= 1;
+        }
+        waiter
+    }
+
+    /// A receiver was cancelled after it had been given `value`: it goes to the first waiting receiver,
+    /// else back to the front of the channel. With no receiver left it comes back to the caller.
+    pub(crate) fn put_back(&mut self, value: T, ticket: u64) -> (Option<Wakeup>, Option<T>) {
+        if seeded::bug("state.cancelled_receive_loses_value") {
+            return (None, Some(value));
+        }
+        if let Some(key) = self.waiters.dequeue(Side::Receive, |_| true) {
+            return (Some(self.hand_over(key, value, Some(ticket))), None);
+        }
+        if self.receivers == 0 {
+            return (None, Some(value));
+        }
+        let after = self
+            .returned
+            .partition_point(|&(earlier, _)| earlier < ticket);
+        self.returned.insert(after, (ticket, value));
+        self.check();
+        (None, None)
+    }
+
+    /// Closes the channel. The caller goes on with [`close_next`](Self::close_next) until it
+    /// returns nothing. False if it was closed before.
+    pub(crate) fn close(&mut self) -> bool {
+        !std::mem::replace(&mut self.closed, true)
+    }
+
+    /// Ends the next waiting operation of a closed channel.
+    pub(crate) fn close_next(&mut self) -> Option<Wakeup> {
+        debug_assert!(self.closed);
+        let receiver = if seeded::bug("state.close_forgets_receivers") {
+            None
+        } else {
+            self.waiters.dequeue(Side::Receive, |_| true)
+        };
+        let key = receiver.or_else(|| {
+            if seeded::bug("state.close_forgets_senders") {
+                return None;
+            }
+            self.waiters.dequeue(Side::Send, |_| true)
+        })?;
+        Some(self.waiters.complete(key, Phase::Closed))
+    }
+
+    /// What is buffered when the last receiver goes.
+    pub(crate) fn take_leftover(&mut self) -> Leftover<T> {
+        Leftover {
+            _buffer: std::mem::take(&mut self.buffer),
+            _returned: std::mem::take(&mut self.returned),
+        }
+    }
+
+    /// The invariants of the module text, in debug builds.
+    #[inline]
+    pub(crate) fn check(&self) {
+        if !cfg!(debug_assertions) || gorin_base::primitive::unwinding() {
+            return;
+        }
+        let receiver_waits = self.waiters.plain_waits(Side::Receive, |_| true);
+        let value_waits = self.waiters.plain_waits(Side::Send, |w| w == Wants::Taker);
+        let sender_waits = self.waiters.plain_waits(Side::Send, |_| true);
+        debug_assert!(
+            !(receiver_waits && (self.len() > 0 || value_waits)),
+            "a receiver waits although a value is there"
+        );
+        debug_assert!(
+            !(sender_waits && !self.closed && self.has_place()),
+            "a sender waits although a place is free"
+        );
+    }
+}

@@ -1,0 +1,290 @@
+//! The operations that wait in a channel: a slab of waiters and two FIFO lists through it.
+//!
+//! A waiter is made by the operation that parks and removed by that same operation, when it is
+//! polled after completion or dropped; partners only take it off its list and complete it. So a
+//! key stays valid as long as its owner holds it, and the slab's memory is reused for ever.
+//!
+//! ```text
+//!   Queued --partner: dequeue + complete--> Done     value taken (send), given (receive), place held
+//!   Queued --close-----------------------> Closed    a sender finds its value still in the waiter
+//!   Queued --dequeue found the select's claim lost--> Dead    another case of that select was served
+//!   any    --owner: remove---------------> gone
+//! ```
+//!
+//! Must not: run under anything but the channel's lock; clone, wake or drop a waker or a value
+//! (they are moved out to the caller, who does so after unlocking).
+
+use std::task::Waker;
+
+use gorin_base::primitive::PlainArc;
+use gorin_base::seeded;
+use slab::Slab;
+
+use crate::claim::{Claim, TryClaim};
+
+/// Names a waiter of one channel, as long as its owner has not removed it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Key(usize);
+
+impl Key {
+    /// The slot, which tells the waiters of one channel apart.
+    pub(crate) fn index(self) -> usize {
+        self.0
+    }
+}
+
+/// No waiter: the end of a list.
+const NIL: usize = usize::MAX;
+
+/// Which list a waiter stands in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Side {
+    Send,
+    Receive,
+}
+
+/// What a waiter waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Wants {
+    /// A receiver: to be given a value.
+    Value,
+    /// A sender: to have its value taken.
+    Taker,
+    /// A reservation: a place in the buffer.
+    Place,
+}
+
+impl Wants {
+    pub(crate) fn side(self) -> Side {
+        match self {
+            Wants::Value => Side::Receive,
+            Wants::Taker | Wants::Place => Side::Send,
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Phase {
+    Queued,
+    Done,
+    Closed,
+    Dead,
+}
+
+/// Whom to wake when a waiter is completed.
+#[derive(Debug)]
+pub(crate) enum Owner {
+    /// One operation, by its waker.
+    One(Waker),
+    /// Case `n` of a select.
+    Select(PlainArc<Claim>, usize),
+    /// The partner has taken the waker along.
+    Told,
+}
+
+impl Owner {
+    /// True if completing the waiter wakes the task of `waker`. Runs no user code.
+    #[inline]
+    pub(crate) fn will_wake(&self, waker: &Waker) -> bool {
+        matches!(self, Owner::One(mine) if mine.will_wake(waker))
+    }
+}
+
+/// The duty to wake whoever was just completed, once the lock is released.
+#[derive(Debug)]
+#[must_use = "a completed waiter that nobody wakes sleeps for ever"]
+pub(crate) enum Wakeup {
+    One(Waker),
+    Select(PlainArc<Claim>),
+}
+
+impl Wakeup {
+    #[inline]
+    pub(crate) fn wake(self) {
+        if seeded::bug("waiter.nobody_woken") {
+            return;
+        }
+        match self {
+            Wakeup::One(waker) => waker.wake(),
+            Wakeup::Select(claim) => claim.wake(),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Waiter<T> {
+    pub(crate) owner: Owner,
+    /// A sender's value until it is taken; a receiver's from when it is given.
+    pub(crate) value: Option<T>,
+    /// For a given value: its number in the order of hand-overs.
+    pub(crate) ticket: u64,
+    pub(crate) phase: Phase,
+    pub(crate) wants: Wants,
+    prev: usize,
+    next: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct List {
+    head: usize,
+    tail: usize,
+}
+
+const EMPTY: List = List {
+    head: NIL,
+    tail: NIL,
+};
+
+#[derive(Debug)]
+pub(crate) struct Waiters<T> {
+    slab: Slab<Waiter<T>>,
+    senders: List,
+    receivers: List,
+}
+
+impl<T> Waiters<T> {
+    pub(crate) fn new() -> Self {
+        Self {
+            slab: Slab::new(),
+            senders: EMPTY,
+            receivers: EMPTY,
+        }
+    }
+
+    #[inline]
+    fn list(&mut self, side: Side) -> &mut List {
+        match side {
+            Side::Send => &mut self.senders,
+            Side::Receive => &mut self.receivers,
+        }
+    }
+
+    /// True if no waiter stands in the list of `side`.
+    #[inline]
+    pub(crate) fn is_empty(&self, side: Side) -> bool {
+        let list = match side {
+            Side::Send => self.senders,
+            Side::Receive => self.receivers,
+        };
+        list.head == NIL
+    }
+
+    /// Puts a new waiter at the end of its list.
+    pub(crate) fn push(&mut self, wants: Wants, value: Option<T>, owner: Owner) -> Key {
+        let tail = self.list(wants.side()).tail;
+        let index = self.slab.insert(Waiter {
+            owner,
+            value,
+            ticket: 0,
+            phase: Phase::Queued,
+            wants,
+            prev: tail,
+            next: NIL,
+        });
+        if tail == NIL {
+            self.list(wants.side()).head = index;
+        } else {
+            self.slab[tail].next = index;
+        }
+        self.list(wants.side()).tail = index;
+        Key(index)
+    }
+
+    #[inline]
+    pub(crate) fn get_mut(&mut self, key: Key) -> &mut Waiter<T> {
+        &mut self.slab[key.0]
+    }
+
+    /// Takes the waiter out, off its list too if it still stands there. The caller drops what is
+    /// in it after unlocking.
+    pub(crate) fn remove(&mut self, key: Key) -> Waiter<T> {
+        if self.slab[key.0].phase == Phase::Queued {
+            self.unlink(key.0);
+        }
+        self.slab.remove(key.0)
+    }
+
+    fn unlink(&mut self, index: usize) {
+        let waiter = &self.slab[index];
+        let (prev, next, side) = (waiter.prev, waiter.next, waiter.wants.side());
+        if prev == NIL {
+            self.list(side).head = next;
+        } else {
+            self.slab[prev].next = next;
+        }
+        if next == NIL {
+            self.list(side).tail = prev;
+        } else {
+            self.slab[next].prev = prev;
+        }
+    }
+
+    /// Takes the first waiter of `side` off its list that `suits` and is free to be served; a
+    /// select's waiter is free if this call wins its claim. The caller completes it.
+    #[inline]
+    pub(crate) fn dequeue(&mut self, side: Side, suits: impl Fn(Wants) -> bool) -> Option<Key> {
+        let mut index = self.list(side).head;
+        while index != NIL {
+            let waiter = &self.slab[index];
+            let next = waiter.next;
+            if suits(waiter.wants) {
+                match waiter.try_claim() {
+                    TryClaim::Won => {
+                        self.unlink(index);
+                        return Some(Key(index));
+                    }
+                    TryClaim::Lost => {
+                        self.unlink(index);
+                        self.slab[index].phase = Phase::Dead;
+                    }
+                    TryClaim::Absent => {}
+                }
+            }
+            index = next;
+        }
+        None
+    }
+
+    /// Marks a dequeued waiter as served and gives the duty to wake its owner to the caller.
+    #[inline]
+    pub(crate) fn complete(&mut self, key: Key, phase: Phase) -> Wakeup {
+        let waiter = &mut self.slab[key.0];
+        waiter.phase = phase;
+        match std::mem::replace(&mut waiter.owner, Owner::Told) {
+            Owner::One(waker) => Wakeup::One(waker),
+            Owner::Select(claim, _) => Wakeup::Select(claim),
+            Owner::Told => unreachable!("a waiter is completed once"),
+        }
+    }
+
+    /// True if an operation that can only be waiting (no select) is among the first of `side` and
+    /// `suits`. For the invariants, in debug builds.
+    pub(crate) fn plain_waits(&self, side: Side, suits: impl Fn(Wants) -> bool) -> bool {
+        const LOOK_AT: usize = 4;
+        let mut index = match side {
+            Side::Send => self.senders.head,
+            Side::Receive => self.receivers.head,
+        };
+        for _ in 0..LOOK_AT {
+            let Some(waiter) = self.slab.get(index) else {
+                return false;
+            };
+            if matches!(waiter.owner, Owner::One(_)) && suits(waiter.wants) {
+                return true;
+            }
+            index = waiter.next;
+        }
+        false
+    }
+}
+
+impl<T> Waiter<T> {
+    #[inline]
+    fn try_claim(&self) -> TryClaim {
+        match &self.owner {
+            Owner::One(_) => TryClaim::Won,
+            Owner::Select(claim, case) => claim.try_claim(*case),
+            Owner::Told => unreachable!("a waiter that was served is in no list"),
+        }
+    }
+}

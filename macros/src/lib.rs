@@ -1,8 +1,8 @@
 //! The attribute macros of gorin: `#[gorin::main]` and `#[gorin::test]`.
 //!
 //! Users reach them through the root package, which re-exports them. Both turn an `async fn` into
-//! a plain one that runs it on a gorin runtime; [`args`] reads what stands in the parentheses and
-//! [`entry`] writes the new function.
+//! a plain one that runs it on a gorin runtime; `args.rs` reads what stands in the parentheses and
+//! `entry.rs` writes the new function.
 //!
 //! Invariants:
 //! - The expansion names exactly two things of the root package, `run` and `Runtime::builder()`,

@@ -32,6 +32,7 @@ const HOSTS: &[&str] = &[
     "go.dev",
     "keepachangelog.com",
     "man7.org",
+    "raw.githubusercontent.com",
     "www.apache.org",
 ];
 

@@ -1,4 +1,5 @@
-//! The life of one completion operation, shared by the future that waits for it and the ring that runs it.
+//! The life of one completion operation, shared by the future that waits for it and the ring that
+//! runs it.
 //!
 //! # The state word
 //!
@@ -20,21 +21,22 @@
 //!
 //! # Invariants
 //!
-//! 1. `waker` is touched by the future's side in every state but `WAITING` and `DONE`, and by the owner's side only after
-//!    it has moved `WAITING` on. (After `WAITING` → `ORPHANED` it is the future's again, which moved it.)
-//! 2. `code` (buffer, descriptor, address: what the kernel uses) is touched by the owner's side until `DONE`, by
-//!    the future's side afterwards; an orphan's stays with the owner's side.
-//! 3. What the kernel uses dies with the last reference, and the owner's table holds one until the last
-//!    completion: never freed before.
+//! 1. `waker` is touched by the future's side in every state but `WAITING` and `DONE`, and by the
+//!    owner's side only after it has moved `WAITING` on. (After `WAITING` → `ORPHANED` it is the
+//!    future's again, which moved it.)
+//! 2. `code` (buffer, descriptor, address: what the kernel uses) is touched by the owner's side
+//!    until `DONE`, by the future's side afterwards; an orphan's stays with the owner's side.
+//! 3. What the kernel uses dies with the last reference, and the owner's table holds one until the
+//!    last completion: never freed before.
 //! 4. A result is disposed of exactly once: [`Opcode::finish`] for a future, [`Opcode::orphan`] for
 //!    an orphan.
 //!
 //! An orphan's cancellation is best effort; its completion comes in any case.
 //!
-//! Why not the operation's address in `user_data`: saves a table lookup (20 ns beside an operation of
-//! 340 ns or more), but a cancellation posted from another thread could then name a freed and reused
-//! address. Why the result in the state word: a result in a cell of its own must not be written
-//! before the word is won, nor published before it is written.
+//! Why not the operation's address in `user_data`: saves a table lookup (20 ns beside an operation
+//! of 340 ns or more), but a cancellation posted from another thread could then name a freed and
+//! reused address. Why the result in the state word: a result in a cell of its own must not be
+//! written before the word is won, nor published before it is written.
 //!
 //! This file must not know opcodes, nor enter the kernel.
 
@@ -62,13 +64,14 @@ const LOST: u64 = 4 << 32;
 
 /// One kind of operation: what the kernel needs, and what its result means.
 ///
-/// Values are moved until [`request`](Opcode::request) is called and not afterwards, until the kernel has
-/// finished: pointers to fields are valid for the request.
+/// Values are moved until [`request`](Opcode::request) is called and not afterwards, until the
+/// kernel has finished: pointers to fields are valid for the request.
 pub(crate) trait Opcode: Send + 'static {
     /// What the future gives.
     type Output;
 
-    /// Whether the operation is cancelled when its future is dropped. If not, it just ends unobserved.
+    /// Whether the operation is cancelled when its future is dropped. If not, it just ends
+    /// unobserved.
     const CANCEL: bool = true;
 
     /// What to submit.
@@ -77,8 +80,8 @@ pub(crate) trait Opcode: Send + 'static {
     /// The output, from the kernel's result or the reason why it was never submitted.
     fn finish(self, result: io::Result<u32>) -> Self::Output;
 
-    /// Disposes of the result of an operation whose future was dropped: closes a descriptor that the
-    /// kernel has made, for example.
+    /// Disposes of the result of an operation whose future was dropped: closes a descriptor that
+    /// the kernel has made, for example.
     fn orphan(self, result: io::Result<u32>)
     where
         Self: Sized,
@@ -86,7 +89,8 @@ pub(crate) trait Opcode: Send + 'static {
         drop((self, result));
     }
 
-    /// The output if the runtime was torn down while the kernel still worked, so that `self` is lost.
+    /// The output if the runtime was torn down while the kernel still worked, so that `self` is
+    /// lost.
     fn lost(error: io::Error) -> Self::Output;
 }
 
@@ -120,14 +124,14 @@ pub(crate) struct Op<C> {
     /// Written by the future's side (poll, orphan) and the owner's (complete, lose), read by both.
     ///
     /// - Release, `PENDING` → `WAITING` (publishes `waker`), pairs with Acquire in `settle`.
-    /// - Release, → `DONE` (publishes `code`: the owner's accesses, the kernel's writes, which the ring's
-    ///   head and tail have made visible to the owner), pairs with the Acquire of every load and failed
-    ///   exchange on the future's side.
+    /// - Release, → `DONE` (publishes `code`: the owner's accesses, the kernel's writes, which the
+    ///   ring's head and tail have made visible to the owner), pairs with the Acquire of every load
+    ///   and failed exchange on the future's side.
     /// - Everything else is relaxed: the side that moves the word away from its own state
     ///   reads only what it wrote itself.
     state: AtomicU64,
-    /// The key under which the owner has submitted, or 0 (no operation has that key). Written and read by the
-    /// owner's thread only, hence relaxed; atomic because the cell is shared.
+    /// The key under which the owner has submitted, or 0 (no operation has that key). Written and
+    /// read by the owner's thread only, hence relaxed; atomic because the cell is shared.
     key: AtomicU64,
     /// Invariant 1.
     waker: UnsafeCell<Option<Waker>>,
@@ -135,8 +139,9 @@ pub(crate) struct Op<C> {
     code: UnsafeCell<Option<C>>,
 }
 
-// SAFETY: `waker` and `code` are the only parts that are not Sync; invariants 1 and 2 give each of them one
-// user at a time, and the orderings at `state` order these users. Wakers and opcodes are Send.
+// SAFETY: `waker` and `code` are the only parts that are not Sync; invariants 1 and 2 give each of
+// them one user at a time, and the orderings at `state` order these users. Wakers and opcodes are
+// Send.
 unsafe impl<C: Send> Sync for Op<C> {}
 
 impl<C: Opcode> Op<C> {
@@ -183,7 +188,8 @@ impl<C: Opcode> Op<C> {
     /// The future's side, in `PENDING`.
     fn store_waker(&self, waker: &Waker) {
         let same = self.waker.with(|stored| {
-            // SAFETY: in PENDING the waker is this side's (invariant 1); nothing writes to it meanwhile.
+            // SAFETY: in PENDING the waker is this side's (invariant 1); nothing writes to it
+            // meanwhile.
             unsafe { &*stored }
                 .as_ref()
                 .is_some_and(|stored| stored.will_wake(waker))
@@ -199,8 +205,8 @@ impl<C: Opcode> Op<C> {
         drop(old);
     }
 
-    /// The future's side, for good: true if the operation is still in flight (it is an orphan now), false if it has
-    /// ended and its result has been disposed of.
+    /// The future's side, for good: true if the operation is still in flight (it is an orphan now),
+    /// false if it has ended and its result has been disposed of.
     pub(crate) fn abandon(&self) -> bool {
         let mut state = self.state.load(Ordering::Acquire);
         loop {
@@ -230,8 +236,8 @@ impl<C: Opcode> Op<C> {
         true
     }
 
-    /// The owner's side: moves the word to its end, wakes who waits, and says whether the operation was an
-    /// orphan.
+    /// The owner's side: moves the word to its end, wakes who waits, and says whether the operation
+    /// was an orphan.
     fn settle(&self, end: u64) -> bool {
         let order = if seeded::bug("op.result_published_relaxed") {
             Ordering::Relaxed
@@ -255,7 +261,8 @@ impl<C: Opcode> Op<C> {
         false
     }
 
-    /// A compare-and-swap of the state that acquires when it fails: the word then tells of the other side.
+    /// A compare-and-swap of the state that acquires when it fails: the word then tells of the
+    /// other side.
     fn exchange(&self, from: u64, to: u64, success: Ordering) -> Result<(), u64> {
         self.state
             .compare_exchange(from, to, success, Ordering::Acquire)
@@ -273,7 +280,8 @@ impl<C: Opcode> Op<C> {
     /// For the side that has the code by invariant 2, once.
     pub(crate) fn take_code(&self) -> C {
         let code = self.code.with_mut(|code| {
-            // SAFETY: the callers are the future after DONE and the owner of an orphan (invariant 2).
+            // SAFETY: the callers are the future after DONE and the owner of an orphan (invariant
+            // 2).
             unsafe { &mut *code }.take()
         });
         code.expect("an operation ends once")

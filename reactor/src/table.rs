@@ -4,11 +4,12 @@
 //!
 //! # Invariants
 //!
-//! 1. An entry lives from before its request is submitted until the completion without "more" has been
-//!    reaped, never shorter: it holds the reference that keeps the operation's memory alive for the kernel.
+//! 1. An entry lives from before its request is submitted until the completion without "more" has
+//!    been reaped, never shorter: it holds the reference that keeps the operation's memory alive
+//!    for the kernel.
 //! 2. A key names an entry only if the generations agree. Generations are counted over the whole
-//!    table, so an index that is used again gets another one, and a stale key (of a cancellation that
-//!    was posted while the operation completed) finds nothing.
+//!    table, so an index that is used again gets another one, and a stale key (of a cancellation
+//!    that was posted while the operation completed) finds nothing.
 //!
 //! This file must not submit, wake, or run code of an operation other than `start`.
 
@@ -25,8 +26,8 @@ use crate::mailbox::Operation;
 struct Entry {
     generation: u32,
     operation: PlainArc<dyn Operation>,
-    /// The result that came with "more" before the last completion. An operation that announces more
-    /// (`SEND_ZC`) reports its result first and the end of its use of the memory last.
+    /// The result that came with "more" before the last completion. An operation that announces
+    /// more (`SEND_ZC`) reports its result first and the end of its use of the memory last.
     result: Option<i32>,
 }
 
@@ -54,8 +55,8 @@ impl Finished {
 }
 
 impl Table {
-    /// Makes an entry and gives what is to be submitted; `None` if the operation's future has been dropped
-    /// meanwhile.
+    /// Makes an entry and gives what is to be submitted; `None` if the operation's future has been
+    /// dropped meanwhile.
     pub(crate) fn insert(&mut self, operation: PlainArc<dyn Operation>) -> Option<(Key, Request)> {
         let generation = self.generation;
         let vacant = self.entries.vacant_entry();

@@ -113,8 +113,8 @@ fn complete_while_polled() {
     });
 }
 
-/// Bug: the future moves to another thread and is polled there with another waker, and the completion wakes
-/// the one that nobody waits on.
+/// Bug: the future moves to another thread and is polled there with another waker, and the
+/// completion wakes the one that nobody waits on.
 #[test]
 fn complete_while_the_future_migrates() {
     model("op: complete while the future migrates", || {
@@ -133,8 +133,8 @@ fn complete_while_the_future_migrates() {
     });
 }
 
-/// Bugs: the descriptor that the kernel made is closed by nobody, or by both; the buffer is freed while
-/// the kernel can write to it.
+/// Bugs: the descriptor that the kernel made is closed by nobody, or by both; the buffer is freed
+/// while the kernel can write to it.
 #[test]
 fn complete_while_dropped() {
     model("op: complete while dropped", || {
@@ -193,7 +193,8 @@ fn stale_cancel_and_reused_slot() {
     });
 }
 
-/// Bug: an operation that a foreign thread has sent to the owner and dropped is submitted and forgotten.
+/// Bug: an operation that a foreign thread has sent to the owner and dropped is submitted and
+/// forgotten.
 #[test]
 fn start_while_dropped() {
     model("op: start while dropped", || {
@@ -215,7 +216,8 @@ fn start_while_dropped() {
     });
 }
 
-/// Bug: when the ring is given up, the waiting future sleeps for ever, or the kernel's buffer is freed.
+/// Bug: when the ring is given up, the waiting future sleeps for ever, or the kernel's buffer is
+/// freed.
 #[test]
 fn lose_while_polled() {
     model("op: lose while polled", || {

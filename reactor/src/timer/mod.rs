@@ -7,12 +7,12 @@
 //! | `timekeeper.rs` | which parked worker wakes for the next deadline: the protocol and its proof |
 //! | `sleep.rs` | [`Sleep`], the future |
 //!
-//! Why not `IORING_OP_TIMEOUT`: it costs 530–630 ns to add and remove one, the wheel under its lock tens of
-//! nanoseconds, and a timer in a ring cannot be fired by anybody but the ring's owner.
+//! Why not `IORING_OP_TIMEOUT`: it costs 530–630 ns to add and remove one, the wheel under its lock
+//! tens of nanoseconds, and a timer in a ring cannot be fired by anybody but the ring's owner.
 //!
-//! How a worker uses it (`block_on`'s loop): at each tick [`Timers::fire_due`], then wake what it gave;
-//! before it sleeps [`Timers::park`], which says until when; as soon as it is awake [`Timers::unpark`];
-//! when it leaves its loop for good or for a while [`Timers::leave`].
+//! How a worker uses it (`block_on`'s loop): at each tick [`Timers::fire_due`], then wake what it
+//! gave; before it sleeps [`Timers::park`], which says until when; as soon as it is awake
+//! [`Timers::unpark`]; when it leaves its loop for good or for a while [`Timers::leave`].
 
 mod shard;
 
@@ -25,12 +25,10 @@ mod models;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use gorin_base::clock;
 use gorin_base::primitive::PlainArc;
+use gorin_base::{clock, rng};
 
-pub(crate) use shard::{Caller, Shard};
-
-use shard::Common;
+use shard::{Common, Shard};
 use timekeeper::{NEVER, Timekeeper};
 
 /// The timers of one reactor. Shared by its workers.
@@ -42,8 +40,8 @@ pub(crate) struct Timers {
 }
 
 impl Timers {
-    /// Timers for `workers` workers; `wake` ends the sleep of the worker whose number it is given, or makes its next
-    /// sleep end at once.
+    /// Timers for `workers` workers; `wake` ends the sleep of the worker whose number it is given,
+    /// or makes its next sleep end at once.
     ///
     /// # Panics
     /// If `workers` is 0 or more than 4,094.
@@ -64,13 +62,23 @@ impl Timers {
         Self { common, shards }
     }
 
-    /// The shard of worker `index`; for threads that are no workers any index will do.
-    pub(crate) fn shard(&self, index: usize) -> &PlainArc<Shard> {
-        &self.shards[index % self.shards.len()]
+    /// The shard of worker `index`.
+    fn shard(&self, index: usize) -> &PlainArc<Shard> {
+        &self.shards[index]
     }
 
-    /// Takes the timers that are due at `now`, of all shards, and appends their wakers to `due`. The caller wakes
-    /// them when it holds no lock.
+    /// A shard for a thread that has none of its own.
+    fn any_shard(&self) -> &PlainArc<Shard> {
+        &self.shards[rng::below(self.shards.len())]
+    }
+
+    /// True if `shard` is one of these.
+    fn owns(&self, shard: &Shard) -> bool {
+        shard.belongs_to(&self.common)
+    }
+
+    /// Takes the timers that are due at `now`, of all shards, and appends their wakers to `due`.
+    /// The caller wakes them when it holds no lock.
     pub(crate) fn fire_due(&self, now: Instant, due: &mut Vec<Waker>) {
         self.fire_number(self.common.number(now), due);
     }
@@ -83,9 +91,9 @@ impl Timers {
         }
     }
 
-    /// For worker `worker`, which is about to sleep: until when it may, `None` for without end. From this call until
-    /// [`unpark`](Self::unpark) it may be the timekeeper; it must sleep no longer, and must call `park` anew
-    /// before it sleeps again.
+    /// For worker `worker`, which is about to sleep: until when it may, `None` for without end.
+    /// From this call until [`unpark`](Self::unpark) it may be the timekeeper; it must sleep no
+    /// longer, and must call `park` anew before it sleeps again.
     pub(crate) fn park(&self, worker: usize) -> Option<Instant> {
         self.instant(self.park_number(worker))
     }
@@ -99,8 +107,8 @@ impl Timers {
         self.common.keeper.unpark(worker);
     }
 
-    /// For worker `worker` when it leaves its loop, so that it does not look at the timers any more: if any are left,
-    /// the other workers are woken, and whichever parks takes the role.
+    /// For worker `worker` when it leaves its loop, so that it does not look at the timers any
+    /// more: if any are left, the other workers are woken, and whichever parks takes the role.
     pub(crate) fn leave(&self, worker: usize) {
         self.common.keeper.unpark(worker);
         if self.next_number() == NEVER {

@@ -1,8 +1,8 @@
 //! One shard of the timers: a wheel under a lock, and its next deadline beside it.
 //!
-//! A shard belongs to no thread: the worker that registers a timer uses its own shard so that workers do not
-//! meet at a lock, and any worker fires the timers of any shard, so that nobody's timers wait for a worker
-//! that computes.
+//! A shard belongs to no thread: the worker that registers a timer uses its own shard so that
+//! workers do not meet at a lock, and any worker fires the timers of any shard, so that nobody's
+//! timers wait for a worker that computes.
 //!
 //! # A timer's life
 //!
@@ -13,14 +13,14 @@
 //!       (other waker) └──┘ reset (other deadline)
 //! ```
 //!
-//! Whoever takes the entry out of the wheel, under the lock, has decided the race; a `Timer` whose key
-//! names nothing has fired. So there is no state besides the wheel that could disagree with it.
+//! Whoever takes the entry out of the wheel, under the lock, has decided the race; a `Timer` whose
+//! key names nothing has fired. So there is no state besides the wheel that could disagree with it.
 //!
 //! # Invariants
 //!
 //! 1. `next` is at most the next deadline of the wheel whenever the lock is free.
-//! 2. No waker is cloned, woken or dropped under the lock: any of these may run foreign code, which may
-//!    come back here.
+//! 2. No waker is cloned, woken or dropped under the lock: any of these may run foreign code, which
+//!    may come back here.
 
 use std::fmt;
 use std::mem;
@@ -61,9 +61,10 @@ impl fmt::Debug for Common {
     }
 }
 
-/// Whether the thread that registers or moves a timer will look at the timers by itself before it sleeps.
+/// Whether the thread that registers or moves a timer will look at the timers by itself before it
+/// sleeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Caller {
+pub(super) enum Caller {
     /// A worker of this reactor, inside its loop.
     Worker,
     /// Any other thread: the timekeeper must be told.
@@ -79,18 +80,19 @@ struct Guarded {
 
 /// See the module text.
 #[derive(Debug)]
-pub(crate) struct Shard {
+pub(super) struct Shard {
     guarded: Mutex<Guarded>,
-    /// A lower bound of the deadlines in the wheel, or `NEVER`. Written under the lock; read without it by
-    /// workers at each tick and when they park. Relaxed: a reader that needs the newest value has passed a fence of the
-    /// timekeeper; for a worker's tick the next one is soon enough, and the wheel is read under the lock.
+    /// A lower bound of the deadlines in the wheel, or `NEVER`. Written under the lock; read
+    /// without it by workers at each tick and when they park. Relaxed: a reader that needs the
+    /// newest value has passed a fence of the timekeeper; for a worker's tick the next one is soon
+    /// enough, and the wheel is read under the lock.
     next: AtomicU64,
-    pub(super) common: PlainArc<Common>,
+    common: PlainArc<Common>,
 }
 
 /// The reactor has shut down; timers do not fire any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Closed;
+pub(super) struct Closed;
 
 impl Shard {
     pub(super) fn new(common: PlainArc<Common>) -> Self {
@@ -104,14 +106,24 @@ impl Shard {
         }
     }
 
+    /// The wheel's number of `instant`.
+    pub(super) fn number(&self, instant: Instant) -> u64 {
+        self.common.number(instant)
+    }
+
     /// A time at or before the shard's next deadline.
     pub(super) fn next(&self) -> u64 {
         self.next.load(Ordering::Relaxed)
     }
 
+    /// True if this is a shard of the reactor whose common part is `common`.
+    pub(super) fn belongs_to(&self, common: &PlainArc<Common>) -> bool {
+        PlainArc::ptr_eq(&self.common, common)
+    }
+
     /// Registers a timer that wakes `waker` at `deadline`.
     pub(super) fn insert(
-        self: &PlainArc<Self>,
+        self: PlainArc<Self>,
         deadline: u64,
         waker: Waker,
         caller: Caller,
@@ -125,10 +137,7 @@ impl Shard {
         // A refused waker is dropped here, the lock being free.
         let key = key.map_err(|_waker| Closed)?;
         self.tell_keeper(deadline, caller);
-        Ok(Timer {
-            shard: self.clone(),
-            key,
-        })
+        Ok(Timer { shard: self, key })
     }
 
     /// Takes the wakers of all timers that are due at `now`.
@@ -226,9 +235,9 @@ impl Timer {
         moved
     }
 
-    /// The shard's common part, for the clock's numbers.
-    pub(super) fn common(&self) -> &Common {
-        &self.shard.common
+    /// Where it is registered.
+    pub(super) fn shard(&self) -> &Shard {
+        &self.shard
     }
 
     /// Runs `f` on the registered waker; the error says why there is none.

@@ -1,8 +1,8 @@
 //! The timekeeper: the one parked worker whose sleep ends when the next timer is due.
 //!
-//! Workers that run look at the timers themselves, at each tick. When workers sleep, one of them must
-//! wake in time, and one is enough: a timeout in every parked worker would wake all of them for each
-//! timer.
+//! Workers that run look at the timers themselves, at each tick. When workers sleep, one of them
+//! must wake in time, and one is enough: a timeout in every parked worker would wake all of them
+//! for each timer.
 //!
 //! # The role
 //!
@@ -15,22 +15,23 @@
 //! | (me, until) → (me, earlier) | the same worker, before it sleeps | a deadline came in between |
 //! | (me, until) → free | the holder, once awake, before it runs anything | always |
 //!
-//! A holder whose role was taken over still wakes at its own, later time; that look finds the role in
-//! other hands and costs nothing but itself.
+//! A holder whose role was taken over still wakes at its own, later time; that look finds the role
+//! in other hands and costs nothing but itself.
 //!
 //! # What is promised
 //!
-//! *If any worker of the reactor is asleep, then some worker is awake in its loop, or the role's holder
-//! sleeps no longer than until the next deadline (or has been woken).* Sketch of the proof:
+//! *If any worker of the reactor is asleep, then some worker is awake in its loop, or the role's
+//! holder sleeps no longer than until the next deadline (or has been woken).* Sketch of the proof:
 //!
-//! 1. A worker goes to sleep only after [`park`](Timekeeper::park) has seen, at one instant, a role whose
-//!    holder sleeps no longer than the next deadline; if need be it became that holder itself.
+//! 1. A worker goes to sleep only after [`park`](Timekeeper::park) has seen, at one instant, a role
+//!    whose holder sleeps no longer than the next deadline; if need be it became that holder
+//!    itself.
 //! 2. The role becomes free only by a worker that is awake. It looks at the timers at each tick and
 //!    goes through 1. before it sleeps.
-//! 3. A worker that inserts a deadline is awake and goes through 1. later, *after* its insert, so it need
-//!    not wake anybody: its own look at the role happens with the deadline in place.
-//! 4. A thread that never parks here (a foreign one) must look at the role after its insert. Both sides write,
-//!    then pass a `SeqCst` fence, then read what the other writes:
+//! 3. A worker that inserts a deadline is awake and goes through 1. later, *after* its insert, so
+//!    it need not wake anybody: its own look at the role happens with the deadline in place.
+//! 4. A thread that never parks here (a foreign one) must look at the role after its insert. Both
+//!    sides write, then pass a `SeqCst` fence, then read what the other writes:
 //!
 //!    ```text
 //!    foreign thread                         parking worker
@@ -39,16 +40,18 @@
 //!    read role                              read every shard.next
 //!    ```
 //!
-//!    If F comes before P in the one order of these fences, the worker sees the deadline and sleeps no longer; else the
-//!    thread sees the role and wakes its holder. The same pair of fences covers two parking workers: the one
-//!    that inserted earlier takes the thread's part (its insert, its fence, its look at the role).
+//!    If F comes before P in the one order of these fences, the worker sees the deadline and sleeps
+//!    no longer; else the thread sees the role and wakes its holder. The same pair of fences covers
+//!    two parking workers: the one that inserted earlier takes the thread's part (its insert, its
+//!    fence, its look at the role).
 //!
-//! Not promised: punctuality while a worker runs user code that does not come back for long. It may have
-//! inserted a deadline for which it woke nobody (3.), or have given up the role (2.). Then a timer waits for
-//! the end of that one poll, unless another worker is awake.
+//! Not promised: punctuality while a worker runs user code that does not come back for long. It may
+//! have inserted a deadline for which it woke nobody (3.), or have given up the role (2.). Then a
+//! timer waits for the end of that one poll, unless another worker is awake.
 //!
-//! Rejected: the role under a mutex (every park would queue for it); a timeout in every parked worker (n wakes per
-//! timer); a timerfd polled in all rings (245 ns for each move of the deadline, and a descriptor).
+//! Rejected: the role under a mutex (every park would queue for it); a timeout in every parked
+//! worker (n wakes per timer); a timerfd polled in all rings (245 ns for each move of the deadline,
+//! and a descriptor).
 //!
 //! This file must not know shards, wheels or rings: the next deadline is a function, who is to be
 //! woken is a number.
@@ -61,7 +64,8 @@ pub(super) const NEVER: u64 = u64::MAX;
 
 /// Bits that the holder takes in the word; the rest is the time.
 const HOLDER_BITS: u32 = 12;
-/// The time in the word is in units of this many bits: 4 µs, by which the role's comparisons may be late.
+/// The time in the word is in units of this many bits: 4 µs, by which the role's comparisons may be
+/// late.
 const UNIT_BITS: u32 = HOLDER_BITS;
 /// The word while nobody holds the role.
 const FREE: Role = Role(0);
@@ -93,9 +97,10 @@ impl Role {
 /// The role of one reactor. See the module text.
 #[derive(Debug)]
 pub(super) struct Timekeeper {
-    /// A [`Role`] or `FREE`. Written by workers that park or wake, read by them and by foreign threads
-    /// that insert. All accesses are relaxed: the word carries no data, and its order against the
-    /// deadlines comes from the `SeqCst` fences in `park` and `holder_too_late`, which pair with each other.
+    /// A [`Role`] or `FREE`. Written by workers that park or wake, read by them and by foreign
+    /// threads that insert. All accesses are relaxed: the word carries no data, and its order
+    /// against the deadlines comes from the `SeqCst` fences in `park` and `holder_too_late`, which
+    /// pair with each other.
     role: AtomicU64,
 }
 
@@ -106,8 +111,8 @@ impl Timekeeper {
         }
     }
 
-    /// Decides how long worker `worker`, which is about to sleep, may do so: until the time returned, or without end
-    /// if that is [`NEVER`]. `next` reads the next deadline.
+    /// Decides how long worker `worker`, which is about to sleep, may do so: until the time
+    /// returned, or without end if that is [`NEVER`]. `next` reads the next deadline.
     pub(super) fn park(&self, worker: usize, next: impl Fn() -> u64) -> u64 {
         let mut promised: Option<u64> = None;
         loop {
@@ -144,8 +149,8 @@ impl Timekeeper {
             .is_ok()
     }
 
-    /// Gives the role up if `worker` holds it. To be called as soon as the worker is awake, before it
-    /// runs anything.
+    /// Gives the role up if `worker` holds it. To be called as soon as the worker is awake, before
+    /// it runs anything.
     pub(super) fn unpark(&self, worker: usize) {
         let seen = Role(self.role.load(Ordering::Relaxed));
         if seen.holder() == Some(worker) {
@@ -154,8 +159,8 @@ impl Timekeeper {
         }
     }
 
-    /// The worker to wake because it sleeps past `deadline`, which a thread that will not park here has
-    /// just inserted.
+    /// The worker to wake because it sleeps past `deadline`, which a thread that will not park here
+    /// has just inserted.
     pub(super) fn holder_too_late(&self, deadline: u64) -> Option<usize> {
         // (F) of the module text.
         if !seeded::bug("keeper.no_fence") {

@@ -16,20 +16,20 @@
 //! # Invariants
 //!
 //! 1. A timer on a level has `deadline > elapsed`; one that is due is in the list `DUE`.
-//! 2. On every level the occupied slots lie after the slot of `elapsed`, hence each timer of a level
-//!    is due before each timer of any higher level, and the next one is in the first occupied slot
-//!    of the lowest occupied level.
+//! 2. On every level the occupied slots lie after the slot of `elapsed`, hence each timer of a
+//!    level is due before each timer of any higher level, and the next one is in the first occupied
+//!    slot of the lowest occupied level.
 //! 3. `earliest` of an occupied slot is at most the deadline of each timer in it. (Not exactly the
-//!    least: cancelling does not look for the next one. The price is one early look, which moves the
-//!    slot's timers down a level and so makes the bound better.)
+//!    least: cancelling does not look for the next one. The price is one early look, which moves
+//!    the slot's timers down a level and so makes the bound better.)
 //! 4. A key names a timer only as long as its generation is the entry's; generations are never used
 //!    twice, so a key that outlives its timer can never name a stranger's.
 //!
-//! Never early, never late by itself: there is no tick to round to. A wheel of 1 ms ticks would need
-//! fewer moves (a timer that fires has moved up to four times under a worker that looks every
-//! 100 µs, at some 10 ns each), but would be late by up to a tick where the kernel is precise to 50 µs.
-//! A heap costs 75 ns per timer at 10,000 of them, a B-tree 154 ns, and both make cancelling dear, which
-//! is what happens to most timers.
+//! Never early, never late by itself: there is no tick to round to. A wheel of 1 ms ticks would
+//! need fewer moves (a timer that fires has moved up to four times under a worker that looks every
+//! 100 µs, at some 10 ns each), but would be late by up to a tick where the kernel is precise to 50
+//! µs. A heap costs 75 ns per timer at 10,000 of them, a B-tree 154 ns, and both make cancelling
+//! dear, which is what happens to most timers.
 //!
 //! This file must not lock, look at a clock, or call into a waker.
 

@@ -1,0 +1,153 @@
+//! [`Sleep`]: the future that is ready at a deadline.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Instant;
+
+use gorin_base::primitive::PlainArc;
+use gorin_base::{clock, coop};
+
+use super::shard::{Caller, Closed, Shard, Timer};
+use crate::local;
+
+/// A future that is ready once a deadline has passed: never earlier, and later only by what the
+/// kernel and a busy worker take.
+///
+/// It is registered when it is polled first, in the runtime whose worker polls it; made on a thread
+/// that has entered a runtime, it belongs to that one. It may then be polled, reset and dropped on
+/// any thread.
+///
+/// Once ready it stays ready, until [`reset`](Self::reset).
+///
+/// # Cancel safety
+/// Dropping it cancels it, in constant time, and leaves nothing behind.
+///
+/// # Panics
+/// Polling panics if the deadline lies in the future and there is no runtime to wait in: on a
+/// thread that is no worker and has entered none, or after the runtime has shut down.
+#[must_use = "a Sleep does nothing unless it is awaited"]
+pub struct Sleep {
+    /// `None`: never.
+    deadline: Option<Instant>,
+    /// The runtime that the thread had entered which made this; `None` on a worker, for which the
+    /// worker that polls is better, and where there was none.
+    home: Option<PlainArc<Shard>>,
+    /// Present once registered, also after it has fired.
+    timer: Option<Timer>,
+}
+
+impl Sleep {
+    /// Sleeps until `deadline`. One that has passed makes the future ready at once.
+    pub fn until(deadline: Instant) -> Self {
+        let home = local::with_timers(|timers, worker| match worker {
+            Some(_) => None,
+            None => Some(timers.any_shard().clone()),
+        });
+        Self {
+            deadline: Some(deadline),
+            home: home.flatten(),
+            timer: None,
+        }
+    }
+
+    /// Never ready, unless [`reset`](Self::reset) gives it a deadline. Needs no runtime.
+    pub fn never() -> Self {
+        Self {
+            deadline: None,
+            home: None,
+            timer: None,
+        }
+    }
+
+    /// Gives it another deadline, earlier or later, also if it was ready already.
+    ///
+    /// A task that is waiting for it is woken at the new deadline and not at the old one. If it was
+    /// not waiting, or was woken already, it has to poll it again, as for any future.
+    pub fn reset(&mut self, deadline: Instant) {
+        self.deadline = Some(deadline);
+        if let Some(timer) = &self.timer {
+            let shard = timer.shard();
+            if !timer.reset(shard.number(deadline), caller(shard)) {
+                // It has fired. The next poll registers it anew.
+                self.timer = None;
+            }
+        }
+    }
+
+    /// When it is ready; `None` for never.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// True if the deadline has passed: the next poll is ready, or will be at the next look of a
+    /// worker.
+    pub fn is_elapsed(&self) -> bool {
+        self.deadline
+            .is_some_and(|deadline| deadline <= clock::now())
+    }
+
+    /// The first poll of a deadline.
+    fn register(&mut self, deadline: Instant, waker: &Waker) -> Poll<Result<(), Closed>> {
+        if deadline <= clock::now() {
+            return Poll::Ready(Ok(()));
+        }
+        let (shard, caller) = match &self.home {
+            Some(shard) => (shard.clone(), caller(shard)),
+            None => local::with_timers(|timers, worker| match worker {
+                Some(index) => (timers.shard(index).clone(), Caller::Worker),
+                None => (timers.any_shard().clone(), Caller::Foreign),
+            })
+            .unwrap_or_else(|| panic!("{}", local::NO_RUNTIME)),
+        };
+        let number = shard.number(deadline);
+        let registered = Shard::insert(shard, number, waker.clone(), caller);
+        match registered {
+            Ok(timer) => {
+                self.timer = Some(timer);
+                Poll::Pending
+            }
+            Err(closed) => Poll::Ready(Err(closed)),
+        }
+    }
+}
+
+/// What the calling thread is to the reactor of `shard`.
+fn caller(shard: &Shard) -> Caller {
+    let worker = local::with_timers(|timers, worker| worker.is_some() && timers.owns(shard));
+    match worker {
+        Some(true) => Caller::Worker,
+        _ => Caller::Foreign,
+    }
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(deadline) = self.deadline else {
+            return Poll::Pending;
+        };
+        ready!(coop::poll_ready(cx));
+        let ended = match &self.timer {
+            Some(timer) => ready!(timer.poll(cx.waker())),
+            None => ready!(self.register(deadline, cx.waker())),
+        };
+        // A timer that fired just before the reactor shut down is found closed like all others.
+        if ended == Err(Closed) && clock::now() < deadline {
+            panic!("{}", local::SHUT_DOWN);
+        }
+        coop::spend();
+        Poll::Ready(())
+    }
+}
+
+impl fmt::Debug for Sleep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sleep")
+            .field("deadline", &self.deadline)
+            .field("registered", &self.timer.is_some())
+            .finish()
+    }
+}

@@ -3,8 +3,10 @@
 //! Text is enough for this; comments, literals and test modules are blanked first, so that every
 //! line keeps its number.
 
-/// What only `base/src/primitive.rs` may name: loom would not see it, or it outlives a model's
-/// execution. `std::sync::Arc` is not here: wakers need it.
+/// What only `base/src/primitive.rs` and `base/src/clock.rs` may name: loom would not see it, it
+/// outlives a model's execution, or it is not the same when the execution is replayed.
+///
+/// `std::sync::Arc` is not here: wakers need it. `std::sync::atomic::Ordering` is only a name.
 const FORBIDDEN: &[&str] = &[
     "std::sync::atomic",
     "std::sync::Barrier",
@@ -20,9 +22,16 @@ const FORBIDDEN: &[&str] = &[
     "std::thread::scope",
     "std::thread::sleep",
     "std::thread::spawn",
+    "std::time::Instant::now",
+    "std::time::SystemTime::now",
     "core::sync::atomic",
+    "Instant::now",
+    "SystemTime::now",
     "loom",
 ];
+
+/// Names below forbidden ones that are harmless.
+const ALLOWED: &[&str] = &["std::sync::atomic::Ordering"];
 
 /// Modules that must not be imported whole, because then a forbidden name follows unseen.
 const WHOLE: &[&str] = &["std::sync", "std::thread", "core::sync"];
@@ -32,8 +41,8 @@ pub fn forbidden_paths(text: &str) -> Vec<(usize, String)> {
     let code = blank_tests(&blank_comments_and_literals(text));
     let mut found = Vec::new();
     for (line, path) in paths(&code) {
-        let whole = WHOLE.contains(&path.as_str());
-        if whole || FORBIDDEN.iter().any(|prefix| is_below(&path, prefix)) {
+        let is_one_of = |list: &[&str]| list.iter().any(|prefix| is_below(&path, prefix));
+        if WHOLE.contains(&path.as_str()) || (is_one_of(FORBIDDEN) && !is_one_of(ALLOWED)) {
             found.push((line, path));
         }
     }
@@ -64,13 +73,13 @@ fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
-/// Every path in `code` that begins with std, core or loom, groups in braces written out.
+/// Every path in `code` that begins as a forbidden one does, groups in braces written out.
 fn paths(code: &str) -> Vec<(usize, String)> {
     let mut found = Vec::new();
-    for root in ["std", "core", "loom"] {
+    for root in ["std", "core", "loom", "Instant", "SystemTime"] {
         for (start, _) in code.match_indices(root) {
             let before = code[..start].chars().next_back();
-            if before.is_some_and(|c| is_word(c) || c == '.') {
+            if before.is_some_and(|c| is_word(c) || c == '.') || goes_on_from(&code[..start]) {
                 continue;
             }
             if !code[start + root.len()..].trim_start().starts_with("::") {
@@ -88,6 +97,13 @@ fn paths(code: &str) -> Vec<(usize, String)> {
     }
     found.sort();
     found
+}
+
+/// True if `before` ends in `name::`, so that what follows is no beginning of a path. `::` alone
+/// begins one.
+fn goes_on_from(before: &str) -> bool {
+    let name = before.strip_suffix("::");
+    name.is_some_and(|name| name.ends_with(is_word))
 }
 
 /// Reads one path, or one tree of a `use`, and adds each path that it names to `found`.
@@ -308,12 +324,18 @@ mod tests {
             &[(1, "core::sync::atomic::AtomicU8")],
         );
         assert_found("loom::model(f)", &[(1, "loom::model")]);
+        assert_found("let t = Instant::now();", &[(1, "Instant::now")]);
+        assert_found(
+            "let t = std::time::Instant::now();",
+            &[(1, "std::time::Instant::now")],
+        );
     }
 
     #[test]
     fn what_is_allowed_is_left_alone() {
         for text in [
-            "use std::sync::Arc;",
+            "use std::sync::{Arc, atomic::Ordering};",
+            "use std::time::Instant; clock::now() + Instant::default()",
             "use std::thread::panicking; std::thread::ThreadId",
             "use gorin_base::primitive::{Mutex, thread};",
             "// std::sync::Mutex\n/* std::sync::Mutex /* x */ std::sync::Mutex */",

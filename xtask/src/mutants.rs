@@ -132,9 +132,9 @@ fn read_tables(members: &[Member], options: &Options) -> Result<Vec<Mutant>, Fai
                 std::fs::read_to_string(&path).map_err(|error| format!("{file}: {error}"))?;
             rows.extend(table::parse(&file, &text)?);
         }
-        sources::collect(&member.directory.join("src"), &mut bugs)?;
+        sources::collect(&member.name, &member.directory.join("src"), &mut bugs)?;
     }
-    sources::compare(&bugs, &rows)?;
+    sources::compare(&bugs, &rows, |package| options.includes(package))?;
     rows.retain(|row| options.includes(&row.package));
     Ok(rows)
 }

@@ -11,32 +11,41 @@ use std::path::Path;
 use crate::Failure;
 use crate::table::Mutant;
 
-/// Bugs by name, each with one place (`file:line`) where it stands.
-pub(crate) type Bugs = BTreeMap<String, String>;
+/// Bugs by name.
+pub(crate) type Bugs = BTreeMap<String, Bug>;
+
+/// Where a bug stands.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Bug {
+    /// The package of the source.
+    package: String,
+    /// One place there: `file:line`.
+    place: String,
+}
 
 const CALL: &str = "seeded::bug";
 
-/// Adds the bugs in every Rust file under `directory` to `bugs`.
+/// Adds the bugs in every Rust file under `directory`, sources of `package`, to `bugs`.
 ///
 /// # Errors
 /// If a file cannot be read, or names the function in a way that hides which bug is meant.
-pub(crate) fn collect(directory: &Path, bugs: &mut Bugs) -> Result<(), Failure> {
+pub(crate) fn collect(package: &str, directory: &Path, bugs: &mut Bugs) -> Result<(), Failure> {
     let unreadable = |error| format!("{}: {error}", directory.display());
     for entry in fs::read_dir(directory).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
         if path.is_dir() {
-            collect(&path, bugs)?;
+            collect(package, &path, bugs)?;
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             let text = fs::read_to_string(&path)
                 .map_err(|error| format!("{}: {error}", path.display()))?;
-            scan(&path.display().to_string(), &text, bugs)?;
+            scan(package, &path.display().to_string(), &text, bugs)?;
         }
     }
     Ok(())
 }
 
-/// Adds the bugs in `text`, one Rust file, to `bugs`. Comments do not count.
-fn scan(file: &str, text: &str, bugs: &mut Bugs) -> Result<(), Failure> {
+/// Adds the bugs in `text`, one Rust file of `package`, to `bugs`. Comments do not count.
+fn scan(package: &str, file: &str, text: &str, bugs: &mut Bugs) -> Result<(), Failure> {
     let code: String = text
         .lines()
         .map(|line| {
@@ -52,7 +61,10 @@ fn scan(file: &str, text: &str, bugs: &mut Bugs) -> Result<(), Failure> {
         let name = literal_argument(&code[offset + CALL.len()..]).ok_or_else(|| {
             format!("{place}: write `{CALL}(\"name\")`, so that the name is found")
         })?;
-        bugs.entry(name.to_owned()).or_insert(place);
+        bugs.entry(name.to_owned()).or_insert_with(|| Bug {
+            package: package.to_owned(),
+            place,
+        });
     }
     Ok(())
 }
@@ -68,20 +80,25 @@ fn literal_argument(code: &str) -> Option<&str> {
     code.split_once('"').map(|(name, _)| name)
 }
 
-/// Checks that sources and tables name the same bugs.
+/// Checks that sources and tables name the same bugs, as far as packages go that `includes` names.
 ///
 /// # Errors
 /// A text with one line for each bug that only one side knows.
-pub(crate) fn compare(bugs: &Bugs, rows: &[Mutant]) -> Result<(), Failure> {
+pub(crate) fn compare(
+    bugs: &Bugs,
+    rows: &[Mutant],
+    includes: impl Fn(&str) -> bool,
+) -> Result<(), Failure> {
     let unlisted = bugs
         .iter()
-        .filter(|(name, _)| !rows.iter().any(|row| row.bug == **name))
-        .map(|(name, place)| {
+        .filter(|(name, bug)| includes(&bug.package) && !rows.iter().any(|row| row.bug == **name))
+        .map(|(name, bug)| {
+            let place = &bug.place;
             format!("{place}: the bug `{name}` is in no tests/mutants.txt: nothing must die of it")
         });
     let vanished = rows
         .iter()
-        .filter(|row| !bugs.contains_key(&row.bug))
+        .filter(|row| includes(&row.package) && !bugs.contains_key(&row.bug))
         .map(|row| format!("{}: no source has the bug `{}`", row.place, row.bug));
     let errors: Vec<String> = unlisted.chain(vanished).collect();
     if errors.is_empty() {
@@ -98,7 +115,7 @@ mod tests {
 
     fn bugs(text: &str) -> Result<Bugs, Failure> {
         let mut bugs = Bugs::new();
-        scan("f.rs", text, &mut bugs).map(|()| bugs)
+        scan("p", "f.rs", text, &mut bugs).map(|()| bugs)
     }
 
     #[test]
@@ -113,7 +130,7 @@ mod tests {
         assert!(
             found
                 .iter()
-                .map(|(n, p)| (n.as_str(), p.as_str()))
+                .map(|(name, bug)| (name.as_str(), bug.place.as_str()))
                 .eq(expected),
             "{found:?}"
         );
@@ -131,12 +148,18 @@ mod tests {
     fn what_only_one_side_knows_is_reported() {
         let found = bugs("seeded::bug(\"a\") seeded::bug(\"b\")").expect("literals only");
         let rows = |text| table::parse("t.txt", text).expect("rows");
-        assert_eq!(compare(&found, &rows("a p m\nb p m")), Ok(()));
-        let error = compare(&found, &rows("a p m\nc p m")).expect_err("b and c");
+        let all = |_: &str| true;
+        assert_eq!(compare(&found, &rows("a p m\nb p m"), all), Ok(()));
+        let different = rows("a p m\nc p m");
+        let error = compare(&found, &different, all).expect_err("b and c");
         assert_eq!(
             error,
             "f.rs:1: the bug `b` is in no tests/mutants.txt: nothing must die of it\n\
              t.txt:2: no source has the bug `c`"
+        );
+        assert_eq!(
+            compare(&found, &different, |package| package == "q"),
+            Ok(())
         );
     }
 }

@@ -91,7 +91,11 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     {
         return Err(format!("no package of this workspace is called `{name}`"));
     }
-    let rows = read_tables(&members, options)?;
+    let (rows, inconsistency) = read_tables(&members, options)?;
+    // Printed now, and the rest runs all the same: both are needed to mend a table.
+    if let Some(text) = &inconsistency {
+        eprintln!("{text}\n");
+    }
     let packages: BTreeSet<&str> = rows.iter().map(|row| row.package.as_str()).collect();
     if packages.is_empty() {
         return Err("no table has a row: nothing would be proved".to_owned());
@@ -108,16 +112,18 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         rows.len() - survivors,
         start.elapsed().as_secs_f64()
     );
-    if survivors > 0 {
-        return Err(format!(
-            "{survivors} mutants survived: each is a missing model"
-        ));
+    match (survivors, inconsistency) {
+        (0, None) => Ok(()),
+        (0, Some(_)) => Err("tables and sources do not name the same bugs: see above".to_owned()),
+        (n, _) => Err(format!("{n} mutants survived: each is a missing model")),
     }
-    Ok(())
 }
 
-/// The rows of all tables that `options` includes, consistent with the sources.
-fn read_tables(members: &[Member], options: &Options) -> Result<Vec<Mutant>, Failure> {
+/// The rows of all tables that `options` includes, and in what they disagree with the sources.
+fn read_tables(
+    members: &[Member],
+    options: &Options,
+) -> Result<(Vec<Mutant>, Option<Failure>), Failure> {
     let mut rows = Vec::new();
     let mut bugs = Bugs::new();
     // The tests of this program hold samples of the call.
@@ -134,9 +140,9 @@ fn read_tables(members: &[Member], options: &Options) -> Result<Vec<Mutant>, Fai
         }
         sources::collect(&member.name, &member.directory.join("src"), &mut bugs)?;
     }
-    sources::compare(&bugs, &rows, |package| options.includes(package))?;
+    let inconsistency = sources::compare(&bugs, &rows, |package| options.includes(package)).err();
     rows.retain(|row| options.includes(&row.package));
-    Ok(rows)
+    Ok((rows, inconsistency))
 }
 
 /// For each row the run that must fail.

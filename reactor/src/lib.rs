@@ -5,8 +5,10 @@ mod driver;
 mod key;
 mod mailbox;
 mod op;
+mod park;
+mod readiness;
 mod table;
 mod timer;
-mod park;
+mod waiters;
 
 pub use driver::Direction;

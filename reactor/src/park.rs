@@ -43,12 +43,6 @@ pub(crate) trait Bell: Send + Sync + 'static {
     fn ring(&self);
 }
 
-/// Lets those who know workers by number end their sleep.
-pub(crate) trait Unpark: Send + Sync {
-    /// Makes worker `index` look at its mailbox and at the timers soon.
-    fn unpark(&self, index: usize);
-}
-
 /// What the owner was woken for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Notice {

@@ -1,0 +1,172 @@
+//! The waiters of one direction of one socket, in the order in which they came.
+//!
+//! Plain data behind the slot's lock. Nothing here may wake, clone or drop a waker while the lock is
+//! held: what is replaced or removed is returned, and the caller drops it afterwards.
+
+use std::task::Waker;
+
+use gorin_base::primitive::unwinding;
+
+/// One waiter.
+#[derive(Debug)]
+struct Waiter {
+    id: u64,
+    waker: Waker,
+}
+
+/// The list. Its first entry needs no allocation: nearly always there is one reader and one writer.
+#[derive(Debug, Default)]
+pub(crate) struct Waiters {
+    queue: Queue,
+    last_id: u64,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    first: Option<Waiter>,
+    rest: Vec<Waiter>,
+}
+
+/// Waiters taken out of their list, to be woken when no lock is held. A waker that panics does not
+/// keep the later ones from being woken: dropping wakes too.
+#[must_use = "waiters that are never woken wait for ever"]
+#[derive(Debug)]
+pub(crate) struct Taken(Queue);
+
+impl Taken {
+    /// Wakes all, in the order in which they came.
+    pub(crate) fn wake(mut self) {
+        self.wake_all();
+    }
+
+    fn wake_all(&mut self) {
+        if let Some(first) = self.0.first.take() {
+            first.waker.wake();
+        }
+        while let Some(next) = self.0.rest.pop() {
+            next.waker.wake();
+        }
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        if !unwinding() {
+            self.wake_all();
+        }
+    }
+}
+
+impl Waiters {
+    /// A number that no other waiter of this list has.
+    pub(crate) fn next_id(&mut self) -> u64 {
+        self.last_id += 1;
+        self.last_id
+    }
+
+    /// Adds a waiter at the end, or gives `waker` to the waiter that has its `id` already. Waiters
+    /// with `id` 0 have no identity; there one entry per task is kept. What must be dropped is
+    /// returned.
+    pub(crate) fn add(&mut self, id: u64, waker: Waker) -> Option<Waker> {
+        let Queue { first, rest } = &mut self.queue;
+        let known = first
+            .iter_mut()
+            .chain(rest.iter_mut())
+            .find(|waiter| waiter.id == id && (id != 0 || waiter.waker.will_wake(&waker)));
+        if let Some(known) = known {
+            return Some(std::mem::replace(&mut known.waker, waker));
+        }
+        let waiter = Waiter { id, waker };
+        if first.is_none() && rest.is_empty() {
+            *first = Some(waiter);
+        } else {
+            rest.push(waiter);
+        }
+        None
+    }
+
+    /// Takes waiter `id` out.
+    pub(crate) fn remove(&mut self, id: u64) -> Option<Waker> {
+        let Queue { first, rest } = &mut self.queue;
+        if first.as_ref().is_some_and(|waiter| waiter.id == id) {
+            return first.take().map(|waiter| waiter.waker);
+        }
+        let place = rest.iter().position(|waiter| waiter.id == id)?;
+        Some(rest.remove(place).waker)
+    }
+
+    /// Takes all waiters out.
+    pub(crate) fn take(&mut self) -> Taken {
+        let mut queue = std::mem::take(&mut self.queue);
+        // Woken by popping, hence in the reverse order.
+        queue.rest.reverse();
+        Taken(queue)
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use gorin_base::primitive::{Mutex, PlainArc};
+    use std::task::Wake;
+
+    /// Notes its number when woken; panics if that is `bad`.
+    struct Note {
+        number: u64,
+        woken: PlainArc<Mutex<Vec<u64>>>,
+        bad: u64,
+    }
+
+    impl Wake for Note {
+        fn wake(self: PlainArc<Self>) {
+            self.woken.lock().push(self.number);
+            assert_ne!(self.number, self.bad, "a waker panics");
+        }
+    }
+
+    fn list(bad: u64) -> (Waiters, PlainArc<Mutex<Vec<u64>>>) {
+        let woken = PlainArc::new(Mutex::new(Vec::new()));
+        let mut waiters = Waiters::default();
+        for number in 1..=4 {
+            let id = waiters.next_id();
+            let note = Note {
+                number,
+                woken: woken.clone(),
+                bad,
+            };
+            assert!(waiters.add(id, Waker::from(PlainArc::new(note))).is_none());
+        }
+        (waiters, woken)
+    }
+
+    #[test]
+    fn waiters_are_woken_in_their_order_without_the_removed_ones() {
+        let (mut waiters, woken) = list(0);
+        assert!(waiters.remove(1).is_some());
+        assert!(waiters.remove(3).is_some());
+        assert!(waiters.remove(3).is_none());
+        waiters.take().wake();
+        assert_eq!(*woken.lock(), [2, 4]);
+        assert!(waiters.remove(2).is_none());
+    }
+
+    #[test]
+    fn a_waker_that_panics_does_not_rob_the_others() {
+        let (mut waiters, woken) = list(2);
+        let taken = waiters.take();
+        let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| taken.wake()));
+        assert!(panic.is_err());
+        assert_eq!(*woken.lock(), [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn a_task_without_identity_is_listed_once_and_ids_are_never_reused() {
+        let (mut waiters, _) = list(0);
+        let waker = Waker::noop().clone();
+        assert!(waiters.add(0, waker.clone()).is_none());
+        assert!(waiters.add(0, waker.clone()).is_some());
+        assert!(waiters.add(2, waker.clone()).is_some());
+        waiters.take().wake();
+        assert_eq!(waiters.next_id(), 5);
+    }
+}

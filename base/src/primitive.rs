@@ -14,6 +14,8 @@ pub use std::sync::Arc as PlainArc;
 
 #[cfg(not(loom))]
 mod imp {
+    #[cfg(miri)]
+    use super::miri as parking_lot;
     pub use parking_lot::{Condvar, MutexGuard};
     pub use std::hint::spin_loop;
     pub use std::sync::Arc;
@@ -60,10 +62,13 @@ mod imp {
     }
 
     /// Waits on `condvar`, giving up `guard` meanwhile.
+    #[cfg(not(miri))]
     pub fn wait<'a, T>(condvar: &Condvar, mut guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
         condvar.wait(&mut guard);
         guard
     }
+    #[cfg(miri)]
+    pub use super::miri::wait;
 
     /// `std::cell::UnsafeCell` with loom's closure interface.
     #[derive(Debug, Default)]
@@ -86,6 +91,43 @@ mod imp {
         pub fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
             f(self.0.get())
         }
+    }
+}
+
+/// std's locks with the interface of parking_lot's, whose futex calls miri rejects.
+#[cfg(all(miri, not(loom)))]
+mod miri {
+    use std::sync::PoisonError;
+    pub use std::sync::{Condvar, MutexGuard};
+
+    #[derive(Debug, Default)]
+    pub struct Mutex<T>(std::sync::Mutex<T>);
+
+    impl<T> Mutex<T> {
+        pub const fn new(value: T) -> Self {
+            Self(std::sync::Mutex::new(value))
+        }
+
+        pub fn lock(&self) -> MutexGuard<'_, T> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        }
+
+        pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+            self.0.try_lock().ok()
+        }
+
+        pub fn get_mut(&mut self) -> &mut T {
+            self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
+        }
+
+        pub fn into_inner(self) -> T {
+            self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
+        }
+    }
+
+    /// Waits on `condvar`, giving up `guard` meanwhile.
+    pub fn wait<'a, T>(condvar: &Condvar, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
+        condvar.wait(guard).unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use gorin_base::coop;
 use gorin_base::primitive::{PlainArc, unwinding};
 
+use crate::error;
 use crate::local::{self, Owner};
 use crate::op::{End, Op, Opcode, decode};
 
@@ -72,7 +73,7 @@ impl<C: Opcode> Future for Run<C> {
         coop::spend();
         Poll::Ready(match end {
             End::Done(result) => op.take_code().finish(decode(result)),
-            End::Lost => C::lost(local::shut_down()),
+            End::Lost => C::lost(error::shut_down("operation")),
         })
     }
 }

@@ -107,11 +107,10 @@ impl Timers {
         self.common.keeper.unpark(worker);
     }
 
-    /// For worker `worker` when it leaves its loop, so that it does not look at the timers any
-    /// more: if any are left, the other workers are woken, and whichever parks takes the role.
+    /// For worker `worker` when it leaves its loop and does not look at the timers any more: wakes
+    /// the other workers if none of them keeps the time.
     pub(crate) fn leave(&self, worker: usize) {
-        self.common.keeper.unpark(worker);
-        if self.next_number() == NEVER {
+        if !self.common.keeper.leave(worker, || self.next_number()) {
             return;
         }
         for other in (0..self.shards.len()).filter(|&other| other != worker) {

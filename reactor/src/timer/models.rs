@@ -267,3 +267,22 @@ fn cancel_while_a_worker_parks() {
         drop((timer, later));
     });
 }
+
+/// Bug: the worker that would have looked leaves its loop, and the others sleep because they had
+/// left the time to it.
+#[test]
+fn foreign_insert_while_a_worker_leaves() {
+    model("keeper: foreign insert while a worker leaves", || {
+        let (timers, woken) = timers(2);
+        assert_eq!(timers.park_number(0), NEVER);
+        assert_eq!(timers.park_number(1), NEVER, "asleep from here on");
+        let leaver = {
+            let timers = timers.clone();
+            thread::spawn(move || timers.leave(0))
+        };
+        let timer = insert(&timers, SOON, Waker::noop(), Caller::Foreign);
+        leaver.join().expect("the worker ends");
+        assert!(woken.0.lock().contains(&1), "worker 1 sleeps for ever");
+        drop(timer);
+    });
+}

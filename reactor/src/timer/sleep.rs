@@ -10,7 +10,7 @@ use gorin_base::primitive::PlainArc;
 use gorin_base::{clock, coop};
 
 use super::shard::{Caller, Closed, Shard, Timer};
-use crate::local;
+use crate::{error, local};
 
 /// A future that is ready once a deadline has passed: never earlier, and later only by what the
 /// kernel and a busy worker take.
@@ -99,7 +99,7 @@ impl Sleep {
                 Some(index) => (timers.shard(index).clone(), Caller::Worker),
                 None => (timers.any_shard().clone(), Caller::Foreign),
             })
-            .unwrap_or_else(|| panic!("{}", local::NO_RUNTIME)),
+            .unwrap_or_else(|| panic!("{}", error::no_runtime("a timer"))),
         };
         let number = shard.number(deadline);
         let registered = Shard::insert(shard, number, waker.clone(), caller);
@@ -136,7 +136,7 @@ impl Future for Sleep {
         };
         // A timer that fired just before the reactor shut down is found closed like all others.
         if ended == Err(Closed) && clock::now() < deadline {
-            panic!("{}", local::SHUT_DOWN);
+            panic!("{}", error::shut_down("timer"));
         }
         coop::spend();
         Poll::Ready(())

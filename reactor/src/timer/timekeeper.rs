@@ -45,6 +45,9 @@
 //!    two parking workers: the one that inserted earlier takes the thread's part (its insert, its
 //!    fence, its look at the role).
 //!
+//! 5. A worker that leaves its loop may have been the one awake of 2. It wakes the others unless
+//!    the role is held well, by a look like that of 1.
+//!
 //! Not promised: punctuality while a worker runs user code that does not come back for long. It may
 //! have inserted a deadline for which it woke nobody (3.), or have given up the role (2.). Then a
 //! timer waits for the end of that one poll, unless another worker is awake.
@@ -157,6 +160,19 @@ impl Timekeeper {
             // Fails if another worker takes over just now: then there is nothing left to give up.
             self.replace(seen, FREE);
         }
+    }
+
+    /// For a worker that leaves its loop, so that it will not look again: true if the others must
+    /// be woken, because none of them has the role or its holder sleeps too long.
+    pub(super) fn leave(&self, worker: usize, next: impl Fn() -> u64) -> bool {
+        self.unpark(worker);
+        if seeded::bug("keeper.leaves_the_role_free") {
+            return false;
+        }
+        // (P) and (F) of the module text.
+        fence(Ordering::SeqCst);
+        let role = Role(self.role.load(Ordering::Relaxed));
+        role.holder().is_none() || !role.covers(next())
     }
 
     /// The worker to wake because it sleeps past `deadline`, which a thread that will not park here

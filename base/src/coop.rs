@@ -129,11 +129,15 @@ mod tests {
     #[test]
     fn a_budget_ends_after_its_operations_and_the_next_poll_has_a_fresh_one() {
         with_budget(|| {
-            for _ in 0..OPERATIONS {
-                assert!(ready());
+            let start = clock::now();
+            let mut done = 0;
+            while ready() {
                 spend();
+                done += 1;
             }
-            assert!(!ready());
+            // Under miri, or preempted, the slice may be over first.
+            let slice_is_over = clock::now().duration_since(start) >= SLICE;
+            assert!(done == OPERATIONS || (done < OPERATIONS && slice_is_over));
             unlimited(|| assert!(ready()));
             assert!(!ready());
         });

@@ -41,12 +41,6 @@ pub(crate) struct Completion {
 pub(crate) enum Request {
     /// Nothing: completes at once.
     Nop,
-    /// `connect(2)`.
-    Connect {
-        fd: RawFd,
-        address: *const libc::sockaddr,
-        len: libc::socklen_t,
-    },
     /// `openat(2)` relative to the working directory.
     Open {
         path: *const libc::c_char,
@@ -103,4 +97,10 @@ pub(crate) trait Driver {
 
     /// Moves all completions that have come to the end of `completions`.
     fn reap(&mut self, completions: &mut VecDeque<Completion>);
+
+    /// Takes note that a bell was rung for the sleep that has ended, or is being rung.
+    fn expect_wake(&mut self);
+
+    /// True if all announced wakes have been reaped: nobody uses the driver's wake target any more.
+    fn is_quiet(&self) -> bool;
 }

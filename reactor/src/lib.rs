@@ -1,5 +1,26 @@
-//! One io_uring per worker: readiness, operations, timers, parking.
-#![expect(dead_code, reason = "the parts are being joined")]
+//! The reactor of gorin: one io_uring per worker, and all that waits in it.
+//!
+//! A [`Reactor`] is the shared side of one runtime. Each worker [attaches](Reactor::attach) on its
+//! own thread and runs its future by [`Local::block_on`], which sleeps in the worker's ring when
+//! there is nothing to do. Sockets wait by readiness ([`Socket`]), files by completion ([`ops`]),
+//! time in a wheel in user space ([`Sleep`]). What is woken is a std `Waker`; who polls the tasks is
+//! not this crate's business.
+//!
+//! | read | for |
+//! |---|---|
+//! | `worker.rs` | the loop, and how a worker ends |
+//! | `park.rs`, `mailbox.rs` | sleeping and waking, what other threads ask of a ring |
+//! | `readiness.rs`, `waiters.rs`, `socket.rs` | who waits for a socket, on which ring |
+//! | `op.rs`, `table.rs`, `ops/` | completion operations |
+//! | `timer/` | timers and the timekeeper |
+//! | `driver.rs`, `ring.rs`, `key.rs` | the kernel: a trait, io_uring, `user_data` |
+//! | `local.rs`, `reactor.rs`, `error.rs` | the thread's reactor, the shared side, texts with a cure |
+//!
+//! What this crate must not do: poll a task (only the future given to `block_on`), know channels or
+//! the executor, wake under a lock.
+//!
+//! Under `--cfg loom` there is no kernel: the protocols are compiled with their models, and what
+//! enters the kernel is left out.
 
 mod driver;
 mod key;
@@ -11,4 +32,29 @@ mod table;
 mod timer;
 mod waiters;
 
+#[cfg(not(loom))]
+mod error;
+#[cfg(not(loom))]
+mod local;
+#[cfg(not(loom))]
+pub mod ops;
+#[cfg(not(loom))]
+mod reactor;
+#[cfg(not(loom))]
+mod ring;
+#[cfg(not(loom))]
+mod socket;
+#[cfg(not(loom))]
+mod worker;
+
 pub use driver::Direction;
+#[cfg(not(loom))]
+pub use local::EnterGuard;
+#[cfg(not(loom))]
+pub use reactor::{Config, Reactor, Setup, Stats};
+#[cfg(not(loom))]
+pub use socket::Socket;
+#[cfg(not(loom))]
+pub use timer::Sleep;
+#[cfg(not(loom))]
+pub use worker::{Drained, Local};

@@ -294,7 +294,7 @@ impl<R> Table<R> {
         &self,
         index: usize,
         direction: Direction,
-        id: u64,
+        id: usize,
         waker: &Waker,
         owner: usize,
     ) -> Arm {
@@ -307,7 +307,7 @@ impl<R> Table<R> {
         self.arm(index, direction, owner)
     }
 
-    fn register(&self, index: usize, direction: Direction, id: u64, waker: &Waker) {
+    fn register(&self, index: usize, direction: Direction, id: usize, waker: &Waker) {
         let waker = waker.clone();
         let replaced = {
             let mut waiters = self.slot(index).side(direction).waiters.lock();
@@ -316,13 +316,8 @@ impl<R> Table<R> {
         drop(replaced);
     }
 
-    /// A number for a waiter that will remove itself.
-    pub(crate) fn waiter_id(&self, index: usize, direction: Direction) -> u64 {
-        self.slot(index).side(direction).waiters.lock().next_id()
-    }
-
     /// Takes waiter `id` out of the list, if it still is there.
-    pub(crate) fn unregister(&self, index: usize, direction: Direction, id: u64) {
+    pub(crate) fn unregister(&self, index: usize, direction: Direction, id: usize) {
         let removed = self.slot(index).side(direction).waiters.lock().remove(id);
         drop(removed);
     }
@@ -395,6 +390,11 @@ impl<R> Table<R> {
             word.is_armed()
                 .then(|| (word.owner(), key(index, direction, word)))
         })
+    }
+
+    /// True if polls of this socket have not completed.
+    pub(crate) fn has_polls(&self, index: usize) -> bool {
+        self.slot(index).pins.load(Ordering::Relaxed) > 1
     }
 
     pub(crate) fn is_closed(&self, index: usize) -> bool {

@@ -10,19 +10,13 @@ use gorin_base::primitive::unwinding;
 /// One waiter.
 #[derive(Debug)]
 struct Waiter {
-    id: u64,
+    id: usize,
     waker: Waker,
 }
 
 /// The list. Its first entry needs no allocation: nearly always there is one reader and one writer.
 #[derive(Debug, Default)]
 pub(crate) struct Waiters {
-    queue: Queue,
-    last_id: u64,
-}
-
-#[derive(Debug, Default)]
-struct Queue {
     first: Option<Waiter>,
     rest: Vec<Waiter>,
 }
@@ -31,7 +25,7 @@ struct Queue {
 /// keep the later ones from being woken: dropping wakes too.
 #[must_use = "waiters that are never woken wait for ever"]
 #[derive(Debug)]
-pub(crate) struct Taken(Queue);
+pub(crate) struct Taken(Waiters);
 
 impl Taken {
     /// Wakes all, in the order in which they came.
@@ -58,17 +52,11 @@ impl Drop for Taken {
 }
 
 impl Waiters {
-    /// A number that no other waiter of this list has.
-    pub(crate) fn next_id(&mut self) -> u64 {
-        self.last_id += 1;
-        self.last_id
-    }
-
     /// Adds a waiter at the end, or gives `waker` to the waiter that has its `id` already. Waiters
     /// with `id` 0 have no identity; there one entry per task is kept. What must be dropped is
     /// returned.
-    pub(crate) fn add(&mut self, id: u64, waker: Waker) -> Option<Waker> {
-        let Queue { first, rest } = &mut self.queue;
+    pub(crate) fn add(&mut self, id: usize, waker: Waker) -> Option<Waker> {
+        let Waiters { first, rest } = self;
         let known = first
             .iter_mut()
             .chain(rest.iter_mut())
@@ -86,8 +74,8 @@ impl Waiters {
     }
 
     /// Takes waiter `id` out.
-    pub(crate) fn remove(&mut self, id: u64) -> Option<Waker> {
-        let Queue { first, rest } = &mut self.queue;
+    pub(crate) fn remove(&mut self, id: usize) -> Option<Waker> {
+        let Waiters { first, rest } = self;
         if first.as_ref().is_some_and(|waiter| waiter.id == id) {
             return first.take().map(|waiter| waiter.waker);
         }
@@ -97,10 +85,10 @@ impl Waiters {
 
     /// Takes all waiters out.
     pub(crate) fn take(&mut self) -> Taken {
-        let mut queue = std::mem::take(&mut self.queue);
+        let mut taken = std::mem::take(self);
         // Woken by popping, hence in the reverse order.
-        queue.rest.reverse();
-        Taken(queue)
+        taken.rest.reverse();
+        Taken(taken)
     }
 }
 
@@ -112,9 +100,9 @@ mod tests {
 
     /// Notes its number when woken; panics if that is `bad`.
     struct Note {
-        number: u64,
-        woken: PlainArc<Mutex<Vec<u64>>>,
-        bad: u64,
+        number: usize,
+        woken: PlainArc<Mutex<Vec<usize>>>,
+        bad: usize,
     }
 
     impl Wake for Note {
@@ -124,17 +112,20 @@ mod tests {
         }
     }
 
-    fn list(bad: u64) -> (Waiters, PlainArc<Mutex<Vec<u64>>>) {
+    fn list(bad: usize) -> (Waiters, PlainArc<Mutex<Vec<usize>>>) {
         let woken = PlainArc::new(Mutex::new(Vec::new()));
         let mut waiters = Waiters::default();
         for number in 1..=4 {
-            let id = waiters.next_id();
             let note = Note {
                 number,
                 woken: woken.clone(),
                 bad,
             };
-            assert!(waiters.add(id, Waker::from(PlainArc::new(note))).is_none());
+            assert!(
+                waiters
+                    .add(number, Waker::from(PlainArc::new(note)))
+                    .is_none()
+            );
         }
         (waiters, woken)
     }
@@ -160,13 +151,13 @@ mod tests {
     }
 
     #[test]
-    fn a_task_without_identity_is_listed_once_and_ids_are_never_reused() {
+    fn a_task_without_identity_is_listed_once() {
         let (mut waiters, _) = list(0);
         let waker = Waker::noop().clone();
         assert!(waiters.add(0, waker.clone()).is_none());
         assert!(waiters.add(0, waker.clone()).is_some());
         assert!(waiters.add(2, waker.clone()).is_some());
         waiters.take().wake();
-        assert_eq!(waiters.next_id(), 5);
+        assert!(waiters.add(0, waker).is_none());
     }
 }

@@ -80,7 +80,7 @@ impl World {
     }
 
     /// What a read does: try, then wait on ring `owner`. The error is a closed socket.
-    fn poll_read(&self, id: u64, waker: &Waker, owner: usize) -> Poll<Result<(), ()>> {
+    fn poll_read(&self, id: usize, waker: &Waker, owner: usize) -> Poll<Result<(), ()>> {
         if self.kernel.lock().0 {
             return Poll::Ready(Ok(()));
         }
@@ -92,7 +92,7 @@ impl World {
         Poll::Pending
     }
 
-    fn read(&self, id: u64, owner: usize) -> Result<(), ()> {
+    fn read(&self, id: usize, owner: usize) -> Result<(), ()> {
         block_on(poll_fn(|cx| self.poll_read(id, cx.waker(), owner)))
     }
 }

@@ -15,6 +15,8 @@
 //! [`Timers::unpark`]; when it leaves its loop for good or for a while [`Timers::leave`].
 
 mod shard;
+#[cfg(not(loom))]
+mod sleep;
 
 mod timekeeper;
 mod wheel;
@@ -27,6 +29,9 @@ use std::time::{Duration, Instant};
 
 use gorin_base::primitive::PlainArc;
 use gorin_base::{clock, rng};
+
+#[cfg(not(loom))]
+pub use sleep::Sleep;
 
 use shard::{Common, Shard};
 use timekeeper::{NEVER, Timekeeper};

@@ -1,0 +1,184 @@
+//! The reactor of the calling thread, and the two ways to a ring: directly for its owner, through a
+//! mailbox for everybody else.
+//!
+//! A thread is a worker, or has entered a reactor, or neither. This file holds that in a
+//! thread-local and nothing else; no user code runs while it is borrowed.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::io;
+use std::marker::PhantomData;
+use std::rc::Rc;
+
+use gorin_base::primitive::PlainArc;
+
+use crate::error;
+use crate::mailbox::{Message, Operation};
+use crate::reactor::Shared;
+use crate::timer::Timers;
+use crate::worker::Worker;
+
+/// Why a timer cannot wait here.
+pub(crate) const NO_RUNTIME: &str = "a timer needs a gorin runtime and this thread has none: use \
+     it inside gorin::run or a goroutine, or enter a runtime on this thread first";
+
+/// Why a timer cannot wait any more.
+pub(crate) const SHUT_DOWN: &str = "the gorin runtime of this timer has shut down";
+
+#[derive(Clone)]
+enum Current {
+    Worker(Rc<Worker>),
+    Entered(PlainArc<Shared>),
+}
+
+impl Current {
+    fn shared(&self) -> &PlainArc<Shared> {
+        match self {
+            Current::Worker(worker) => worker.shared(),
+            Current::Entered(shared) => shared,
+        }
+    }
+}
+
+std::thread_local! {
+    static CURRENT: RefCell<Option<Current>> = const { RefCell::new(None) };
+}
+
+/// Calls `f` with what this thread is. `None` while its thread-locals are being destroyed.
+fn with<R>(f: impl FnOnce(&Current) -> R) -> Option<R> {
+    CURRENT
+        .try_with(|current| current.borrow().as_ref().map(f))
+        .ok()
+        .flatten()
+}
+
+fn exchange(new: Option<Current>) -> Option<Current> {
+    CURRENT
+        .try_with(|current| current.replace(new))
+        .ok()
+        .flatten()
+}
+
+/// Ends the effect of [`Reactor::enter`](crate::Reactor::enter) when dropped. Guards of one thread
+/// are to be dropped in the reverse order of their making.
+#[must_use = "dropping the guard leaves the reactor at once"]
+pub struct EnterGuard {
+    before: Option<Current>,
+    /// It belongs to its thread.
+    not_send: PhantomData<*mut ()>,
+}
+
+impl Drop for EnterGuard {
+    fn drop(&mut self) {
+        drop(exchange(self.before.take()));
+    }
+}
+
+impl fmt::Debug for EnterGuard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("EnterGuard")
+    }
+}
+
+fn set(current: Current) -> EnterGuard {
+    EnterGuard {
+        before: exchange(Some(current)),
+        not_send: PhantomData,
+    }
+}
+
+pub(crate) fn enter(shared: PlainArc<Shared>) -> EnterGuard {
+    set(Current::Entered(shared))
+}
+
+pub(crate) fn enter_worker(worker: Rc<Worker>) -> EnterGuard {
+    set(Current::Worker(worker))
+}
+
+pub(crate) fn is_worker() -> bool {
+    with(|current| matches!(current, Current::Worker(_))).unwrap_or(false)
+}
+
+pub(crate) fn current() -> Option<PlainArc<Shared>> {
+    with(|current| current.shared().clone())
+}
+
+/// Calls `f` if this thread is a worker of `shared`. `f` must run no user code.
+pub(crate) fn with_worker<R>(shared: &PlainArc<Shared>, f: impl FnOnce(&Worker) -> R) -> Option<R> {
+    with(|current| match current {
+        Current::Worker(worker) if PlainArc::ptr_eq(worker.shared(), shared) => Some(f(worker)),
+        _ => None,
+    })
+    .flatten()
+}
+
+/// Calls `f` with the timers of this thread's reactor, and the worker's index if it is one. `f` must
+/// run no user code.
+pub(crate) fn with_timers<R>(f: impl FnOnce(&Timers, Option<usize>) -> R) -> Option<R> {
+    with(|current| {
+        let worker = match current {
+            Current::Worker(worker) => Some(worker.index()),
+            Current::Entered(_) => None,
+        };
+        f(&current.shared().timers, worker)
+    })
+}
+
+/// Which ring runs an operation.
+pub(crate) struct Owner {
+    shared: PlainArc<Shared>,
+    index: usize,
+}
+
+impl Owner {
+    /// Asks that ring to cancel `operation`.
+    pub(crate) fn cancel(&self, operation: PlainArc<dyn Operation>) {
+        let here = with_worker(&self.shared, |worker| {
+            let own = worker.index() == self.index;
+            if own {
+                worker.cancel_operation(&*operation);
+            }
+            own
+        });
+        if here != Some(true) {
+            // A ring that is gone has cancelled everything.
+            let _ = self.shared.posts[self.index].send(Message::Cancel(operation));
+        }
+    }
+}
+
+impl fmt::Debug for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Owner").field(&self.index).finish()
+    }
+}
+
+/// Submits `operation` to this worker's ring, or to a worker of the reactor that this thread has
+/// entered.
+pub(crate) fn submit(operation: PlainArc<dyn Operation>) -> io::Result<Owner> {
+    let (shared, index) = with(|current| match current {
+        Current::Worker(worker) => {
+            worker.submit(operation.clone());
+            (worker.shared().clone(), Some(worker.index()))
+        }
+        Current::Entered(shared) => (shared.clone(), None),
+    })
+    .ok_or_else(|| error::no_runtime("this operation"))?;
+    if let Some(index) = index {
+        return Ok(Owner { shared, index });
+    }
+    while let Some(index) = shared.home(0) {
+        if shared.posts[index]
+            .send(Message::Submit(operation.clone()))
+            .is_ok()
+        {
+            return Ok(Owner { shared, index });
+        }
+    }
+    Err(shut_down())
+}
+
+/// The error of an operation whose reactor is gone.
+pub(crate) fn shut_down() -> io::Error {
+    error::shut_down("operation")
+}

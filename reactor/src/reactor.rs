@@ -1,0 +1,256 @@
+//! The shared side of one runtime's reactor: what all its workers, its sockets, and threads that are
+//! no workers hold.
+//!
+//! It owns no ring: those belong to the workers (`worker.rs`), and whoever is not the owner reaches
+//! one through the mailboxes here. It outlives its workers; a socket that is used afterwards gets an
+//! error.
+
+use std::fmt;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+
+use gorin_base::primitive::{AtomicBool, AtomicUsize, Ordering, PlainArc};
+
+use crate::local::{self, EnterGuard};
+use crate::mailbox::{Mailbox, Message};
+use crate::park::Signal;
+use crate::readiness::{self, MAX_OWNERS};
+use crate::ring::{self, Counters, RingBell};
+use crate::timer::Timers;
+use crate::worker::{Local, Worker};
+
+/// How rings are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Setup {
+    /// `SINGLE_ISSUER | DEFER_TASKRUN` (Linux 6.1), and what follows where the kernel refuses it.
+    Deferred,
+    /// `COOP_TASKRUN` (Linux 5.19), and what follows.
+    Cooperative,
+    /// No flags.
+    Plain,
+}
+
+/// How a [`Reactor`] is made.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// How many workers will attach. From 1 to 4,094.
+    pub workers: usize,
+    /// Submissions that a ring holds before it must enter the kernel; completions are four times as
+    /// many. Halved, down to 32, where memory for rings is short.
+    pub entries: u32,
+    /// The best kind of ring to try.
+    pub setup: Setup,
+    /// Wake sleeping workers by ring messages where the kernel can (Linux 6.13), else by eventfd.
+    pub messages: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            workers: 1,
+            entries: 256,
+            setup: Setup::Deferred,
+            messages: true,
+        }
+    }
+}
+
+/// What the rings of a reactor have done so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Calls of `io_uring_enter`.
+    pub enters: u64,
+    /// Those of them that waited.
+    pub sleeps: u64,
+    /// Completions reaped.
+    pub completions: u64,
+    /// Times that the kernel had more completions than the queue has room for.
+    pub overflows: u64,
+    /// System calls that ended a worker's sleep.
+    pub wakes: u64,
+}
+
+/// How one worker is reached by others.
+#[derive(Debug)]
+pub(crate) struct Post {
+    mailbox: Mailbox<Message>,
+    pub(crate) signal: PlainArc<Signal<RingBell>>,
+    pub(crate) counters: PlainArc<Counters>,
+    /// Set by the thread that attaches, for good: a swap decides who.
+    taken: AtomicBool,
+}
+
+impl Post {
+    fn new() -> Self {
+        let counters = PlainArc::new(Counters::default());
+        Self {
+            mailbox: Mailbox::new(),
+            signal: PlainArc::new(Signal::new(RingBell::new(counters.clone()))),
+            counters,
+            taken: AtomicBool::new(false),
+        }
+    }
+
+    /// Leaves a message and ends the worker's sleep; gives it back if the worker is gone.
+    pub(crate) fn send(&self, message: Message) -> Result<(), Message> {
+        self.mailbox.post(message, || self.signal.notify_mail())
+    }
+
+    pub(crate) fn mailbox(&self) -> &Mailbox<Message> {
+        &self.mailbox
+    }
+}
+
+/// What is behind a [`Reactor`].
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    pub(crate) posts: PlainArc<[Post]>,
+    pub(crate) sockets: readiness::Table<OwnedFd>,
+    pub(crate) timers: Timers,
+    /// Workers that have not ended. Each decrements it once; the last one closes the timers, hence
+    /// the acquire-release pairing among them.
+    living: AtomicUsize,
+}
+
+impl Shared {
+    /// A worker for what a thread that is no worker wants of thing number `number`: always the same
+    /// one while it lives. `None` once all are gone.
+    pub(crate) fn home(&self, number: usize) -> Option<usize> {
+        let workers = self.posts.len();
+        (0..workers)
+            .map(|step| (number + step) % workers)
+            .find(|&index| self.posts[index].mailbox.is_open())
+    }
+
+    /// A worker has ended. The last one leaves nobody who would fire timers.
+    pub(crate) fn worker_ended(&self) {
+        if self.living.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.timers.close();
+        }
+    }
+}
+
+/// The I/O side of one runtime: rings, sockets, timers.
+///
+/// Cloning gives another handle to the same reactor. Each worker [attaches](Reactor::attach) on its
+/// own thread and then runs by [`Local::block_on`]:
+///
+/// ```
+/// use std::time::{Duration, Instant};
+/// use gorin_reactor::{Config, Reactor, Sleep};
+///
+/// # fn main() -> std::io::Result<()> {
+/// let reactor = Reactor::new(Config::default())?;
+/// let mut worker = reactor.attach(0)?;
+/// let deadline = Instant::now() + Duration::from_millis(5);
+/// worker.block_on(Sleep::until(deadline));
+/// assert!(Instant::now() >= deadline);
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Reactor {
+    pub(crate) shared: PlainArc<Shared>,
+}
+
+impl Reactor {
+    /// A reactor for `config.workers` workers.
+    ///
+    /// # Errors
+    /// If the kernel has no io_uring for this process, or not enough of it. The text names the
+    /// cause (a seccomp profile, the sysctl `kernel.io_uring_disabled` and its value, a limit and
+    /// its value, the kernel's version) and the cure.
+    ///
+    /// # Panics
+    /// If `config.workers` is 0 or more than 4,094.
+    pub fn new(config: Config) -> io::Result<Reactor> {
+        ring::probe()?;
+        assert!(config.workers <= MAX_OWNERS, "too many workers");
+        let posts: PlainArc<[Post]> = (0..config.workers).map(|_| Post::new()).collect();
+        let timers = {
+            let posts = posts.clone();
+            Timers::new(config.workers, move |index| {
+                posts[index].signal.notify_mail();
+            })
+        };
+        let shared = Shared {
+            living: AtomicUsize::new(config.workers),
+            config,
+            posts,
+            sockets: readiness::Table::new(),
+            timers,
+        };
+        Ok(Reactor {
+            shared: PlainArc::new(shared),
+        })
+    }
+
+    /// Makes the calling thread worker `index` of this reactor: builds its ring.
+    ///
+    /// # Errors
+    /// As [`new`](Reactor::new); and if worker `index` has attached before, or the thread is a
+    /// worker already.
+    ///
+    /// # Panics
+    /// If there is no worker `index`.
+    pub fn attach(&self, index: usize) -> io::Result<Local> {
+        let post = &self.shared.posts[index];
+        if local::is_worker() {
+            return Err(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                "this thread is a worker of a gorin runtime already: a runtime cannot be run inside \
+                 another one; use its handle or another thread",
+            ));
+        }
+        // Relaxed: the swap only decides who; nothing is handed over.
+        if post.taken.swap(true, Ordering::Relaxed) {
+            return Err(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                format!("worker {index} of this reactor has attached before"),
+            ));
+        }
+        match Worker::new(self.shared.clone(), index) {
+            Ok(worker) => Ok(Local::new(Rc::new(worker))),
+            Err(error) => {
+                post.taken.store(false, Ordering::Relaxed);
+                Err(error)
+            }
+        }
+    }
+
+    /// Until the guard is dropped, sockets and timers that this thread makes belong to this reactor.
+    /// For threads that are no workers: what they wait for is watched by one of the workers.
+    pub fn enter(&self) -> EnterGuard {
+        local::enter(self.shared.clone())
+    }
+
+    /// The reactor of this thread: its worker's, or the one it has entered.
+    pub fn current() -> Option<Reactor> {
+        local::current().map(|shared| Reactor { shared })
+    }
+
+    /// What the rings have done so far, summed over the workers.
+    pub fn stats(&self) -> Stats {
+        let mut stats = Stats::default();
+        for post in self.shared.posts.iter() {
+            let counters = &post.counters;
+            stats.enters += counters.enters.load(Ordering::Relaxed);
+            stats.sleeps += counters.sleeps.load(Ordering::Relaxed);
+            stats.completions += counters.completions.load(Ordering::Relaxed);
+            stats.overflows += counters.overflows.load(Ordering::Relaxed);
+            stats.wakes += counters.wakes.load(Ordering::Relaxed);
+        }
+        stats
+    }
+}
+
+impl fmt::Debug for Reactor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reactor")
+            .field("config", &self.shared.config)
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
+}

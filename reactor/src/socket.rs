@@ -1,0 +1,291 @@
+//! [`Socket`]: a descriptor that goroutines wait for.
+//!
+//! Calls are tried first and waited for only when they would block; waiting is the readiness words'
+//! business (`readiness.rs`), and this file's is which ring watches: the worker's own if the caller
+//! is one of this reactor's, else a home worker's, by message.
+//!
+//! # Invariants
+//!
+//! 1. The descriptor is open as long as the `Socket` lives, and longer while a poll names it.
+//! 2. A waiter of [`Socket::io`] takes itself out of the list when its future is dropped.
+//!
+//! This file must not touch a ring, nor run a call while anything is locked or borrowed.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::task::{Context, Poll, Waker, ready};
+
+use gorin_base::coop;
+use gorin_base::primitive::{AtomicBool, Ordering, PlainArc};
+
+use crate::driver::Direction;
+use crate::error;
+use crate::key::Key;
+use crate::local;
+use crate::mailbox::Message;
+use crate::reactor::Shared;
+use crate::readiness::Arm;
+use crate::worker::Worker;
+
+/// A non-blocking descriptor (a socket, a pipe, anything that can be polled) of a reactor.
+///
+/// It belongs to the reactor of the thread that makes it and can be used on any thread: a worker of
+/// that reactor waits on its own ring, other threads let one of its workers watch. Several
+/// goroutines may call at once; those that wait are woken in the order in which they came.
+///
+/// # Dropping and closing
+/// If somebody waited for the socket, its polls are cancelled and the last of them closes the
+/// descriptor. So that the peer does not wait for that, a connection is shut down at once: it ends
+/// with FIN even if there is unread data, where a plain close would have sent RST. See
+/// [`set_duplicated`](Socket::set_duplicated) for connections that others use as well.
+pub struct Socket {
+    shared: PlainArc<Shared>,
+    /// The slot in `shared.sockets`, of which this holds a pin.
+    slot: usize,
+    file: PlainArc<OwnedFd>,
+    /// Written by the user, read when it ends; relaxed, nothing hangs on it.
+    duplicated: AtomicBool,
+}
+
+impl Socket {
+    /// Gives `fd`, which must be non-blocking, to the reactor of this thread.
+    ///
+    /// ```
+    /// use std::io::{Read, Write};
+    /// use std::net::{TcpListener, TcpStream};
+    /// use gorin_reactor::{Config, Direction, Reactor, Socket};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let mut worker = Reactor::new(Config::default())?.attach(0)?;
+    /// let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// let mut client = TcpStream::connect(listener.local_addr()?)?;
+    /// let (stream, _) = listener.accept()?;
+    /// stream.set_nonblocking(true)?;
+    ///
+    /// let socket = Socket::new(stream.try_clone()?.into())?;
+    /// socket.set_duplicated();
+    /// client.write_all(b"hello")?;
+    /// let mut buffer = [0; 16];
+    /// let n = worker.block_on(socket.io(Direction::Read, |_| (&stream).read(&mut buffer)))?;
+    /// assert_eq!(&buffer[..n], b"hello");
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// `NotConnected` if this thread is no worker and has not entered a reactor.
+    pub fn new(fd: OwnedFd) -> io::Result<Socket> {
+        let shared = local::current().ok_or_else(|| error::no_runtime("a socket"))?;
+        debug_assert!(
+            is_non_blocking(&fd),
+            "a blocking descriptor stops its worker"
+        );
+        let file = PlainArc::new(fd);
+        let slot = shared.sockets.insert(file.clone());
+        Ok(Socket {
+            shared,
+            slot,
+            file,
+            duplicated: AtomicBool::new(false),
+        })
+    }
+
+    /// Says that others may hold duplicates of the descriptor, in this process or another one. The
+    /// connection is then not shut down when this socket is dropped or closed: it lives until the
+    /// last duplicate ends.
+    pub fn set_duplicated(&self) {
+        self.duplicated.store(true, Ordering::Relaxed);
+    }
+
+    /// Tries `call`; if it would block, wakes `cx`'s task when it is worth another try.
+    ///
+    /// The waker stays listed until the next event of this direction, also if the caller loses
+    /// interest; for futures that are often dropped [`io`](Socket::io) is better.
+    ///
+    /// # Errors
+    /// Those of `call`, except `WouldBlock` and `Interrupted`; `NotConnected` if the socket has been
+    /// [closed](Socket::close) or would have to wait and its runtime has shut down.
+    ///
+    /// # Cancel safety
+    /// As `call`: it has either taken effect, and this is ready, or not.
+    pub fn poll_io<R>(
+        &self,
+        direction: Direction,
+        cx: &mut Context<'_>,
+        mut call: impl FnMut(BorrowedFd<'_>) -> io::Result<R>,
+    ) -> Poll<io::Result<R>> {
+        ready!(coop::poll_ready(cx));
+        match self.attempt(&mut call) {
+            Some(result) => Poll::Ready(result),
+            None => self.wait(direction, 0, cx.waker()),
+        }
+    }
+
+    /// Calls `call` until it does not block any more, waiting for readiness between the calls.
+    ///
+    /// # Errors
+    /// As [`poll_io`](Socket::poll_io).
+    ///
+    /// # Cancel safety
+    /// Dropped while it waits, it has had no effect: what it would have read is still in the socket.
+    pub async fn io<R>(
+        &self,
+        direction: Direction,
+        mut call: impl FnMut(BorrowedFd<'_>) -> io::Result<R>,
+    ) -> io::Result<R> {
+        let mut waiter = Waiter {
+            socket: self,
+            direction,
+            listed: false,
+        };
+        poll_fn(|cx| {
+            ready!(coop::poll_ready(cx));
+            match self.attempt(&mut call) {
+                Some(result) => Poll::Ready(result),
+                None => waiter.wait(cx.waker()),
+            }
+        })
+        .await
+    }
+
+    /// Ends all calls that wait, of this and other goroutines, and refuses later ones, with an
+    /// error. A connection is shut down at once in both directions, unless it
+    /// [has duplicates](Socket::set_duplicated). The descriptor is closed when the socket is dropped.
+    pub fn close(&self) {
+        let armed = self.shared.sockets.close(self.slot);
+        self.shut_down();
+        self.cancel(armed);
+    }
+
+    /// `None`: it would block.
+    fn attempt<R>(
+        &self,
+        call: &mut impl FnMut(BorrowedFd<'_>) -> io::Result<R>,
+    ) -> Option<io::Result<R>> {
+        loop {
+            if self.shared.sockets.is_closed(self.slot) {
+                return Some(Err(error::closed()));
+            }
+            match call(self.file.as_fd()) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => {
+                    coop::spend();
+                    return Some(result);
+                }
+            }
+        }
+    }
+
+    /// Lists the waiter and has the descriptor watched. Ready with an error if that cannot be.
+    fn wait<R>(&self, direction: Direction, id: usize, waker: &Waker) -> Poll<io::Result<R>> {
+        let here = local::with_worker(&self.shared, Worker::index);
+        let Some(owner) = here.or_else(|| self.shared.home(self.slot)) else {
+            return Poll::Ready(Err(error::shut_down("socket")));
+        };
+        let sockets = &self.shared.sockets;
+        match sockets.wait(self.slot, direction, id, waker, owner) {
+            Arm::Already => {}
+            Arm::Closed => return Poll::Ready(Err(error::closed())),
+            Arm::Submit(key) if here.is_some() => {
+                let fd = self.file.as_raw_fd();
+                local::with_worker(&self.shared, |worker| worker.arm(key, fd, direction));
+            }
+            Arm::Submit(key) => {
+                if self.shared.posts[owner].send(Message::Arm(key)).is_err() {
+                    // That worker has ended meanwhile: all who wait try again, with another one.
+                    sockets.complete(key);
+                }
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Asks the rings that own these polls to cancel them.
+    fn cancel(&self, armed: [Option<(usize, Key)>; 2]) {
+        for (owner, key) in armed.into_iter().flatten() {
+            let here = local::with_worker(&self.shared, |worker| {
+                let own = worker.index() == owner;
+                if own {
+                    worker.disarm(key);
+                }
+                own
+            });
+            if here != Some(true) {
+                // A ring that is gone has cancelled everything.
+                let _ = self.shared.posts[owner].send(Message::Disarm(key));
+            }
+        }
+    }
+
+    fn shut_down(&self) {
+        if self.duplicated.load(Ordering::Relaxed) {
+            return;
+        }
+        // SAFETY: a call on an open descriptor; what is not connected, or no socket, is an error
+        // that changes nothing.
+        unsafe { libc::shutdown(self.file.as_raw_fd(), libc::SHUT_RDWR) };
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        let armed = self.shared.sockets.close(self.slot);
+        if self.shared.sockets.has_polls(self.slot) {
+            self.shut_down();
+            self.cancel(armed);
+        }
+        self.shared.sockets.release(self.slot);
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+impl fmt::Debug for Socket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Socket")
+            .field("fd", &self.file.as_raw_fd())
+            .field("closed", &self.shared.sockets.is_closed(self.slot))
+            .finish_non_exhaustive()
+    }
+}
+
+/// One call of [`Socket::io`] that waits. Its number in the list is its address, which is no other's
+/// while it lives: it does not move once its future is polled, and takes itself out when it ends.
+struct Waiter<'a> {
+    socket: &'a Socket,
+    direction: Direction,
+    /// It may be in the list.
+    listed: bool,
+}
+
+impl Waiter<'_> {
+    fn id(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
+    fn wait<R>(&mut self, waker: &Waker) -> Poll<io::Result<R>> {
+        self.listed = true;
+        self.socket.wait(self.direction, self.id(), waker)
+    }
+}
+
+impl Drop for Waiter<'_> {
+    fn drop(&mut self) {
+        if self.listed {
+            let sockets = &self.socket.shared.sockets;
+            sockets.unregister(self.socket.slot, self.direction, self.id());
+        }
+    }
+}
+
+fn is_non_blocking(fd: &OwnedFd) -> bool {
+    // SAFETY: reads the flags of an open descriptor.
+    let flags = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) };
+    flags & libc::O_NONBLOCK != 0
+}

@@ -1,0 +1,415 @@
+//! A worker: the thread that owns a ring, its loop, and its end.
+//!
+//! # The loop
+//!
+//! ```text
+//! block_on:  poll the future if it was woken
+//!            tick: serve the mailbox, flush, reap, dispatch completions, fire timers
+//!            woken meanwhile? again; else sleep in the ring until a completion, a bell, a deadline
+//! ```
+//! The future comes back every ~100 µs while it has work, so that completions do not wait longer; a
+//! tick with nothing to do costs a few loads and a clock read.
+//!
+//! # Invariants
+//!
+//! 1. `core` is borrowed only while no code of others runs: wakers are woken, and operations
+//!    completed, one at a time, from queues that stay in `core`. A waker that panics loses nothing
+//!    but its own wake.
+//! 2. Only this thread touches the ring.
+//! 3. The ring is closed when nothing is in flight and no bell is on its way, or never (leaked).
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use gorin_base::clock;
+use gorin_base::primitive::PlainArc;
+
+use crate::driver::{Completion, Direction, Driver};
+use crate::key::{Key, Kind};
+use crate::local::{self, EnterGuard};
+use crate::mailbox::{Message, Operation};
+use crate::park::{Notice, Signal};
+use crate::reactor::{Post, Shared};
+use crate::readiness;
+use crate::ring::{Ring, RingBell};
+use crate::table::Table;
+
+/// How long a worker whose [`Local`] is dropped without [`Local::shutdown`] waits for the kernel.
+const DROP_PATIENCE: Duration = Duration::from_secs(1);
+/// How often cancellation is repeated while a worker ends: an operation that could not be cancelled
+/// when it ran may be when it waits.
+const CANCEL_AGAIN: Duration = Duration::from_millis(10);
+
+/// What only the worker's thread touches.
+struct Core {
+    ring: Ring,
+    operations: Table,
+    /// Polls that were queued and have not completed.
+    polls: usize,
+    /// Reaped and not yet dispatched.
+    completions: VecDeque<Completion>,
+    /// Timers that have fired and were not yet woken; the next one is at the end.
+    due: Vec<Waker>,
+    /// The mailbox's other queue.
+    inbox: VecDeque<Message>,
+}
+
+/// One worker, as its own thread sees it. See the module text.
+pub(crate) struct Worker {
+    shared: PlainArc<Shared>,
+    index: usize,
+    core: RefCell<Core>,
+}
+
+impl Worker {
+    /// Makes the ring of worker `index` on the calling thread.
+    pub(crate) fn new(shared: PlainArc<Shared>, index: usize) -> io::Result<Worker> {
+        let post = &shared.posts[index];
+        let ring = Ring::new(&shared.config, post.signal.bell(), post.counters.clone())?;
+        let core = Core {
+            ring,
+            operations: Table::default(),
+            polls: 0,
+            completions: VecDeque::new(),
+            due: Vec::new(),
+            inbox: VecDeque::new(),
+        };
+        Ok(Worker {
+            shared,
+            index,
+            core: RefCell::new(core),
+        })
+    }
+
+    pub(crate) fn shared(&self) -> &PlainArc<Shared> {
+        &self.shared
+    }
+
+    pub(crate) fn index(&self) -> usize {
+        self.index
+    }
+
+    fn post(&self) -> &Post {
+        &self.shared.posts[self.index]
+    }
+
+    fn signal(&self) -> &PlainArc<Signal<RingBell>> {
+        &self.post().signal
+    }
+
+    /// Queues the poll of `key`, which has been armed for this worker.
+    pub(crate) fn arm(&self, key: Key, fd: RawFd, direction: Direction) {
+        let mut core = self.core.borrow_mut();
+        core.polls += 1;
+        core.ring.arm(key, fd, direction);
+    }
+
+    /// Cancels the poll of `key`.
+    pub(crate) fn disarm(&self, key: Key) {
+        self.core.borrow_mut().ring.cancel(key);
+    }
+
+    /// Submits an operation, unless its future has been dropped already.
+    pub(crate) fn submit(&self, operation: PlainArc<dyn Operation>) {
+        let mut core = self.core.borrow_mut();
+        if let Some((key, request)) = core.operations.insert(operation) {
+            // SAFETY: the table holds the operation, which owns all memory of its request and leaves
+            // it alone, until its last completion.
+            unsafe { core.ring.submit(key, request) };
+        }
+    }
+
+    /// Cancels an operation of this worker, if it is still in flight.
+    pub(crate) fn cancel_operation(&self, operation: &dyn Operation) {
+        let mut core = self.core.borrow_mut();
+        if let Some(key) = core.operations.cancel(operation) {
+            core.ring.cancel(key);
+        }
+    }
+
+    /// Everything that is due and needs no sleep.
+    fn tick(&self, mail: bool) {
+        if mail {
+            self.serve_mailbox();
+        }
+        self.reap();
+        self.dispatch();
+        self.fire_timers();
+    }
+
+    fn serve_mailbox(&self) {
+        let mut inbox = std::mem::take(&mut self.core.borrow_mut().inbox);
+        self.post().mailbox().take(&mut inbox);
+        for message in inbox.drain(..) {
+            self.serve(message);
+        }
+        self.core.borrow_mut().inbox = inbox;
+    }
+
+    fn serve(&self, message: Message) {
+        match message {
+            Message::Arm(key) => {
+                let (slot, direction) = readiness::place(key);
+                if self.shared.sockets.is_wanted(key) {
+                    // The poll's pin keeps the file open until the completion.
+                    let fd = self.shared.sockets.file(slot).as_raw_fd();
+                    self.arm(key, fd, direction);
+                } else {
+                    self.shared.sockets.release(slot);
+                }
+            }
+            Message::Disarm(key) => self.disarm(key),
+            Message::Submit(operation) => self.submit(operation),
+            Message::Cancel(operation) => self.cancel_operation(&*operation),
+        }
+    }
+
+    /// Hands over what is queued, and takes what has completed.
+    fn reap(&self) {
+        let core = &mut *self.core.borrow_mut();
+        expect_enter(core.ring.flush());
+        core.ring.reap(&mut core.completions);
+    }
+
+    fn dispatch(&self) {
+        loop {
+            let Some(completion) = self.core.borrow_mut().completions.pop_front() else {
+                return;
+            };
+            match completion.key.kind() {
+                Kind::Readiness => {
+                    self.core.borrow_mut().polls -= 1;
+                    self.shared.sockets.complete(completion.key);
+                }
+                Kind::Operation => {
+                    let Completion { key, result, more } = completion;
+                    let finished = self
+                        .core
+                        .borrow_mut()
+                        .operations
+                        .complete(key, result, more);
+                    if let Some(finished) = finished {
+                        finished.complete();
+                    }
+                }
+                Kind::Wake | Kind::Cancel => {}
+            }
+        }
+    }
+
+    fn fire_timers(&self) {
+        let now = clock::now();
+        {
+            let core = &mut *self.core.borrow_mut();
+            let left = core.due.len();
+            self.shared.timers.fire_due(now, &mut core.due);
+            core.due[left..].reverse();
+        }
+        loop {
+            // Ends the borrow before the waker runs.
+            let next = self.core.borrow_mut().due.pop();
+            match next {
+                Some(waker) => waker.wake(),
+                None => return,
+            }
+        }
+    }
+
+    /// Sleeps, unless there is a notice to take.
+    fn park(&self) {
+        let timers = &self.shared.timers;
+        let until = timers.park(self.index);
+        if self.signal().try_sleep() {
+            let timeout = until.map(|until| until.saturating_duration_since(clock::now()));
+            let core = &mut *self.core.borrow_mut();
+            let slept = core.ring.park(timeout);
+            if self.signal().wake_up() {
+                core.ring.expect_wake();
+            }
+            expect_enter(slept);
+        }
+        timers.unpark(self.index);
+    }
+
+    /// Nothing in flight, nothing to dispatch, no bell on its way.
+    fn is_drained(&self) -> bool {
+        let core = self.core.borrow();
+        core.polls == 0
+            && core.operations.is_empty()
+            && core.completions.is_empty()
+            && core.ring.is_quiet()
+    }
+
+    /// Refuses messages from now on, and answers those that were not served.
+    fn close_mailbox(&self) {
+        for message in self.post().mailbox().close() {
+            match message {
+                // Who waits tries again and finds another worker or an error.
+                Message::Arm(key) => {
+                    self.shared.sockets.complete(key);
+                }
+                Message::Submit(operation) => operation.complete(-libc::ECANCELED),
+                Message::Disarm(_) | Message::Cancel(_) => {}
+            }
+        }
+    }
+
+    /// Ends the worker: cancels and reaps until nothing is in flight or `deadline` has passed.
+    fn end(&self, deadline: Instant) -> Drained {
+        self.close_mailbox();
+        self.signal().close();
+        self.shared.timers.leave(self.index);
+        self.shared.worker_ended();
+        loop {
+            self.tick(false);
+            let now = clock::now();
+            if self.is_drained() || now >= deadline {
+                break;
+            }
+            let core = &mut *self.core.borrow_mut();
+            core.ring.cancel_all();
+            expect_enter(core.ring.park(Some(CANCEL_AGAIN.min(deadline - now))));
+        }
+        if self.is_drained() {
+            return Drained {
+                operations: 0,
+                polls: 0,
+            };
+        }
+        self.give_up()
+    }
+
+    /// Leaves what is in flight to the kernel. The caller leaks the worker.
+    fn give_up(&self) -> Drained {
+        self.shared.sockets.abandon(self.index);
+        let (operations, polls) = {
+            let mut core = self.core.borrow_mut();
+            (std::mem::take(&mut core.operations), core.polls)
+        };
+        let drained = Drained {
+            operations: operations.len(),
+            polls,
+        };
+        operations.leak();
+        drained
+    }
+}
+
+/// The kernel refuses to be entered only if the ring was tampered with (its descriptor closed).
+fn expect_enter(result: io::Result<()>) {
+    if let Err(error) = result {
+        panic!("io_uring_enter failed on a worker's ring: {error}");
+    }
+}
+
+/// What [`Local::shutdown`] has left behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Drained {
+    /// Operations that the kernel had not ended by the deadline. Their buffers, and the ring, are
+    /// leaked, because the kernel may still write to them.
+    pub operations: usize,
+    /// Readiness polls, likewise; their descriptors stay open.
+    pub polls: usize,
+}
+
+impl Drained {
+    /// True if nothing was left and nothing was leaked.
+    pub fn is_clean(&self) -> bool {
+        self.operations == 0 && self.polls == 0
+    }
+}
+
+/// A worker's side of a [`Reactor`](crate::Reactor), on its own thread.
+///
+/// Dropping it without [`shutdown`](Local::shutdown) shuts it down with a deadline of one second.
+pub struct Local {
+    worker: Rc<Worker>,
+    /// Makes the worker the thread's reactor. `None` once it has ended.
+    entered: Option<EnterGuard>,
+}
+
+impl Local {
+    pub(crate) fn new(worker: Rc<Worker>) -> Local {
+        Local {
+            entered: Some(local::enter_worker(worker.clone())),
+            worker,
+        }
+    }
+
+    /// Runs `future` to its end. While it is pending and nobody has woken it, the thread sleeps in
+    /// its ring.
+    ///
+    /// # Panics
+    /// If the future panics, and if the kernel refuses the ring, which it does only if somebody has
+    /// closed the ring's descriptor.
+    pub fn block_on<F: Future>(&mut self, future: F) -> F::Output {
+        let worker = &*self.worker;
+        let waker = Waker::from(worker.signal().clone());
+        let mut context = Context::from_waker(&waker);
+        let mut future = pin!(future);
+        // The first round polls, and looks at what came before.
+        let mut notice = Notice {
+            task: true,
+            mail: true,
+        };
+        loop {
+            if notice.task
+                && let Poll::Ready(output) = future.as_mut().poll(&mut context)
+            {
+                worker.reap();
+                return output;
+            }
+            worker.tick(notice.mail);
+            notice = worker.signal().take();
+            if !notice.task && !notice.mail {
+                worker.park();
+                notice = worker.signal().take();
+            }
+        }
+    }
+
+    /// Ends the worker: what is in flight on its ring is cancelled and reaped, then the ring is
+    /// closed. Goroutines should be gone before. Whoever still waits for a socket here is woken,
+    /// and finds another worker or an error.
+    ///
+    /// What the kernel has not ended by `deadline` (a read from a disk cannot be cancelled) is
+    /// leaked with the ring, deliberately: closing a ring does not keep the kernel from writing.
+    pub fn shutdown(mut self, deadline: Instant) -> Drained {
+        self.end(deadline)
+    }
+
+    fn end(&mut self, deadline: Instant) -> Drained {
+        let drained = self.worker.end(deadline);
+        self.entered = None;
+        if !drained.is_clean() || !self.worker.is_drained() {
+            // One reference too many: the ring is never dropped.
+            std::mem::forget(self.worker.clone());
+        }
+        drained
+    }
+}
+
+impl Drop for Local {
+    fn drop(&mut self) {
+        if self.entered.is_some() {
+            let _ = self.end(clock::now() + DROP_PATIENCE);
+        }
+    }
+}
+
+impl fmt::Debug for Local {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Local")
+            .field("index", &self.worker.index)
+            .finish_non_exhaustive()
+    }
+}

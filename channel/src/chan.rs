@@ -5,7 +5,7 @@ use std::fmt;
 use std::panic::Location;
 use std::task::{Poll, Waker};
 
-use gorin_base::hook::{self, Access, Site, Wait};
+use gorin_base::hook::{self, Access, Site};
 use gorin_base::primitive::PlainArc;
 use gorin_base::seeded;
 
@@ -41,7 +41,11 @@ impl fmt::Display for ChanId {
 const EAGER_BYTES: usize = 16 * 1024;
 
 /// What all handles of one channel share.
-pub(crate) struct Shared<T> {
+#[expect(
+    missing_debug_implementations,
+    reason = "the handles show what can be seen unlocked"
+)]
+pub struct Shared<T> {
     /// Creation number: names the channel in reports and gives the order in which a select locks.
     pub(crate) id: u64,
     pub(crate) capacity: usize,
@@ -138,17 +142,6 @@ impl<T> Shared<T> {
         drop(state);
         hook::unparked(self.id, key.index());
         Poll::Ready(waiter)
-    }
-
-    /// Tells the checker that an operation waits here.
-    #[inline]
-    pub(crate) fn announce_wait(&self, operation: &'static str, key: Key, site: Site) {
-        hook::parked(Wait {
-            operation,
-            object: self.id,
-            key: key.index(),
-            site,
-        });
     }
 
     /// Ends every operation that waits in this closed channel, a few per lock.

@@ -108,3 +108,69 @@ impl<T> DerefMut for Guard<'_, T> {
         })
     }
 }
+
+/// How many locks a set holds without an allocation.
+const INLINE: usize = 16;
+
+/// The locks that one select holds, taken in creation order of their channels.
+#[expect(
+    missing_debug_implementations,
+    reason = "lives for one step of a select"
+)]
+pub struct LockSet<'a> {
+    /// The guards beside the locks they hold; the first ones here, the rest in `more`.
+    inline: [Option<(&'a RawLock, RawGuard<'a>)>; INLINE],
+    more: Vec<(&'a RawLock, RawGuard<'a>)>,
+    len: usize,
+}
+
+impl<'a> LockSet<'a> {
+    pub(crate) fn new() -> Self {
+        Self {
+            inline: [const { None }; INLINE],
+            more: Vec::new(),
+            len: 0,
+        }
+    }
+
+    /// Adds `lock` unless it was the last one added, and returns its place in the set.
+    #[cfg_attr(loom, track_caller)]
+    pub(crate) fn add<T>(&mut self, lock: &'a Lock<T>) -> usize {
+        let raw = &lock.raw;
+        if self.len > 0 && std::ptr::eq(self.raw(self.len - 1), raw) {
+            return self.len - 1;
+        }
+        let held = (raw, raw.lock());
+        match self.inline.get_mut(self.len) {
+            Some(free) => *free = Some(held),
+            None => self.more.push(held),
+        }
+        self.len += 1;
+        self.len - 1
+    }
+
+    fn raw(&self, place: usize) -> &'a RawLock {
+        match self.inline.get(place) {
+            Some(Some(held)) => held.0,
+            Some(None) => panic!("the set holds no lock at {place}"),
+            None => self.more[place - INLINE].0,
+        }
+    }
+
+    /// What `lock` protects, if the set holds it at `place`.
+    ///
+    /// # Panics
+    /// If it does not.
+    #[inline]
+    pub(crate) fn get<'s, T>(&'s mut self, place: usize, lock: &'s Lock<T>) -> &'s mut T {
+        assert!(
+            std::ptr::eq(self.raw(place), &lock.raw),
+            "a select looked at a channel that it had not locked"
+        );
+        lock.value.with_mut(|value| {
+            // SAFETY: the set holds the raw lock of this very value until the set is gone, and
+            // `&mut self` outlives the reference, so no other reference comes out of the set.
+            unsafe { &mut *value }
+        })
+    }
+}

@@ -8,7 +8,8 @@ use gorin_base::primitive::PlainArc;
 
 use crate::chan::{ChanId, Shared};
 use crate::error::TryRecvError;
-use crate::recv::RecvFut;
+use crate::operation::Wait;
+use crate::recv::{RecvFut, RecvOp};
 use crate::sender::handle_methods;
 use crate::state::Received;
 use crate::waiter::Wakeup;
@@ -34,12 +35,18 @@ use crate::waiter::Wakeup;
 /// ```
 pub struct Receiver<T> {
     pub(crate) shared: PlainArc<Shared<T>>,
+    /// The wait of this receiver as a stream, from one `poll_next` to the next.
+    pub(crate) stream: Wait<RecvOp>,
 }
 
 impl<T> Receiver<T> {
     /// A handle for one receiver that `shared` already counts.
+    #[track_caller]
     pub(crate) fn new(shared: PlainArc<Shared<T>>) -> Self {
-        Self { shared }
+        Self {
+            shared,
+            stream: Wait::new(RecvOp, Location::caller()),
+        }
     }
 
     /// A receiver that never gets anything, like Go's nil channel. For a case of a select that is
@@ -76,6 +83,7 @@ impl<T> Receiver<T> {
     /// others. Such a value can appear after another receiver was told `None`.
     #[track_caller]
     pub fn recv(&self) -> RecvFut<'_, T> {
+        self.recall();
         RecvFut::new(&self.shared, Location::caller())
     }
 
@@ -144,6 +152,7 @@ impl<T> Receiver<T> {
 }
 
 impl<T> Clone for Receiver<T> {
+    #[track_caller]
     fn clone(&self) -> Self {
         self.shared.state.lock().receivers += 1;
         Self::new(self.shared.clone())
@@ -156,12 +165,16 @@ impl<T> Drop for Receiver<T> {
         if gorin_base::primitive::unwinding() {
             return;
         }
-        hook::step(
-            "drop of a receiver",
-            self.shared.id,
-            Access::Commute,
-            Location::caller(),
-        );
+        // Nobody can tell the drop of a receiver that is not the last from its absence.
+        if hook::is_active() && self.shared.state.lock().receivers == 1 {
+            let site = Location::caller();
+            hook::step(
+                "close by the last receiver",
+                self.shared.id,
+                Access::Write,
+                site,
+            );
+        }
         let mut state = self.shared.state.lock();
         state.receivers -= 1;
         if state.receivers > 0 {

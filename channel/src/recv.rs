@@ -1,32 +1,82 @@
-//! The future of a receive.
+//! Receiving: the operation and its future.
 
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
-use gorin_base::hook::{self, Access, Site};
-use gorin_base::{coop, seeded};
+use gorin_base::hook::Site;
 
 use crate::chan::Shared;
-use crate::state::Received;
-use crate::waiter::{Key, Owner, Wakeup, Wants};
+use crate::operation::{Now, Operation, Wait};
+use crate::state::{Received, State};
+use crate::waiter::{Waiter, Wakeup, Wants};
+
+/// A receive.
+#[derive(Debug)]
+pub struct RecvOp;
+
+impl<'a, T> Operation<'a, T> for RecvOp {
+    type Output = Option<T>;
+    const NAME: &'static str = "chan receive";
+    const WANTS: Wants = Wants::Value;
+
+    fn is_ready(&self, state: &State<T>) -> bool {
+        state.recv_is_ready()
+    }
+
+    #[inline]
+    fn now(&mut self, _shared: &'a Shared<T>, state: &mut State<T>) -> Now<Self::Output> {
+        match state.recv_now() {
+            Received::Value(value, wakeup) => Now::Done(Some(value), wakeup),
+            Received::Closed => Now::Done(None, None),
+            Received::Empty => Now::Wait,
+        }
+    }
+
+    #[inline]
+    fn give_up_value(&mut self) -> Option<T> {
+        None
+    }
+
+    fn take_value_back(&mut self, _value: Option<T>) {}
+
+    #[inline]
+    fn completed(&mut self, _shared: &'a Shared<T>, waiter: Waiter<T>) -> Self::Output {
+        waiter.value
+    }
+
+    /// A value that was handed over goes to the next receiver or back to the channel. With no
+    /// receiver left it stays in the waiter, to be dropped.
+    fn undo(&mut self, state: &mut State<T>, waiter: &mut Waiter<T>) -> Option<Wakeup> {
+        let (wakeup, orphan) = state.put_back(waiter.value.take()?, waiter.ticket);
+        waiter.value = orphan;
+        wakeup
+    }
+}
 
 /// The future of [`Receiver::recv`](crate::Receiver::recv).
 #[must_use = "futures do nothing unless polled"]
 pub struct RecvFut<'a, T> {
-    shared: &'a Shared<T>,
-    wait: RecvWait,
-    done: bool,
+    pub(crate) shared: &'a Shared<T>,
+    wait: Wait<RecvOp>,
+    ended: bool,
 }
 
 impl<'a, T> RecvFut<'a, T> {
+    #[inline]
     pub(crate) fn new(shared: &'a Shared<T>, site: Site) -> Self {
         Self {
             shared,
-            wait: RecvWait { key: None, site },
-            done: false,
+            wait: Wait::new(RecvOp, site),
+            ended: false,
         }
+    }
+
+    /// The operation, out of the line if it stood there.
+    pub(crate) fn withdraw(&mut self) -> RecvOp {
+        self.wait.cancel(self.shared);
+        RecvOp
     }
 }
 
@@ -36,10 +86,10 @@ impl<T> Future for RecvFut<'_, T> {
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        assert!(!this.done, "a receive was polled after it had ended");
-        let value = ready!(this.wait.poll(this.shared, cx));
-        this.done = true;
-        Poll::Ready(value)
+        assert!(!this.ended, "a receive was polled after it had ended");
+        let value = this.wait.poll(this.shared, cx);
+        this.ended = value.is_ready();
+        value
     }
 }
 
@@ -54,99 +104,7 @@ impl<T> fmt::Debug for RecvFut<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RecvFut")
             .field("channel", &self.shared.chan_id())
-            .field("waits", &self.wait.key.is_some())
+            .field("in_line", &self.wait.key().is_some())
             .finish_non_exhaustive()
-    }
-}
-
-/// Where a receive stands; the part that the future and the stream have in common. Whoever holds
-/// one calls [`cancel`](Self::cancel) before dropping it.
-pub(crate) struct RecvWait {
-    /// The waiter, while the receive waits in the channel.
-    key: Option<Key>,
-    site: Site,
-}
-
-impl RecvWait {
-    pub(crate) fn poll<T>(&mut self, shared: &Shared<T>, cx: &mut Context<'_>) -> Poll<Option<T>> {
-        ready!(coop::poll_ready(cx));
-        match self.key {
-            None => self.start(shared, cx),
-            Some(key) => {
-                let waiter = ready!(shared.poll_waiter(key, cx.waker()));
-                self.key = None;
-                coop::spend();
-                Poll::Ready(waiter.value)
-            }
-        }
-    }
-
-    /// The first poll: receive at once, or stand in line.
-    #[inline]
-    fn start<T>(&mut self, shared: &Shared<T>, cx: &mut Context<'_>) -> Poll<Option<T>> {
-        hook::step("chan receive", shared.id, Access::Write, self.site);
-        let received = shared.state.lock().recv_now();
-        if !matches!(received, Received::Empty) {
-            return Poll::Ready(settle(received));
-        }
-        // A waker must not be cloned under the lock: look again once that is done.
-        let owner = Owner::One(cx.waker().clone());
-        let mut state = shared.state.lock();
-        let received = if seeded::bug("recv.no_second_look") {
-            Received::Empty
-        } else {
-            state.recv_now()
-        };
-        if !matches!(received, Received::Empty) {
-            drop(state);
-            drop(owner);
-            return Poll::Ready(settle(received));
-        }
-        let key = state.waiters.push(Wants::Value, None, owner);
-        state.check();
-        drop(state);
-        self.key = Some(key);
-        shared.announce_wait("chan receive", key, self.site);
-        Poll::Pending
-    }
-
-    /// Leaves the line. A value that was handed over meanwhile goes back to the channel.
-    #[inline]
-    pub(crate) fn cancel<T>(&mut self, shared: &Shared<T>) {
-        if let Some(key) = self.key.take()
-            && !gorin_base::primitive::unwinding()
-        {
-            shared.cancel_recv(key, self.site);
-        }
-    }
-}
-
-/// Ends a receive that need not wait.
-#[inline]
-fn settle<T>(received: Received<T>) -> Option<T> {
-    coop::spend();
-    match received {
-        Received::Value(value, wakeup) => {
-            wakeup.into_iter().for_each(Wakeup::wake);
-            Some(value)
-        }
-        Received::Closed | Received::Empty => None,
-    }
-}
-
-impl<T> Shared<T> {
-    #[cold]
-    fn cancel_recv(&self, key: Key, site: Site) {
-        hook::step("withdrawal of a receive", self.id, Access::Write, site);
-        let mut state = self.state.lock();
-        let mut waiter = state.finish(key);
-        let (wakeup, orphan) = match waiter.value.take() {
-            Some(value) => state.put_back(value, waiter.ticket),
-            None => (None, None),
-        };
-        drop(state);
-        hook::unparked(self.id, key.index());
-        wakeup.into_iter().for_each(Wakeup::wake);
-        drop((waiter, orphan));
     }
 }

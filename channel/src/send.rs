@@ -1,39 +1,108 @@
-//! The future of a send.
+//! Sending: the operation and its future.
 
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
-use gorin_base::hook::{self, Access, Site};
-use gorin_base::{coop, seeded};
+use gorin_base::hook::Site;
 
-use crate::chan::{Shared, no_memory};
+use crate::chan::Shared;
 use crate::error::SendError;
-use crate::state::Sent;
-use crate::waiter::{Key, Owner, Waiter, Wakeup, Wants};
+use crate::operation::{Now, Operation, Wait};
+use crate::state::{Sent, State};
+use crate::waiter::{Waiter, Wakeup, Wants};
+
+/// A send; the value is in here while the operation is not in line.
+#[derive(Debug)]
+pub struct SendOp<T> {
+    value: Option<T>,
+}
+
+impl<T> SendOp<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self { value: Some(value) }
+    }
+
+    /// The value, unless it is sent or in line.
+    pub(crate) fn into_value(self) -> Option<T> {
+        self.value
+    }
+
+    /// A send whose value is gone has happened: it is what is left when a send that a partner had
+    /// completed is moved into a select.
+    fn has_happened(&self) -> bool {
+        self.value.is_none()
+    }
+}
+
+impl<'a, T> Operation<'a, T> for SendOp<T> {
+    type Output = Result<(), SendError<T>>;
+    const NAME: &'static str = "chan send";
+    const WANTS: Wants = Wants::Taker;
+
+    fn is_ready(&self, state: &State<T>) -> bool {
+        self.has_happened() || state.send_is_ready()
+    }
+
+    #[inline]
+    fn now(&mut self, _shared: &'a Shared<T>, state: &mut State<T>) -> Now<Self::Output> {
+        if self.has_happened() {
+            return Now::Done(Ok(()), None);
+        }
+        match state.send_now(&mut self.value) {
+            Sent::Done(wakeup) => Now::Done(Ok(()), wakeup),
+            Sent::Full => Now::Wait,
+            Sent::NoMemory => Now::NoMemory,
+            Sent::Closed => {
+                let value = self.value.take().expect("a refused send leaves the value");
+                Now::Done(Err(SendError(value)), None)
+            }
+        }
+    }
+
+    #[inline]
+    fn give_up_value(&mut self) -> Option<T> {
+        self.value.take()
+    }
+
+    fn take_value_back(&mut self, value: Option<T>) {
+        self.value = value;
+    }
+
+    #[inline]
+    fn completed(&mut self, _shared: &'a Shared<T>, waiter: Waiter<T>) -> Self::Output {
+        match waiter.value {
+            None => Ok(()),
+            Some(value) => Err(SendError(value)),
+        }
+    }
+
+    /// A value that was taken stays taken; one that was not comes back here.
+    fn undo(&mut self, _state: &mut State<T>, waiter: &mut Waiter<T>) -> Option<Wakeup> {
+        self.value = waiter.value.take();
+        None
+    }
+}
 
 /// The future of [`Sender::send`](crate::Sender::send).
 #[must_use = "futures do nothing unless polled"]
 pub struct SendFut<'a, T> {
-    shared: &'a Shared<T>,
-    /// The value, while this operation does not wait in the channel and has not ended.
-    value: Option<T>,
-    /// The waiter, while this operation waits in the channel.
-    key: Option<Key>,
-    site: Site,
+    pub(crate) shared: &'a Shared<T>,
+    wait: Wait<SendOp<T>>,
+    ended: bool,
 }
 
 /// The value is never pinned: it moves into the channel.
 impl<T> Unpin for SendFut<'_, T> {}
 
 impl<'a, T> SendFut<'a, T> {
+    #[inline]
     pub(crate) fn new(shared: &'a Shared<T>, value: T, site: Site) -> Self {
         Self {
             shared,
-            value: Some(value),
-            key: None,
-            site,
+            wait: Wait::new(SendOp::new(value), site),
+            ended: false,
         }
     }
 
@@ -52,106 +121,36 @@ impl<'a, T> SendFut<'a, T> {
     /// ```
     pub fn take(self: Pin<&mut Self>) -> Option<T> {
         let this = self.get_mut();
-        match this.withdraw() {
-            Some(waiter) => waiter.value,
-            None => this.value.take(),
-        }
+        this.ended = true;
+        this.withdraw().into_value()
     }
 
-    /// Takes this operation's waiter out of the channel, if it is there.
-    fn withdraw(&mut self) -> Option<Waiter<T>> {
-        let key = self.key.take()?;
-        hook::step(
-            "withdrawal of a send",
-            self.shared.id,
-            Access::Write,
-            self.site,
-        );
-        let waiter = self.shared.state.lock().finish(key);
-        hook::unparked(self.shared.id, key.index());
-        Some(waiter)
-    }
-
-    /// The first poll: send at once, or stand in line.
-    fn start(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError<T>>> {
-        hook::step("chan send", self.shared.id, Access::Write, self.site);
-        let sent = self.shared.state.lock().send_now(&mut self.value);
-        if let Some(result) = self.settle(sent) {
-            return Poll::Ready(result);
+    /// The operation, out of the line if it stood there.
+    pub(crate) fn withdraw(&mut self) -> SendOp<T> {
+        self.wait.cancel(self.shared);
+        SendOp {
+            value: self.wait.operation.value.take(),
         }
-        // A waker must not be cloned under the lock: look again once that is done.
-        let owner = Owner::One(cx.waker().clone());
-        let mut state = self.shared.state.lock();
-        let sent = if seeded::bug("send.no_second_look") {
-            Sent::Full
-        } else {
-            state.send_now(&mut self.value)
-        };
-        if !matches!(sent, Sent::Full) {
-            drop(state);
-            drop(owner);
-            return Poll::Ready(self.settle(sent).expect("the channel is not full"));
-        }
-        let key = state.waiters.push(Wants::Taker, self.value.take(), owner);
-        state.check();
-        drop(state);
-        self.key = Some(key);
-        self.shared.announce_wait("chan send", key, self.site);
-        Poll::Pending
-    }
-
-    /// Ends the operation unless it has to wait.
-    #[inline]
-    fn settle(&mut self, sent: Sent) -> Option<Result<(), SendError<T>>> {
-        match sent {
-            Sent::Done(wakeup) => {
-                wakeup.into_iter().for_each(Wakeup::wake);
-                coop::spend();
-                Some(Ok(()))
-            }
-            Sent::Closed => {
-                let value = self.value.take();
-                Some(Err(SendError(
-                    value.expect("a refused send leaves the value"),
-                )))
-            }
-            Sent::Full => None,
-            Sent::NoMemory => no_memory(self.shared.state.lock().len()),
-        }
-    }
-
-    /// A later poll: has a partner completed the waiter?
-    fn resume(&mut self, key: Key, cx: &mut Context<'_>) -> Poll<Result<(), SendError<T>>> {
-        let waiter = ready!(self.shared.poll_waiter(key, cx.waker()));
-        self.key = None;
-        coop::spend();
-        Poll::Ready(match waiter.value {
-            Some(value) => Err(SendError(value)),
-            None => Ok(()),
-        })
     }
 }
 
 impl<T> Future for SendFut<'_, T> {
     type Output = Result<(), SendError<T>>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        ready!(coop::poll_ready(cx));
         let this = self.get_mut();
-        match this.key {
-            Some(key) => this.resume(key, cx),
-            None if this.value.is_some() => this.start(cx),
-            None => panic!("a send was polled after it had ended"),
-        }
+        assert!(!this.ended, "a send was polled after it had ended");
+        let result = this.wait.poll(this.shared, cx);
+        this.ended = result.is_ready();
+        result
     }
 }
 
 impl<T> Drop for SendFut<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        if self.key.is_some() && !gorin_base::primitive::unwinding() {
-            drop(self.withdraw());
-        }
+        self.wait.cancel(self.shared);
     }
 }
 
@@ -159,7 +158,7 @@ impl<T> fmt::Debug for SendFut<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SendFut")
             .field("channel", &self.shared.chan_id())
-            .field("waits", &self.key.is_some())
+            .field("in_line", &self.wait.key().is_some())
             .finish_non_exhaustive()
     }
 }

@@ -7,7 +7,9 @@ use gorin_base::hook::{self, Access};
 use gorin_base::primitive::PlainArc;
 
 use crate::chan::{ChanId, Shared, no_memory};
-use crate::error::{SendError, TrySendError};
+use crate::error::{SendError, TryReserveError, TrySendError};
+use crate::operation::{Now, Operation, settle};
+use crate::reserve::{Permit, ReserveFut, ReserveOp};
 use crate::send::SendFut;
 use crate::state::Sent;
 use crate::waiter::Wakeup;
@@ -117,6 +119,75 @@ impl<T> Sender<T> {
         Err(refused(slot.expect("a refused send leaves the value")))
     }
 
+    /// Waits for a place in the buffer and holds it, so that the value need be made only when it
+    /// can be sent. Places go to senders and reservations in the order in which they came.
+    ///
+    /// ```
+    /// # futures::executor::block_on(async {
+    /// let (tx, rx) = gorin_channel::chan(1);
+    /// let permit = tx.reserve().await.unwrap();
+    /// assert!(tx.try_send(1).unwrap_err().is_full());
+    /// permit.send(2).unwrap();
+    /// assert_eq!(rx.recv().await, Some(2));
+    /// # });
+    /// ```
+    ///
+    /// # Errors
+    /// [`SendError`] if the channel is closed or the last receiver is dropped, also while the
+    /// reservation waits.
+    ///
+    /// # Panics
+    /// On a rendezvous channel: it has no places, and a reservation would hold a receiver hostage.
+    ///
+    /// # Cancel safety
+    /// A future that is dropped after a place was granted gives it to the next in line.
+    #[track_caller]
+    pub fn reserve(&self) -> ReserveFut<'_, T> {
+        self.assert_has_places();
+        ReserveFut::new(&self.shared, Location::caller())
+    }
+
+    /// Holds a place in the buffer if one is free.
+    ///
+    /// ```
+    /// use gorin_channel::TryReserveError;
+    /// let (tx, _rx) = gorin_channel::chan::<u8>(1);
+    /// let permit = tx.try_reserve().unwrap();
+    /// assert_eq!(tx.try_reserve().unwrap_err(), TryReserveError::Full);
+    /// drop(permit);
+    /// assert!(tx.try_reserve().is_ok());
+    /// ```
+    ///
+    /// # Errors
+    /// [`TryReserveError`] if every place is taken or the channel is closed.
+    ///
+    /// # Panics
+    /// On a rendezvous channel.
+    #[track_caller]
+    pub fn try_reserve(&self) -> Result<Permit<'_, T>, TryReserveError> {
+        self.assert_has_places();
+        hook::step(
+            "chan reserve",
+            self.shared.id,
+            Access::Write,
+            Location::caller(),
+        );
+        let now = ReserveOp.now(&self.shared, &mut self.shared.state.lock());
+        match now {
+            Now::Wait => Err(TryReserveError::Full),
+            other => settle(&self.shared, other).map_err(|_| TryReserveError::Closed),
+        }
+    }
+
+    #[track_caller]
+    fn assert_has_places(&self) {
+        assert!(
+            self.shared.capacity > 0,
+            "reserve on a rendezvous channel: it has no places to hold; use send, or a capacity \
+             of at least 1"
+        );
+    }
+
     /// As [`send`](Self::send), blocking this thread; for threads that run no goroutines. On a
     /// worker it would stop all goroutines of that worker.
     ///
@@ -167,12 +238,16 @@ impl<T> Drop for Sender<T> {
         if gorin_base::primitive::unwinding() {
             return;
         }
-        hook::step(
-            "drop of a sender",
-            self.shared.id,
-            Access::Commute,
-            Location::caller(),
-        );
+        // Nobody can tell the drop of a sender that is not the last from its absence.
+        if hook::is_active() && self.shared.state.lock().senders == 1 {
+            let site = Location::caller();
+            hook::step(
+                "close by the last sender",
+                self.shared.id,
+                Access::Write,
+                site,
+            );
+        }
         let mut state = self.shared.state.lock();
         state.senders -= 1;
         let closes = state.senders == 0 && state.close();

@@ -48,7 +48,9 @@ pub(crate) enum Received<T> {
     Closed,
 }
 
-pub(crate) struct State<T> {
+/// A channel, under its lock.
+#[expect(missing_debug_implementations, reason = "seen only under the lock")]
+pub struct State<T> {
     capacity: usize,
     buffer: VecDeque<T>,
     returned: VecDeque<(u64, T)>,
@@ -103,6 +105,17 @@ impl<T> State<T> {
     #[inline]
     pub(crate) fn has_place(&self) -> bool {
         self.buffer.len() + self.reserved < self.capacity
+    }
+
+    /// True if a send would succeed or fail at once. A waiting select may still turn out to be
+    /// taken when it is claimed.
+    pub(crate) fn send_is_ready(&self) -> bool {
+        self.closed || self.has_place() || self.waiters.any_free(Side::Receive, |_| true)
+    }
+
+    /// True if a receive would end at once, with the same reservation.
+    pub(crate) fn recv_is_ready(&self) -> bool {
+        self.closed || self.len() > 0 || self.waiters.any_free(Side::Send, |w| w == Wants::Taker)
     }
 
     /// Sends the value in `slot` if that needs no waiting.
@@ -242,6 +255,22 @@ impl<T> State<T> {
             self.in_hand -= 1;
         }
         waiter
+    }
+
+    /// Takes a receive off its line, with its value if it was given one, but leaves the waiter to
+    /// its owner. A waiter that close has ended stays as it is.
+    pub(crate) fn recall(&mut self, key: Key) -> (Option<Wakeup>, Option<T>) {
+        self.waiters.unlink_if_queued(key);
+        let waiter = self.waiters.get_mut(key);
+        let (given, ticket) = (waiter.value.take(), waiter.ticket);
+        match given {
+            Some(value) => {
+                waiter.phase = Phase::Dead;
+                self.in_hand -= 1;
+                self.put_back(value, ticket)
+            }
+            None => (None, None),
+        }
     }
 
     /// A receiver was cancelled after it had been given `value`: it goes to the first waiting receiver,

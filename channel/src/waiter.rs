@@ -45,7 +45,7 @@ pub(crate) enum Side {
 
 /// What a waiter waits for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Wants {
+pub enum Wants {
     /// A receiver: to be given a value.
     Value,
     /// A sender: to have its value taken.
@@ -63,11 +63,17 @@ impl Wants {
     }
 }
 
+/// Where a waiter stands; the module text has the edges.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Phase {
+    /// In its list.
     Queued,
+    /// Served by a partner.
     Done,
+    /// Ended by close.
     Closed,
+    /// Taken off its list without result: another case of its select was served, or its owner
+    /// recalled it.
     Dead,
 }
 
@@ -93,8 +99,10 @@ impl Owner {
 /// The duty to wake whoever was just completed, once the lock is released.
 #[derive(Debug)]
 #[must_use = "a completed waiter that nobody wakes sleeps for ever"]
-pub(crate) enum Wakeup {
+pub enum Wakeup {
+    /// The waker of one operation.
     One(Waker),
+    /// The select that was claimed.
     Select(PlainArc<Claim>),
 }
 
@@ -111,8 +119,9 @@ impl Wakeup {
     }
 }
 
+/// One operation in line.
 #[derive(Debug)]
-pub(crate) struct Waiter<T> {
+pub struct Waiter<T> {
     pub(crate) owner: Owner,
     /// A sender's value until it is taken; a receiver's from when it is given.
     pub(crate) value: Option<T>,
@@ -198,10 +207,16 @@ impl<T> Waiters<T> {
     /// Takes the waiter out, off its list too if it still stands there. The caller drops what is
     /// in it after unlocking.
     pub(crate) fn remove(&mut self, key: Key) -> Waiter<T> {
+        self.unlink_if_queued(key);
+        self.slab.remove(key.0)
+    }
+
+    /// Takes the waiter off its list if it still stands there; it stays in the slab.
+    pub(crate) fn unlink_if_queued(&mut self, key: Key) {
         if self.slab[key.0].phase == Phase::Queued {
             self.unlink(key.0);
+            self.slab[key.0].phase = Phase::Dead;
         }
-        self.slab.remove(key.0)
     }
 
     fn unlink(&mut self, index: usize) {
@@ -245,6 +260,22 @@ impl<T> Waiters<T> {
         None
     }
 
+    /// True if [`dequeue`](Self::dequeue) would find a waiter, unless its claim is lost meanwhile.
+    pub(crate) fn any_free(&self, side: Side, suits: impl Fn(Wants) -> bool) -> bool {
+        let mut index = match side {
+            Side::Send => self.senders.head,
+            Side::Receive => self.receivers.head,
+        };
+        while index != NIL {
+            let waiter = &self.slab[index];
+            if suits(waiter.wants) && waiter.is_free() {
+                return true;
+            }
+            index = waiter.next;
+        }
+        false
+    }
+
     /// Marks a dequeued waiter as served and gives the duty to wake its owner to the caller.
     #[inline]
     pub(crate) fn complete(&mut self, key: Key, phase: Phase) -> Wakeup {
@@ -279,6 +310,14 @@ impl<T> Waiters<T> {
 }
 
 impl<T> Waiter<T> {
+    fn is_free(&self) -> bool {
+        match &self.owner {
+            Owner::One(_) => true,
+            Owner::Select(claim, _) => claim.is_open(),
+            Owner::Told => false,
+        }
+    }
+
     #[inline]
     fn try_claim(&self) -> TryClaim {
         match &self.owner {

@@ -1,0 +1,199 @@
+//! What a send, a receive and a reservation have in common: they happen at once or stand in line.
+//!
+//! [`Operation`] is the difference between the three; [`Wait`] is one of them on its way, polled by
+//! a future or a stream. A select uses the same operations with waiters that share one claim.
+//!
+//! ```text
+//!   Wait   fresh --poll: now() does it-------------------> ended
+//!          fresh --poll: now() would wait, push waiter---> in line (key)
+//!          in line --poll: a partner completed the waiter-> ended
+//!          in line --cancel-----------------------------> fresh; what a partner did is undone
+//! ```
+//!
+//! Must not: hold the lock while a waker is cloned, woken or dropped, or a value is dropped.
+
+use std::task::{Context, Poll, ready};
+
+use gorin_base::hook::{self, Access, Site, Wait as HookWait};
+use gorin_base::{coop, primitive, seeded};
+
+use crate::chan::{Shared, no_memory};
+use crate::state::State;
+use crate::waiter::{Key, Owner, Phase, Waiter, Wakeup, Wants};
+
+/// The outcome of an operation that does not wait.
+#[derive(Debug)]
+pub enum Now<O> {
+    /// It has happened, or failed for good.
+    Done(O, Option<Wakeup>),
+    /// Nothing has changed: it has to stand in line.
+    Wait,
+    /// Nothing has changed: there is no memory for a longer buffer.
+    NoMemory,
+}
+
+/// A send, a receive or a reservation on a channel of `T`. All but `NAME` and `WANTS` run under the
+/// channel's lock.
+pub trait Operation<'a, T> {
+    /// What the operation gives its caller.
+    type Output;
+
+    /// What a report calls it.
+    const NAME: &'static str;
+
+    /// What its waiter waits for.
+    const WANTS: Wants;
+
+    /// True if [`now`](Self::now) would do something, as far as can be seen without doing it.
+    fn is_ready(&self, state: &State<T>) -> bool;
+
+    /// Does it if that needs no waiting.
+    fn now(&mut self, shared: &'a Shared<T>, state: &mut State<T>) -> Now<Self::Output>;
+
+    /// The value that goes into the waiter.
+    fn give_up_value(&mut self) -> Option<T>;
+
+    /// Takes back what [`give_up_value`](Self::give_up_value) gave.
+    fn take_value_back(&mut self, value: Option<T>);
+
+    /// The result, out of a waiter that a partner or close has completed.
+    fn completed(&mut self, shared: &'a Shared<T>, waiter: Waiter<T>) -> Self::Output;
+
+    /// Undoes what a partner did to the waiter. What is left in the waiter is dropped unlocked.
+    fn undo(&mut self, state: &mut State<T>, waiter: &mut Waiter<T>) -> Option<Wakeup>;
+}
+
+/// One operation that is being polled. Whoever owns it calls [`cancel`](Self::cancel) before
+/// dropping it.
+#[derive(Debug)]
+pub(crate) struct Wait<O> {
+    pub(crate) operation: O,
+    /// The waiter, while the operation stands in line.
+    key: Option<Key>,
+    pub(crate) site: Site,
+}
+
+impl<O> Wait<O> {
+    pub(crate) fn new(operation: O, site: Site) -> Self {
+        Self {
+            operation,
+            key: None,
+            site,
+        }
+    }
+
+    pub(crate) fn key(&self) -> Option<Key> {
+        self.key
+    }
+
+    #[inline]
+    pub(crate) fn poll<'a, T>(
+        &mut self,
+        shared: &'a Shared<T>,
+        cx: &mut Context<'_>,
+    ) -> Poll<O::Output>
+    where
+        O: Operation<'a, T>,
+    {
+        ready!(coop::poll_ready(cx));
+        let output = match self.key {
+            None => ready!(self.start(shared, cx)),
+            Some(key) => {
+                let waiter = ready!(shared.poll_waiter(key, cx.waker()));
+                self.key = None;
+                if waiter.phase == Phase::Dead {
+                    // Recalled: it starts anew.
+                    ready!(self.start(shared, cx))
+                } else {
+                    self.operation.completed(shared, waiter)
+                }
+            }
+        };
+        coop::spend();
+        Poll::Ready(output)
+    }
+
+    /// The first poll: happens at once, or stands in line.
+    #[inline]
+    fn start<'a, T>(&mut self, shared: &'a Shared<T>, cx: &mut Context<'_>) -> Poll<O::Output>
+    where
+        O: Operation<'a, T>,
+    {
+        hook::step(O::NAME, shared.id, Access::Write, self.site);
+        let now = self.operation.now(shared, &mut shared.state.lock());
+        if !matches!(now, Now::Wait) {
+            return Poll::Ready(settle(shared, now));
+        }
+        // A waker must not be cloned under the lock: look again once that is done.
+        let owner = Owner::One(cx.waker().clone());
+        let mut state = shared.state.lock();
+        let now = if seeded::bug("operation.no_second_look") {
+            Now::Wait
+        } else {
+            self.operation.now(shared, &mut state)
+        };
+        if !matches!(now, Now::Wait) {
+            drop(state);
+            drop(owner);
+            return Poll::Ready(settle(shared, now));
+        }
+        let value = self.operation.give_up_value();
+        let key = state.waiters.push(O::WANTS, value, owner);
+        state.check();
+        drop(state);
+        self.key = Some(key);
+        hook::parked(HookWait {
+            operation: O::NAME,
+            object: shared.id,
+            key: key.index(),
+            site: self.site,
+        });
+        Poll::Pending
+    }
+
+    /// Leaves the line and undoes what a partner did meanwhile.
+    #[inline]
+    pub(crate) fn cancel<'a, T>(&mut self, shared: &'a Shared<T>)
+    where
+        O: Operation<'a, T>,
+    {
+        if let Some(key) = self.key.take()
+            && !primitive::unwinding()
+        {
+            withdraw(&mut self.operation, shared, key, self.site);
+        }
+    }
+}
+
+/// Ends an operation that need not wait.
+#[inline]
+pub(crate) fn settle<T, O>(shared: &Shared<T>, now: Now<O>) -> O {
+    match now {
+        Now::Done(output, wakeup) => {
+            wakeup.into_iter().for_each(Wakeup::wake);
+            output
+        }
+        Now::NoMemory => no_memory(shared.state.lock().len()),
+        Now::Wait => unreachable!("the caller has seen that it need not wait"),
+    }
+}
+
+#[cold]
+fn withdraw<'a, T, O>(operation: &mut O, shared: &'a Shared<T>, key: Key, site: Site)
+where
+    O: Operation<'a, T>,
+{
+    hook::step("withdrawal", shared.id, Access::Write, site);
+    let mut state = shared.state.lock();
+    if seeded::bug("operation.dropped_waiter_stays_in_line")
+        && state.waiters.get_mut(key).phase == Phase::Queued
+    {
+        return;
+    }
+    let mut waiter = state.finish(key);
+    let wakeup = operation.undo(&mut state, &mut waiter);
+    state.check();
+    drop(state);
+    hook::unparked(shared.id, key.index());
+    wakeup.into_iter().for_each(Wakeup::wake);
+}

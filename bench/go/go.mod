@@ -1,0 +1,3 @@
+module gorin-bench-go
+
+go 1.23

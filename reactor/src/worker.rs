@@ -328,6 +328,15 @@ impl Drained {
     }
 }
 
+/// Hands the timers to the other workers when this one leaves its loop, also by a panic.
+struct Leave<'a>(&'a Worker);
+
+impl Drop for Leave<'_> {
+    fn drop(&mut self) {
+        self.0.shared.timers.leave(self.0.index);
+    }
+}
+
 /// A worker's side of a [`Reactor`](crate::Reactor), on its own thread.
 ///
 /// Dropping it without [`shutdown`](Local::shutdown) shuts it down with a deadline of one second.
@@ -353,6 +362,7 @@ impl Local {
     /// closed the ring's descriptor.
     pub fn block_on<F: Future>(&mut self, future: F) -> F::Output {
         let worker = &*self.worker;
+        let _leave = Leave(worker);
         let waker = Waker::from(worker.signal().clone());
         let mut context = Context::from_waker(&waker);
         let mut future = pin!(future);

@@ -58,10 +58,10 @@ impl<C: Opcode> Future for Run<C> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<C::Output> {
         ready!(coop::poll_ready(cx));
-        if let Stage::New(_) = self.stage {
-            if let Err(output) = self.submit() {
-                return Poll::Ready(output);
-            }
+        if let Stage::New(_) = self.stage
+            && let Err(output) = self.submit()
+        {
+            return Poll::Ready(output);
         }
         let Stage::InFlight { op, .. } = &self.stage else {
             panic!("an operation was polled after it had ended");
@@ -83,10 +83,12 @@ impl<C: Opcode> Drop for Run<C> {
         if unwinding() {
             return;
         }
-        if let Stage::InFlight { op, owner } = std::mem::replace(&mut self.stage, Stage::Ended) {
-            if op.abandon() && C::CANCEL {
-                owner.cancel(op);
-            }
+        let stage = std::mem::replace(&mut self.stage, Stage::Ended);
+        if let Stage::InFlight { op, owner } = stage
+            && op.abandon()
+            && C::CANCEL
+        {
+            owner.cancel(op);
         }
     }
 }

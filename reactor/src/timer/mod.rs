@@ -133,6 +133,7 @@ impl Timers {
     }
 
     /// How many timers are registered.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.shards.iter().map(|shard| shard.len()).sum()
     }

@@ -171,6 +171,7 @@ impl Shard {
     }
 
     /// How many timers there are.
+    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.guarded.lock().wheel.len()
     }

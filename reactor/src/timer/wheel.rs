@@ -104,6 +104,7 @@ impl<T> Wheel<T> {
     }
 
     /// How many timers there are, due ones included.
+    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.entries.len()
     }

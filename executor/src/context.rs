@@ -1,0 +1,214 @@
+//! Which executor this thread works for, and how a worker readies a task.
+//!
+//! A stack per thread: [`Executor::worker`] and [`Executor::enter`] push an entry, their guards take
+//! it away again, in any order; the topmost entry counts.
+//!
+//! Where a readied task goes, on its worker's own thread:
+//!
+//! | when | where | who is called |
+//! |---|---|---|
+//! | a goroutine is polled and wakes or spawns another | LIFO slot; what was there, to the ring | another worker, if something was displaced |
+//! | a goroutine yields or woke itself | ring | another worker, if there was more to run already |
+//! | between polls (the reactor reaps) | ring | this worker itself, if it sits; [`Worker::run`] calls another if more than one came |
+//!
+//! So neither a pair that plays ping-pong nor a goroutine that yields wakes a second worker.
+//!
+//! Must not: keep the thread-local borrowed while anything is called.
+//!
+//! [`Executor::worker`]: crate::Executor::worker
+//! [`Executor::enter`]: crate::Executor::enter
+//! [`Worker::run`]: crate::Worker::run
+
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::panic::Location;
+use std::rc::Rc;
+
+use gorin_base::primitive::{Arc, thread_local, unwinding};
+
+use crate::executor::{Executor, Shared};
+use crate::run_queue::Owner;
+use crate::task::{JoinHandle, Readied, Runnable, Spec};
+
+thread_local! {
+    static STACK: RefCell<Vec<Rc<Context>>> = RefCell::new(Vec::new());
+}
+
+/// One entry of the stack.
+pub(crate) struct Context {
+    shared: Arc<Shared>,
+    /// `None` for a thread that only entered.
+    desk: Option<Desk>,
+}
+
+/// The worker's things that its wakers need, all on its own thread.
+pub(crate) struct Desk {
+    pub(crate) index: usize,
+    pub(crate) queue: Owner,
+    /// A task or the main future is being polled.
+    pub(crate) polling: Cell<bool>,
+    /// The worker sits on the idle list and was not called by this thread yet.
+    pub(crate) seated: Cell<bool>,
+}
+
+impl Context {
+    /// The worker's number, if the thread is one.
+    pub(crate) fn index(&self) -> Option<usize> {
+        self.desk.as_ref().map(|desk| desk.index)
+    }
+
+    pub(crate) fn desk(&self) -> &Desk {
+        self.desk
+            .as_ref()
+            .expect("the context of a worker has a desk")
+    }
+
+    /// Takes over a task on the thread of its executor's worker.
+    pub(crate) fn ready(&self, task: Runnable, readied: Readied) {
+        let desk = self.desk();
+        match (desk.polling.get(), readied) {
+            (true, Readied::Woken) => {
+                if let Some(displaced) = desk.queue.put_lifo(task) {
+                    self.push(displaced);
+                    self.shared.idle.call_one();
+                }
+            }
+            (true, Readied::Yielded) => {
+                let more = desk.queue.has_lifo() || desk.queue.len() > 0;
+                self.push(task);
+                if more {
+                    self.shared.idle.call_one();
+                }
+            }
+            (false, _) => {
+                self.push(task);
+                self.get_up();
+            }
+        }
+    }
+
+    /// Puts a task at the back of the ring.
+    pub(crate) fn push(&self, task: Runnable) {
+        self.desk()
+            .queue
+            .push(task, |overflow| self.shared.enqueue(overflow));
+    }
+
+    /// Wakes this very worker, if it sits.
+    pub(crate) fn get_up(&self) {
+        let desk = self.desk();
+        if desk.seated.replace(false) {
+            self.shared.idle.call(desk.index);
+        }
+    }
+}
+
+/// This thread's topmost entry.
+fn top() -> Option<Rc<Context>> {
+    // No entry while the thread's locals are being destroyed: wakers may be used there.
+    STACK
+        .try_with(|stack| stack.borrow().last().cloned())
+        .ok()
+        .flatten()
+}
+
+/// The context of this thread if it is a worker of `shared`.
+pub(crate) fn worker_of(shared: &Arc<Shared>) -> Option<Rc<Context>> {
+    top().filter(|context| context.desk.is_some() && Arc::ptr_eq(&context.shared, shared))
+}
+
+/// An entry of this thread's stack; it goes when this is dropped.
+pub(crate) struct Entry {
+    context: Rc<Context>,
+}
+
+impl Entry {
+    pub(crate) fn new(shared: &Arc<Shared>, worker: Option<(usize, Owner)>) -> Entry {
+        let context = Rc::new(Context {
+            shared: shared.clone(),
+            desk: worker.map(|(index, queue)| Desk {
+                index,
+                queue,
+                polling: Cell::new(false),
+                seated: Cell::new(false),
+            }),
+        });
+        STACK.with(|stack| stack.borrow_mut().push(context.clone()));
+        Entry { context }
+    }
+
+    pub(crate) fn context(&self) -> &Context {
+        &self.context
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        if unwinding() {
+            return;
+        }
+        // `Err`: the thread's locals are gone, and the entry with them.
+        let removed = STACK.try_with(|stack| {
+            let mut stack = stack.borrow_mut();
+            let place = stack
+                .iter()
+                .rposition(|entry| Rc::ptr_eq(entry, &self.context));
+            place.map(|place| stack.remove(place))
+        });
+        drop(removed);
+    }
+}
+
+/// While it lives, [`spawn`] and [`current`] on this thread refer to an executor; see
+/// [`Executor::enter`](crate::Executor::enter).
+#[must_use = "dropping the guard leaves the executor"]
+pub struct EnterGuard {
+    /// Declared first: the entry goes before the handle.
+    _entry: Entry,
+    executor: Executor,
+}
+
+impl EnterGuard {
+    pub(crate) fn new(executor: Executor) -> EnterGuard {
+        EnterGuard {
+            _entry: Entry::new(executor.shared(), None),
+            executor,
+        }
+    }
+}
+
+impl std::fmt::Debug for EnterGuard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("EnterGuard").field(&self.executor).finish()
+    }
+}
+
+/// The executor of this worker thread, or of the innermost [`EnterGuard`] on this thread.
+pub fn current() -> Option<Executor> {
+    top().map(|context| Executor::of(&context.shared))
+}
+
+/// Starts a goroutine on the current executor; see [`Executor::spawn`](crate::Executor::spawn).
+///
+/// # Panics
+/// On a thread that is neither a worker nor inside [`Executor::enter`](crate::Executor::enter).
+#[track_caller]
+pub fn spawn<F>(spec: Spec, future: F) -> JoinHandle<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    let Some(context) = top() else { no_executor() };
+    let shared = &context.shared;
+    let shard = context.index().unwrap_or(shared.colleagues.len());
+    shared.spawn(shard, spec, future, Location::caller())
+}
+
+#[cold]
+#[track_caller]
+fn no_executor() -> ! {
+    panic!(
+        "a goroutine can be started only inside a gorin runtime: call this from a goroutine or from \
+         the future given to `run`, or enter the runtime on this thread first"
+    )
+}

@@ -1,0 +1,429 @@
+//! The executor: what its workers, tasks and handles share, and its end.
+//!
+//! ```text
+//! Executor (counted handle) ─┐                 ┌─ Stealer per worker ── the worker's Owner
+//! Worker, EnterGuard ────────┴─► Shared ───────┼─ injector: tasks readied by threads that are no workers
+//! task ── Scheduler ─────────────► (Arc)       ├─ idle: who sleeps, who searches
+//!                                              └─ registry: every live task
+//! ```
+//!
+//! Invariants:
+//! - `stop` comes before the registry closes; a task is either listed before its shard closes, and
+//!   then aborted by `stop`, or refused.
+//! - Tasks hold the `Shared` alive, and the registry the tasks: the last *handle* breaks this circle.
+//!   When it goes, no worker is left (a worker is a handle); it stops the executor and runs what is
+//!   queued, which drops all futures. A waker that queues its task later than that runs it in place.
+//!   A goroutine that keeps an `Executor` of its own executor keeps the circle closed; only `stop`
+//!   ends it then.
+//!
+//! Must not: see a file descriptor, or hold a lock while user code runs.
+
+use std::fmt;
+use std::future::Future;
+use std::panic::Location;
+
+use concurrent_queue::ConcurrentQueue;
+use gorin_base::primitive::{
+    Arc, AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering, fence, unwinding,
+};
+use gorin_base::seeded;
+
+use crate::context::{self, EnterGuard};
+use crate::idle::Idle;
+use crate::registry::{Place, Registry};
+use crate::run_queue::{self, Owner, Stealer};
+use crate::task::{self, JoinHandle, Payload, Readied, Runnable, Schedule, Spec, TaskInfo, TaskOf};
+use crate::worker::Worker;
+use crate::{report, task::TaskRef};
+
+/// What happens to a panic that nobody can join any more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PanicPolicy {
+    /// It is reported on stderr; the others run on, as with std's threads.
+    #[default]
+    Isolate,
+    /// The executor stops, and [`Worker::run_until`] raises the panic again: Go's way.
+    Crash,
+}
+
+/// How an executor is made.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// How many workers there are; at least 1.
+    pub workers: usize,
+    /// What happens to a panic that nobody can join.
+    pub panic_policy: PanicPolicy,
+}
+
+impl Default for Config {
+    /// One worker per CPU that the process may use.
+    fn default() -> Config {
+        Config {
+            workers: std::thread::available_parallelism().map_or(1, Into::into),
+            panic_policy: PanicPolicy::default(),
+        }
+    }
+}
+
+/// What the others see of a worker.
+pub(crate) struct Colleague {
+    pub(crate) stealer: Stealer,
+    /// The owner's side of the queue, until [`Executor::worker`] takes it.
+    owner: Mutex<Option<Owner>>,
+    /// Polls so far. Written by the worker, relaxed; thieves compare two reads to see whether it is
+    /// stuck in one poll.
+    pub(crate) polls: AtomicUsize,
+}
+
+/// What all parts of one executor share.
+pub(crate) struct Shared {
+    pub(crate) colleagues: Box<[Colleague]>,
+    pub(crate) idle: Idle,
+    pub(crate) registry: Registry,
+    injector: ConcurrentQueue<Runnable>,
+    /// Set once, by `stop`, before the registry closes (release); workers acquire it.
+    stopped: AtomicBool,
+    /// Set once, when the last handle goes; see [`inject`](Self::inject).
+    abandoned: AtomicBool,
+    /// `Executor`s, `Worker`s and `EnterGuard`s. The last decrement acquires what the others did.
+    handles: AtomicUsize,
+    panic_policy: PanicPolicy,
+    /// `crash` is filled; written under its lock, so that others need not take it to see.
+    crashed: AtomicBool,
+    /// The first panic under [`PanicPolicy::Crash`], until `run_until` takes it.
+    crash: Mutex<Option<Payload>>,
+}
+
+/// The scheduler of each task: the executor, and where the task is listed.
+pub(crate) struct Scheduler {
+    shared: Arc<Shared>,
+    /// A [`Place`]. Written by the spawning thread before it schedules the task, read by the task's
+    /// last owner; the hand-over of ownership orders them.
+    place: AtomicU64,
+}
+
+impl Schedule for Scheduler {
+    const REGISTERS: bool = true;
+
+    fn schedule(task: TaskOf<Scheduler>, readied: Readied) {
+        let shared = &task.scheduler().shared;
+        match context::worker_of(shared) {
+            Some(context) => context.ready(task.into_runnable(), readied),
+            None => {
+                let shared = shared.clone();
+                shared.inject(task.into_runnable());
+            }
+        }
+    }
+
+    fn finished(&self, _: TaskRef<'_>) {
+        // Relaxed: see the field.
+        let place = self.place.load(Ordering::Relaxed);
+        if place == UNLISTED {
+            return;
+        }
+        self.shared.registry.remove(Place::from_bits(place));
+        // Relaxed: if the shard closed before we left it, its lock has brought the flag; if it
+        // closes later, `stop` itself wakes the workers then.
+        if self.shared.stopped.load(Ordering::Relaxed) && self.shared.registry.is_over() {
+            self.shared.idle.call_all();
+        }
+    }
+
+    fn panicked(&self, task: TaskRef<'_>, payload: Payload) {
+        report::unjoined_panic(&task.info(), &*payload);
+        match self.shared.panic_policy {
+            PanicPolicy::Isolate => report::discard(payload),
+            PanicPolicy::Crash => self.shared.crash(payload),
+        }
+    }
+}
+
+/// A task that the closed registry refused.
+const UNLISTED: u64 = u64::MAX;
+
+impl Shared {
+    fn new(config: &Config) -> Shared {
+        let colleague = |_| {
+            let (owner, stealer) = run_queue::new();
+            Colleague {
+                stealer,
+                owner: Mutex::new(Some(owner)),
+                polls: AtomicUsize::new(0),
+            }
+        };
+        Shared {
+            colleagues: (0..config.workers).map(colleague).collect(),
+            idle: Idle::new(config.workers),
+            registry: Registry::new(config.workers + 1),
+            injector: ConcurrentQueue::unbounded(),
+            stopped: AtomicBool::new(false),
+            abandoned: AtomicBool::new(false),
+            handles: AtomicUsize::new(0),
+            panic_policy: config.panic_policy,
+            crashed: AtomicBool::new(false),
+            crash: Mutex::new(None),
+        }
+    }
+
+    /// Spawns on this executor; `shard` spreads the registry's locks.
+    pub(crate) fn spawn<F>(
+        self: &Arc<Self>,
+        shard: usize,
+        spec: Spec,
+        future: F,
+        site: &'static Location<'static>,
+    ) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let scheduler = Scheduler {
+            shared: self.clone(),
+            place: AtomicU64::new(UNLISTED),
+        };
+        let (task, handle) = task::allocate(spec, future, scheduler, site);
+        match self.registry.insert(shard, task.registered()) {
+            Some(place) => {
+                // Relaxed: see the field.
+                task.scheduler()
+                    .place
+                    .store(place.to_bits(), Ordering::Relaxed);
+                Scheduler::schedule(task, Readied::Woken);
+            }
+            // Stopped: the task is cancelled, and its future dropped, here.
+            None => drop(task),
+        }
+        handle
+    }
+
+    /// Queues a task that was readied by a thread that is no worker of this executor.
+    ///
+    /// Once the last handle is gone there is no worker: the thread runs what is queued, which was
+    /// aborted by `stop`. Either the one who abandons sees our push, or we see that it has.
+    pub(crate) fn inject(&self, task: Runnable) {
+        self.enqueue(task);
+        self.idle.call_one();
+        // Relaxed: the fence in `call_one` orders it behind the push; paired with `abandon`.
+        if self.abandoned.load(Ordering::Relaxed) {
+            self.run_injected();
+        }
+    }
+
+    /// Puts a task into the injector; the caller calls a worker.
+    pub(crate) fn enqueue(&self, task: Runnable) {
+        if let Err(refused) = self.injector.push(task) {
+            unreachable!("the injector is unbounded and never closed: {refused}");
+        }
+    }
+
+    pub(crate) fn pop_injected(&self) -> Option<Runnable> {
+        self.injector.pop().ok()
+    }
+
+    /// True if some queue has a task that any worker may take.
+    pub(crate) fn has_visible_work(&self) -> bool {
+        !self.injector.is_empty()
+            || self
+                .colleagues
+                .iter()
+                .any(|other| other.stealer.has_tasks())
+    }
+
+    /// True if the executor was stopped and no task lives.
+    pub(crate) fn is_over(&self) -> bool {
+        self.stopped.load(Ordering::Acquire) && self.registry.is_over()
+    }
+
+    pub(crate) fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
+        if !seeded::bug("executor.stop_forgets_tasks") {
+            self.registry.close();
+        }
+        self.idle.call_all();
+    }
+
+    /// Stops because of a panic; `run_until` raises the first one again.
+    fn crash(&self, payload: Payload) {
+        let superfluous = {
+            let mut crash = self.crash.lock();
+            if crash.is_some() {
+                Some(payload)
+            } else {
+                // Relaxed: under the lock; those who read without it are called by `stop`.
+                self.crashed.store(true, Ordering::Relaxed);
+                crash.replace(payload)
+            }
+        };
+        report::discard(superfluous);
+        self.stop();
+    }
+
+    /// True if a panic waits to be raised again.
+    pub(crate) fn has_crashed(&self) -> bool {
+        // Relaxed: see `crash`.
+        self.crashed.load(Ordering::Relaxed)
+    }
+
+    /// The panic that is to be raised again; once.
+    pub(crate) fn take_crash(&self) -> Option<Payload> {
+        if !self.has_crashed() {
+            return None;
+        }
+        let mut crash = self.crash.lock();
+        self.crashed.store(false, Ordering::Relaxed);
+        crash.take()
+    }
+
+    /// The last handle is gone: nobody will ever run a task here again.
+    #[cold]
+    fn abandon(&self) {
+        self.stop();
+        // Relaxed: the fence orders it before our look at the injector; paired with `inject`.
+        self.abandoned.store(true, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        self.run_injected();
+    }
+
+    /// Runs what is in the injector, in the place of workers that are no more: all of it is aborted.
+    fn run_injected(&self) {
+        while let Some(task) = self.pop_injected() {
+            task.run();
+        }
+    }
+}
+
+/// A work-stealing executor: a handle that can be cloned and sent.
+///
+/// It owns no thread: each worker runs on the thread that takes it by [`worker`](Self::worker) and
+/// polls what [`Worker::run`] returns. Any `block_on` will do.
+///
+/// When the last handle is gone (`Executor`s, [`Worker`]s and [`EnterGuard`]s) without
+/// [`stop`](Self::stop), all goroutines are dropped on the thread that dropped it, and no memory is
+/// lost, unless a goroutine itself keeps an `Executor`.
+///
+/// ```
+/// use gorin_executor::{Config, Executor, Spec};
+///
+/// let executor = Executor::new(Config { workers: 1, ..Config::default() });
+/// let mut worker = executor.worker(0);
+/// let handle = executor.spawn(Spec::new().name("answer"), async { 6 * 7 });
+/// let answer = futures::executor::block_on(worker.run_until(handle));
+/// assert_eq!(answer.unwrap(), 42);
+/// ```
+pub struct Executor {
+    shared: Arc<Shared>,
+}
+
+impl Executor {
+    /// An executor with `config.workers` workers, none of which runs yet.
+    ///
+    /// # Panics
+    /// If `config.workers` is 0 or more than 65,535.
+    pub fn new(config: Config) -> Executor {
+        assert!(config.workers > 0, "an executor needs at least one worker");
+        Executor::of(&Arc::new(Shared::new(&config)))
+    }
+
+    /// One more handle.
+    pub(crate) fn of(shared: &Arc<Shared>) -> Executor {
+        // Relaxed: the caller has, or is, a handle already.
+        shared.handles.fetch_add(1, Ordering::Relaxed);
+        Executor {
+            shared: shared.clone(),
+        }
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Starts a goroutine. On a worker of this executor it runs next there; from any other thread
+    /// it goes through the common queue.
+    ///
+    /// After [`stop`](Self::stop) the future is dropped at once, on this thread, and the handle
+    /// gives [`JoinError::Cancelled`](crate::JoinError::Cancelled).
+    #[track_caller]
+    pub fn spawn<F>(&self, spec: Spec, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let shard = context::worker_of(&self.shared)
+            .and_then(|context| context.index())
+            .unwrap_or(self.num_workers());
+        self.shared.spawn(shard, spec, future, Location::caller())
+    }
+
+    /// The owner's side of worker `index`, to be taken once and on the thread that will run it.
+    ///
+    /// From now on this thread is that worker: `spawn` and `current` refer to this executor.
+    ///
+    /// # Panics
+    /// If `index` is out of range or the worker was taken before.
+    pub fn worker(&self, index: usize) -> Worker {
+        let workers = self.num_workers();
+        assert!(
+            index < workers,
+            "there are {workers} workers, so no worker {index}"
+        );
+        let owner = self.shared.colleagues[index].owner.lock().take();
+        let owner = owner.unwrap_or_else(|| panic!("worker {index} was taken before"));
+        Worker::new(self.clone(), index, owner)
+    }
+
+    /// Makes `spawn` and `current` on this thread refer to this executor until the guard is
+    /// dropped. It does not make the thread a worker.
+    pub fn enter(&self) -> EnterGuard {
+        EnterGuard::new(self.clone())
+    }
+
+    /// Ends the executor: refuses new goroutines (their handles give
+    /// [`JoinError::Cancelled`](crate::JoinError::Cancelled)), aborts all live ones and wakes all
+    /// workers. [`Worker::run`] is ready once no goroutine lives. Returns at once; calling it again
+    /// does nothing.
+    pub fn stop(&self) {
+        self.shared.stop();
+    }
+
+    /// How many goroutines live: spawned, and neither finished nor dropped.
+    pub fn num_tasks(&self) -> usize {
+        self.shared.registry.len()
+    }
+
+    /// How many workers the executor has.
+    pub fn num_workers(&self) -> usize {
+        self.shared.colleagues.len()
+    }
+
+    /// Which goroutines live, for shutdown reports.
+    pub fn tasks(&self) -> Vec<TaskInfo> {
+        self.shared.registry.tasks()
+    }
+}
+
+impl Clone for Executor {
+    fn clone(&self) -> Executor {
+        Executor::of(&self.shared)
+    }
+}
+
+impl Drop for Executor {
+    fn drop(&mut self) {
+        if unwinding() {
+            return;
+        }
+        if self.shared.handles.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.shared.abandon();
+        }
+    }
+}
+
+impl fmt::Debug for Executor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Executor")
+            .field("workers", &self.num_workers())
+            .field("tasks", &self.num_tasks())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,138 @@
+//! All live tasks, so that every one of them can be found and aborted, also those that nobody but a
+//! stranger's waker knows.
+//!
+//! Sharded: a worker inserts into its own shard, so that spawning meets no other worker's lock; a
+//! task remembers its [`Place`] and leaves in constant time.
+//!
+//! Invariants:
+//! - A task is listed from before it is first scheduled until its future, and an output that nobody
+//!   takes, are gone.
+//! - A closed shard takes no more tasks and never opens again; so "closed and empty" is final.
+//!
+//! Must not: run anything of a user under a lock; aborts happen outside.
+
+use std::fmt;
+
+use gorin_base::primitive::Mutex;
+use gorin_base::seeded;
+use slab::Slab;
+
+use crate::task::{Counted, Registered, TaskInfo};
+
+/// Where a task is listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    shard: u32,
+    key: u32,
+}
+
+impl Place {
+    /// As one word.
+    pub(crate) fn to_bits(self) -> u64 {
+        u64::from(self.shard) << 32 | u64::from(self.key)
+    }
+
+    /// The inverse of [`to_bits`](Self::to_bits).
+    pub(crate) fn from_bits(bits: u64) -> Place {
+        Place {
+            shard: (bits >> 32) as u32,
+            key: bits as u32,
+        }
+    }
+}
+
+/// On a cache line of its own: its lock is one worker's most of the time.
+#[repr(align(128))]
+struct Shard(Mutex<Tasks>);
+
+struct Tasks {
+    closed: bool,
+    live: Slab<Registered>,
+}
+
+/// The live tasks of one executor.
+pub(crate) struct Registry {
+    shards: Box<[Shard]>,
+}
+
+impl Registry {
+    pub(crate) fn new(shards: usize) -> Registry {
+        let empty = |_| {
+            Shard(Mutex::new(Tasks {
+                closed: false,
+                live: Slab::new(),
+            }))
+        };
+        Registry {
+            shards: (0..shards).map(empty).collect(),
+        }
+    }
+
+    /// Lists a task; `None` if the registry is closed.
+    pub(crate) fn insert(&self, shard: usize, task: Registered) -> Option<Place> {
+        let shard = shard % self.shards.len();
+        let mut tasks = self.shards[shard].0.lock();
+        if tasks.closed && !seeded::bug("registry.insert_after_close") {
+            return None;
+        }
+        let key = u32::try_from(tasks.live.insert(task));
+        let key = key.expect("fewer than 2^32 goroutines live at once");
+        Some(Place {
+            shard: shard as u32,
+            key,
+        })
+    }
+
+    /// Takes a task off the list.
+    pub(crate) fn remove(&self, place: Place) {
+        let mut tasks = self.shards[place.shard as usize].0.lock();
+        tasks.live.remove(place.key as usize);
+    }
+
+    /// Refuses new tasks and aborts all live ones.
+    pub(crate) fn close(&self) {
+        for shard in &self.shards {
+            let live: Vec<Counted> = {
+                let mut tasks = shard.0.lock();
+                tasks.closed = true;
+                tasks.live.iter().map(|(_, task)| task.count()).collect()
+            };
+            for task in live {
+                task.abort();
+            }
+        }
+    }
+
+    /// True once the registry is closed and no task lives; for good then.
+    pub(crate) fn is_over(&self) -> bool {
+        self.shards.iter().all(|shard| {
+            let tasks = shard.0.lock();
+            tasks.closed && tasks.live.is_empty()
+        })
+    }
+
+    /// How many tasks live; exact if nobody spawns or finishes meanwhile.
+    pub(crate) fn len(&self) -> usize {
+        self.shards
+            .iter()
+            .map(|shard| shard.0.lock().live.len())
+            .sum()
+    }
+
+    /// The live tasks.
+    pub(crate) fn tasks(&self) -> Vec<TaskInfo> {
+        let mut tasks = Vec::new();
+        for shard in &self.shards {
+            tasks.extend(shard.0.lock().live.iter().map(|(_, task)| task.info()));
+        }
+        tasks
+    }
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registry")
+            .field("len", &self.len())
+            .finish()
+    }
+}

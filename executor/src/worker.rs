@@ -1,0 +1,512 @@
+//! A worker: the future that finds goroutines and polls them.
+//!
+//! One *turn* is one poll of that future. It runs goroutines until
+//! - [`TURN_POLLS`] polls are done or about [`TURN_TIME`] has passed, or
+//! - the worker has run dry after work, so that what the goroutines asked for is submitted and what
+//!   has arrived is seen before anybody searches or sleeps;
+//!
+//! then it wakes itself and returns `Pending`, and whoever polls it (the reactor's `block_on`) gets
+//! control. A turn that finds nothing at all searches, and then sits down on the idle list.
+//!
+//! The order: LIFO slot (at most [`LIFO_POLLS`] polls in a row while the ring has tasks, and not
+//! first in a turn, so that a pair that wakes each other shares the worker) → ring → injector →
+//! others' rings → injector again → others' LIFO slots. Every [`TURN_POLLS`] polls the injector goes
+//! first.
+//!
+//! The main future of [`Worker::run_until`] goes before the tasks when it was woken, and behind all
+//! that are ready when it woke itself.
+//!
+//! Invariants:
+//! - `searching` is true exactly while this worker is counted as a searcher in `idle.rs`.
+//! - Whoever drops the future in the middle leaves the worker up and not searching.
+//!
+//! Must not: sleep, or know who polls it.
+
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::panic::resume_unwind;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::{Duration, Instant};
+
+use gorin_base::primitive::{Arc, AtomicBool, Ordering, PlainArc, spin_loop, unwinding};
+use gorin_base::{clock, coop, rng, seeded};
+
+use crate::context::{Desk, Entry, worker_of};
+use crate::executor::{Colleague, Executor, Shared};
+use crate::idle::Stood;
+use crate::run_queue::Owner;
+use crate::task::{Payload, Runnable};
+
+/// Polls of one turn; also how often the injector goes first.
+const TURN_POLLS: u32 = 61;
+
+/// About how long a turn may take. Completions wait for its end.
+const TURN_TIME: Duration = Duration::from_micros(100);
+
+/// Polls in a row from the LIFO slot while the ring has tasks.
+const LIFO_POLLS: u32 = 3;
+
+/// Looks at all queues in one search. Between them the searcher spins a little: a task is often
+/// pushed just after a worker has run dry, and sleeping costs more than all of this.
+const SEARCH_ROUNDS: u32 = if cfg!(loom) { 1 } else { 4 };
+
+/// Spins after the first round of a search, and twice as many after each further one.
+const SEARCH_SPINS: u32 = if cfg!(loom) { 0 } else { 8 };
+
+/// How long a worker must stay in one poll, in spins, before its LIFO slot is stolen.
+const LIFO_SPINS: u32 = if cfg!(loom) { 0 } else { 100 };
+
+/// The owner's side of one worker; see [`Executor::worker`].
+///
+/// It stays on its thread: that thread's `spawn` and wakes use its queue. When it is dropped, what
+/// is in its queue goes to the other workers.
+pub struct Worker {
+    /// Declared first: the entry goes before the handle.
+    entry: Entry,
+    executor: Executor,
+    searching: bool,
+    /// The last turn ended on the idle list.
+    sat: bool,
+    /// Tasks polled, for the injector's turn.
+    tick: u32,
+    /// Polls in a row from the LIFO slot.
+    lifo_streak: u32,
+    /// Tasks that go before the main future.
+    before_main: usize,
+}
+
+/// What runs beside the tasks.
+trait Main {
+    /// There is something to do: poll.
+    fn is_due(&self, shared: &Shared) -> bool;
+    /// True if it is done.
+    fn poll(&mut self) -> bool;
+}
+
+impl Worker {
+    pub(crate) fn new(executor: Executor, index: usize, owner: Owner) -> Worker {
+        Worker {
+            entry: Entry::new(executor.shared(), Some((index, owner))),
+            executor,
+            searching: false,
+            sat: false,
+            tick: 0,
+            lifo_streak: 0,
+            before_main: 0,
+        }
+    }
+
+    /// Runs goroutines; ready once the executor was stopped and no goroutine lives.
+    ///
+    /// # Cancel safety
+    /// Goroutines stay where they are when the future is dropped; another `run` goes on.
+    pub fn run(&mut self) -> impl Future<Output = ()> {
+        let settled = Settled(self);
+        poll_fn(move |cx| settled.0.turn(cx, &mut UntilOver))
+    }
+
+    /// Runs goroutines and polls `main` beside them; ready when `main` is. `main` need not be
+    /// `Send` or `'static`, since it stays on this thread. Goroutines that still live then go on
+    /// with the next `run`, or on other workers.
+    ///
+    /// # Panics
+    /// If `main` panics, and with the payload of a goroutine's panic that nobody could join under
+    /// [`PanicPolicy::Crash`](crate::PanicPolicy::Crash).
+    ///
+    /// # Cancel safety
+    /// Dropping it drops `main`; goroutines stay where they are.
+    pub fn run_until<F: Future>(&mut self, main: F) -> impl Future<Output = F::Output> {
+        let settled = Settled(self);
+        async move {
+            let settled = settled;
+            let mut main = UntilMain {
+                waker: MainWaker::new(settled.0),
+                future: pin!(main),
+                end: None,
+            };
+            poll_fn(|cx| settled.0.turn(cx, &mut main)).await;
+            match main.end.expect("a turn is ready when main has ended") {
+                Ok(output) => output,
+                Err(payload) => resume_unwind(payload),
+            }
+        }
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        self.executor.shared()
+    }
+
+    fn desk(&self) -> &Desk {
+        self.entry.context().desk()
+    }
+
+    /// One turn; see the module text.
+    fn turn(&mut self, cx: &mut Context<'_>, main: &mut impl Main) -> Poll<()> {
+        self.stand_up();
+        self.lifo_streak = LIFO_POLLS;
+        if self.desk().queue.len() > 1 {
+            // The reactor brought more than we can run at once.
+            self.shared().idle.call_one();
+        }
+        let mut pace = Pace::new();
+        loop {
+            let main_due = main.is_due(self.shared());
+            if main_due && self.before_main == 0 {
+                self.stop_searching();
+                if self.poll_main(main) {
+                    return Poll::Ready(());
+                }
+            } else if let Some(task) = self.next(pace.is_fresh() && !main_due) {
+                self.before_main = self.before_main.saturating_sub(1);
+                self.stop_searching();
+                self.poll_task(task);
+            } else if main_due {
+                self.before_main = 0;
+                continue;
+            } else if !pace.is_fresh() {
+                // Run dry after work.
+                break;
+            } else if self.sit_down(cx, main) {
+                return Poll::Pending;
+            } else {
+                continue;
+            }
+            if pace.count() {
+                break;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// True if main is done. If it woke itself, what is ready now goes first.
+    fn poll_main(&mut self, main: &mut impl Main) -> bool {
+        let polling = Polling::new(self.desk());
+        let done = coop::with_budget(|| main.poll());
+        drop(polling);
+        let queue = &self.desk().queue;
+        if main.is_due(self.shared()) {
+            // One more than is here: something may wait in the injector.
+            self.before_main = 1 + queue.len() + usize::from(queue.has_lifo());
+        }
+        done
+    }
+
+    fn poll_task(&mut self, task: Runnable) {
+        self.tick = self.tick.wrapping_add(1);
+        self.shared().colleagues[self.desk().index].count_poll();
+        let polling = Polling::new(self.desk());
+        coop::with_budget(|| task.run());
+        drop(polling);
+    }
+
+    /// The next task; searches for one only if `search`.
+    fn next(&mut self, search: bool) -> Option<Runnable> {
+        if self.tick.is_multiple_of(TURN_POLLS)
+            && let Some(task) = self.shared().pop_injected()
+        {
+            self.tick = 1;
+            if self.desk().queue.len() > 0 {
+                // Ours have to wait for a stranger: others may take them.
+                self.shared().idle.call_one();
+            }
+            return Some(task);
+        }
+        if self.lifo_streak < LIFO_POLLS
+            && let Some(task) = self.desk().queue.take_lifo()
+        {
+            self.lifo_streak += 1;
+            return Some(task);
+        }
+        if let Some(task) = self.desk().queue.pop() {
+            self.lifo_streak = 0;
+            return Some(task);
+        }
+        if let Some(task) = self.desk().queue.take_lifo() {
+            return Some(task);
+        }
+        if let Some(task) = self.shared().pop_injected() {
+            return Some(task);
+        }
+        if search { self.search() } else { None }
+    }
+
+    /// Looks at the others' queues.
+    fn search(&mut self) -> Option<Runnable> {
+        let shared = self.executor.shared();
+        let others = shared.colleagues.len();
+        if others < 2 {
+            return None;
+        }
+        if !self.searching {
+            self.searching = shared.idle.try_search();
+            if !self.searching {
+                return None;
+            }
+        }
+        let me = self.desk().index;
+        let first = rng::below(others);
+        let victims = || {
+            let indices = (first..first + others).map(|i| i % others);
+            indices.filter(|&i| i != me).map(|i| &shared.colleagues[i])
+        };
+        for round in 0..SEARCH_ROUNDS {
+            let stolen = victims().find_map(|victim| victim.stealer.steal_into(&self.desk().queue));
+            if let Some(task) = stolen.or_else(|| shared.pop_injected()) {
+                return Some(task);
+            }
+            spin(SEARCH_SPINS << round);
+        }
+        victims().find_map(Colleague::steal_lifo_if_stuck)
+    }
+
+    /// Ends the search after work was found, and calls the next worker if there is more.
+    fn stop_searching(&mut self) {
+        if !std::mem::take(&mut self.searching) {
+            return;
+        }
+        let shared = self.shared();
+        if shared.idle.stop_search() && shared.has_visible_work() {
+            shared.idle.call_one();
+        }
+    }
+
+    /// Sits down on the idle list; false if there is something to do after all.
+    fn sit_down(&mut self, cx: &Context<'_>, main: &impl Main) -> bool {
+        let waker = cx.waker().clone();
+        let searching = std::mem::take(&mut self.searching);
+        self.sat = true;
+        self.desk().seated.set(true);
+        self.shared().idle.sit(self.desk().index, waker, searching);
+        let work = self.shared().has_visible_work() && !seeded::bug("worker.no_look_after_sitting");
+        if !work && !main.is_due(self.shared()) {
+            return true;
+        }
+        self.stand_up();
+        if work && !self.searching {
+            // Seen, so it is taken whatever the number of searchers: nobody sits beside work.
+            self.shared().idle.start_search();
+            self.searching = true;
+        }
+        false
+    }
+
+    /// Gets up if it sat.
+    fn stand_up(&mut self) {
+        if std::mem::take(&mut self.sat) {
+            self.desk().seated.set(false);
+            let stood = self.shared().idle.stand(self.desk().index);
+            self.searching = stood == Stood::Searching;
+        }
+    }
+}
+
+impl Colleague {
+    /// Takes the task from the LIFO slot, if the worker stays in one poll: otherwise it is about to
+    /// run that task itself.
+    fn steal_lifo_if_stuck(&self) -> Option<Runnable> {
+        if !self.stealer.has_lifo() {
+            return None;
+        }
+        // Relaxed: a guess; a wrong one costs a migration.
+        let before = self.polls.load(Ordering::Relaxed);
+        spin(LIFO_SPINS);
+        if self.polls.load(Ordering::Relaxed) != before {
+            return None;
+        }
+        self.stealer.steal_lifo()
+    }
+
+    /// Counts one poll; called by its worker alone.
+    fn count_poll(&self) {
+        // Relaxed: one writer, and readers only compare.
+        let polls = self.polls.load(Ordering::Relaxed);
+        self.polls.store(polls.wrapping_add(1), Ordering::Relaxed);
+    }
+}
+
+fn spin(times: u32) {
+    for _ in 0..times {
+        spin_loop();
+    }
+}
+
+impl Drop for Worker {
+    /// Gives what is queued here to the others.
+    fn drop(&mut self) {
+        if unwinding() {
+            return;
+        }
+        let queue = &self.desk().queue;
+        let mut left = false;
+        while let Some(task) = queue.take_lifo().or_else(|| queue.pop()) {
+            self.shared().enqueue(task);
+            left = true;
+        }
+        if left {
+            self.shared().idle.call_one();
+        }
+    }
+}
+
+impl fmt::Debug for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker")
+            .field("index", &self.desk().index)
+            .field("executor", &self.executor)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Brings the worker into order when its future goes, also in the middle: up, and not searching.
+struct Settled<'a>(&'a mut Worker);
+
+impl Drop for Settled<'_> {
+    fn drop(&mut self) {
+        if unwinding() {
+            return;
+        }
+        self.0.stand_up();
+        self.0.stop_searching();
+    }
+}
+
+/// Says that the worker is in a poll; ends also when the poll panics.
+struct Polling<'a>(&'a Desk);
+
+impl Polling<'_> {
+    fn new(desk: &Desk) -> Polling<'_> {
+        desk.polling.set(true);
+        Polling(desk)
+    }
+}
+
+impl Drop for Polling<'_> {
+    fn drop(&mut self) {
+        self.0.polling.set(false);
+    }
+}
+
+/// Measures a turn. The clock costs as much as a short poll, so it is read only as often as the
+/// polls so far suggest.
+struct Pace {
+    started: Instant,
+    polls: u32,
+    /// The number of polls at which the clock is read next.
+    next_look: u32,
+}
+
+impl Pace {
+    fn new() -> Pace {
+        Pace {
+            started: clock::now(),
+            polls: 0,
+            next_look: 1,
+        }
+    }
+
+    /// Nothing was polled in this turn.
+    fn is_fresh(&self) -> bool {
+        self.polls == 0
+    }
+
+    /// Counts a poll; true if the turn is over.
+    fn count(&mut self) -> bool {
+        self.polls += 1;
+        if self.polls >= TURN_POLLS {
+            return true;
+        }
+        if self.polls < self.next_look {
+            return false;
+        }
+        let spent = clock::now().duration_since(self.started);
+        // Look again after a quarter of the polls that fit into what is left.
+        let left = TURN_TIME.saturating_sub(spent).as_nanos();
+        let each = (spent.as_nanos() / u128::from(self.polls)).max(1);
+        self.next_look =
+            self.polls + u32::try_from(left / each / 4).map_or(TURN_POLLS, |n| n.max(1));
+        left == 0
+    }
+}
+
+/// The `main` of [`Worker::run`]: due when all is over.
+struct UntilOver;
+
+impl Main for UntilOver {
+    fn is_due(&self, shared: &Shared) -> bool {
+        shared.is_over()
+    }
+
+    fn poll(&mut self) -> bool {
+        true
+    }
+}
+
+/// The `main` of [`Worker::run_until`].
+struct UntilMain<'a, F: Future> {
+    future: Pin<&'a mut F>,
+    waker: PlainArc<MainWaker>,
+    end: Option<Result<F::Output, Payload>>,
+}
+
+impl<F: Future> Main for UntilMain<'_, F> {
+    fn is_due(&self, shared: &Shared) -> bool {
+        // Relaxed: a set flag is followed by a call of this worker, whose lock orders it.
+        self.waker.woken.load(Ordering::Relaxed) || shared.has_crashed()
+    }
+
+    fn poll(&mut self) -> bool {
+        if let Some(payload) = self.waker.shared.take_crash() {
+            self.end = Some(Err(payload));
+            return true;
+        }
+        // Acquires what the wakes before wrote; later ones set it anew.
+        if !self.waker.woken.swap(false, Ordering::AcqRel) {
+            return false;
+        }
+        let waker = Waker::from(self.waker.clone());
+        match self.future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(output) => {
+                self.end = Some(Ok(output));
+                true
+            }
+            Poll::Pending => false,
+        }
+    }
+}
+
+/// Wakes the main future: sets a flag, and gets its worker up.
+struct MainWaker {
+    shared: Arc<Shared>,
+    index: usize,
+    /// Set by wakers (release), cleared by the worker before it polls (acquire).
+    woken: AtomicBool,
+}
+
+impl MainWaker {
+    fn new(worker: &Worker) -> PlainArc<MainWaker> {
+        PlainArc::new(MainWaker {
+            shared: worker.shared().clone(),
+            index: worker.desk().index,
+            woken: AtomicBool::new(true),
+        })
+    }
+}
+
+impl Wake for MainWaker {
+    fn wake(self: PlainArc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &PlainArc<Self>) {
+        if self.woken.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        match worker_of(&self.shared) {
+            // Its own thread: it looks at the flag before it sits.
+            Some(context) if context.index() == Some(self.index) => context.get_up(),
+            _ => self.shared.idle.call(self.index),
+        }
+    }
+}

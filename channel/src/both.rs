@@ -1,6 +1,6 @@
 //! Both ends of a channel in one value.
 
-use crate::chan::{ChanId, chan};
+use crate::chan::{ChanId, Shared, chan};
 use crate::error::{SendError, TryRecvError, TrySendError};
 use crate::receiver::Receiver;
 use crate::recv::RecvFut;
@@ -34,6 +34,10 @@ impl<T> Chan<T> {
     pub fn new(capacity: usize) -> Self {
         let (sender, receiver) = chan(capacity);
         Self { sender, receiver }
+    }
+
+    pub(crate) fn shared(&self) -> &Shared<T> {
+        &self.receiver.shared
     }
 
     /// The sending end.

@@ -28,6 +28,7 @@ mod sink;
 mod spin;
 mod state;
 mod stream;
+pub mod sync;
 mod waiter;
 
 pub use both::Chan;

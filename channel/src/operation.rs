@@ -41,6 +41,9 @@ pub trait Operation<'a, T> {
     /// What a report calls it.
     const NAME: &'static str;
 
+    /// How it uses the channel, for a model checker.
+    const ACCESS: Access;
+
     /// What its waiter waits for.
     const WANTS: Wants;
 
@@ -119,7 +122,7 @@ impl<O> Wait<O> {
     where
         O: Operation<'a, T>,
     {
-        hook::step(O::NAME, shared.id, Access::Write, self.site);
+        hook::waiting_step(O::NAME, shared.id, O::ACCESS, self.site);
         let now = self.operation.now(shared, &mut shared.state.lock());
         if !matches!(now, Now::Wait) {
             return Poll::Ready(settle(shared, now));

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use gorin_base::hook::Site;
+use gorin_base::hook::{Access, Site};
 
 use crate::chan::Shared;
 use crate::operation::{Now, Operation, Wait};
@@ -19,6 +19,7 @@ pub struct RecvOp;
 impl<'a, T> Operation<'a, T> for RecvOp {
     type Output = Option<T>;
     const NAME: &'static str = "chan receive";
+    const ACCESS: Access = Access::Take;
     const WANTS: Wants = Wants::Value;
 
     fn is_ready(&self, state: &State<T>) -> bool {

@@ -22,6 +22,7 @@ pub struct ReserveOp;
 impl<'a, T: 'a> Operation<'a, T> for ReserveOp {
     type Output = Result<Permit<'a, T>, SendError<()>>;
     const NAME: &'static str = "chan reserve";
+    const ACCESS: Access = Access::Write;
     const WANTS: Wants = Wants::Place;
 
     fn is_ready(&self, state: &State<T>) -> bool {

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use gorin_base::hook::Site;
+use gorin_base::hook::{Access, Site};
 
 use crate::chan::Shared;
 use crate::error::SendError;
@@ -39,6 +39,7 @@ impl<T> SendOp<T> {
 impl<'a, T> Operation<'a, T> for SendOp<T> {
     type Output = Result<(), SendError<T>>;
     const NAME: &'static str = "chan send";
+    const ACCESS: Access = Access::Give;
     const WANTS: Wants = Wants::Taker;
 
     fn is_ready(&self, state: &State<T>) -> bool {

@@ -244,7 +244,7 @@ impl<T> Drop for Sender<T> {
             hook::step(
                 "close by the last sender",
                 self.shared.id,
-                Access::Write,
+                Access::Give,
                 site,
             );
         }

@@ -142,6 +142,12 @@ impl<T> State<T> {
         Sent::Done(None)
     }
 
+    /// Gives `value` to the receiver that has waited longest, if one waits.
+    pub(crate) fn hand_to_waiting(&mut self, value: T) -> Option<Wakeup> {
+        let key = self.waiters.dequeue(Side::Receive, |_| true)?;
+        Some(self.hand_over(key, value, None))
+    }
+
     /// Receives a value if that needs no waiting.
     #[inline]
     pub(crate) fn recv_now(&mut self) -> Received<T> {

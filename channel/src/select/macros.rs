@@ -103,14 +103,14 @@ macro_rules! select {
     (@list {} { $default:tt }) => { $crate::select_support::Default };
     (@list { { $operand:ident () } $($operands:tt)* } $default:tt) => {
         $crate::select_support::List::new(
-            (&$crate::select_support::Operand::new($operand)).into_case(),
+            (&$crate::select_support::Operand::new($operand)).case(),
             $crate::select!(@list { $($operands)* } $default),
         )
     };
     (@list { { $operand:ident $guard:tt } $($operands:tt)* } $default:tt) => {
         $crate::select_support::List::new(
             $operand.as_pin_mut().map(|operand| {
-                (&$crate::select_support::Operand::new(operand)).into_case()
+                (&$crate::select_support::Operand::new(operand)).case()
             }),
             $crate::select!(@list { $($operands)* } $default),
         )

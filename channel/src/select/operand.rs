@@ -2,9 +2,9 @@
 //! everything else that is a future becomes a foreign case.
 //!
 //! The decision falls at compile time, by the type that the operand has where `select!` is written.
-//! `select!` calls `(&operand).into_case()`, and method lookup takes the first that fits:
+//! `select!` calls `(&operand).case()`, and method lookup takes the first that fits:
 //!
-//! | `into_case` of | operand | case |
+//! | `case` of | operand | case |
 //! |---|---|---|
 //! | `Operand<SendFut>` and the like, inherent | `tx.send(v)`, `rx.recv()`, `tx.reserve()`, or an `Option` of these | channel |
 //! | `Operand<Option<F>>`, by [`OptionalForeign`] | an `Option` of another future | foreign, off if `None` |
@@ -42,28 +42,28 @@ impl<'p, X> Operand<'p, X> {
 /// The two inherent conversions of one kind of channel operation. The channel may be borrowed for
 /// longer than the select lasts (`'a: 's`).
 macro_rules! channel_operand {
-    ($future:ident, $operation:ty, $case:ident) => {
-        fn $case<'a: 's, 's, T>(future: &mut $future<'a, T>) -> ChannelCase<'s, T, $operation> {
+    ($future:ident, $operation:ty, $make:ident) => {
+        fn $make<'a: 's, 's, T>(future: &mut $future<'a, T>) -> ChannelCase<'s, T, $operation> {
             ChannelCase::new(future.shared, future.withdraw())
         }
 
         impl<'a, T> Operand<'_, $future<'a, T>> {
             /// The channel case of this operation.
-            pub fn into_case<'s>(&self) -> ChannelCase<'s, T, $operation>
+            pub fn case<'s>(&self) -> ChannelCase<'s, T, $operation>
             where
                 'a: 's,
             {
-                $case(self.pinned().get_mut())
+                $make(self.pinned().get_mut())
             }
         }
 
         impl<'a, T> Operand<'_, Option<$future<'a, T>>> {
             /// The channel case of this operation; off if there is none.
-            pub fn into_case<'s>(&self) -> Option<ChannelCase<'s, T, $operation>>
+            pub fn case<'s>(&self) -> Option<ChannelCase<'s, T, $operation>>
             where
                 'a: 's,
             {
-                self.pinned().get_mut().as_mut().map($case)
+                self.pinned().get_mut().as_mut().map($make)
             }
         }
     };
@@ -79,13 +79,13 @@ pub trait OptionalForeign<'p> {
     type Future: Future;
 
     /// The foreign case; off if there is no future.
-    fn into_case(&self) -> Option<ForeignCase<'p, Self::Future>>;
+    fn case(&self) -> Option<ForeignCase<'p, Self::Future>>;
 }
 
 impl<'p, F: Future> OptionalForeign<'p> for Operand<'p, Option<F>> {
     type Future = F;
 
-    fn into_case(&self) -> Option<ForeignCase<'p, F>> {
+    fn case(&self) -> Option<ForeignCase<'p, F>> {
         self.pinned().as_pin_mut().map(ForeignCase::new)
     }
 }
@@ -96,13 +96,13 @@ pub trait ForeignOperand<'p> {
     type Future: Future;
 
     /// The foreign case.
-    fn into_case(&self) -> ForeignCase<'p, Self::Future>;
+    fn case(&self) -> ForeignCase<'p, Self::Future>;
 }
 
 impl<'p, F: Future> ForeignOperand<'p> for &Operand<'p, F> {
     type Future = F;
 
-    fn into_case(&self) -> ForeignCase<'p, F> {
+    fn case(&self) -> ForeignCase<'p, F> {
         ForeignCase::new(self.pinned())
     }
 }

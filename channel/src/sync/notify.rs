@@ -1,0 +1,101 @@
+//! A notification without a value.
+//!
+//! It is a channel of capacity 1 for `()`: a notification goes to the waiter that has waited
+//! longest, else it is kept until somebody waits, and a waiter that is dropped after it was notified
+//! passes the notification on. All of that is what the channel does anyway, and what its models
+//! prove; an event list of its own would have to prove it again.
+
+use std::future::Future;
+use std::panic::Location;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use gorin_base::hook::{self, Access};
+
+use crate::both::Chan;
+use crate::recv::RecvFut;
+use crate::waiter::Wakeup;
+
+/// Wakes goroutines that wait for something to happen.
+///
+/// ```
+/// use gorin_channel::sync::Notify;
+/// # futures::executor::block_on(async {
+/// let ready = Notify::new();
+/// ready.notify_one();
+/// ready.notify_one(); // nobody waits: one notification is kept, not two
+/// ready.notified().await;
+/// let mut again = std::pin::pin!(ready.notified());
+/// assert!(futures::poll!(again.as_mut()).is_pending());
+/// ready.notify_all();
+/// again.await;
+/// # });
+/// ```
+#[derive(Debug)]
+pub struct Notify {
+    permit: Chan<()>,
+}
+
+impl Notify {
+    /// Nobody has been notified yet.
+    #[track_caller]
+    pub fn new() -> Self {
+        Self {
+            permit: Chan::new(1),
+        }
+    }
+
+    /// Notifies the goroutine that has waited longest; if nobody waits, the next one to wait. At
+    /// most one notification is kept.
+    #[track_caller]
+    pub fn notify_one(&self) {
+        // Full: one is kept already, and the two are one.
+        let _ = self.permit.try_send(());
+    }
+
+    /// Notifies all who wait now, and keeps nothing for later.
+    #[track_caller]
+    pub fn notify_all(&self) {
+        let shared = self.permit.shared();
+        hook::step(
+            "Notify notify_all",
+            shared.id,
+            Access::Write,
+            Location::caller(),
+        );
+        let mut state = shared.state.lock();
+        let wakeups: Vec<Wakeup> = std::iter::from_fn(|| state.hand_to_waiting(())).collect();
+        drop(state);
+        wakeups.into_iter().for_each(Wakeup::wake);
+    }
+
+    /// Waits for a notification. Nothing happens before the future is polled.
+    ///
+    /// # Cancel safety
+    /// A wait that is dropped after it was notified passes the notification on to the next, or it
+    /// is kept.
+    #[track_caller]
+    pub fn notified(&self) -> Notified<'_> {
+        Notified(self.permit.recv())
+    }
+}
+
+impl Default for Notify {
+    #[track_caller]
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The future of [`Notify::notified`].
+#[derive(Debug)]
+#[must_use = "futures do nothing unless polled"]
+pub struct Notified<'a>(RecvFut<'a, ()>);
+
+impl Future for Notified<'_> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.get_mut().0).poll(cx).map(|_| ())
+    }
+}

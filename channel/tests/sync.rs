@@ -1,0 +1,80 @@
+//! What the documentation promises of wait groups and notifications.
+#![cfg(not(loom))]
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
+
+use gorin_channel::sync::{Notify, WaitGroup};
+
+fn poll<F: Future + ?Sized>(future: Pin<&mut F>) -> Poll<F::Output> {
+    future.poll(&mut Context::from_waker(Waker::noop()))
+}
+
+#[test]
+fn a_wait_group_without_members_does_not_wait() {
+    assert!(poll(pin!(WaitGroup::new().wait())).is_ready());
+}
+
+#[test]
+fn all_waiters_go_on_when_the_last_token_is_dropped_and_the_group_is_used_again() {
+    let group = WaitGroup::new();
+    for _ in 0..2 {
+        let token = group.add();
+        let second = token.clone();
+        assert_eq!(group.count(), 2);
+        let mut waits = [Box::pin(group.wait()), Box::pin(group.wait())];
+        drop(token);
+        for wait in &mut waits {
+            assert!(poll(wait.as_mut()).is_pending());
+        }
+        drop(second);
+        let _reused = group.add();
+        for wait in &mut waits {
+            assert!(poll(wait.as_mut()).is_ready());
+        }
+    }
+}
+
+#[test]
+fn one_notification_is_kept_and_waiters_are_notified_in_order() {
+    let notify = Notify::new();
+    notify.notify_one();
+    notify.notify_one();
+    assert!(poll(pin!(notify.notified())).is_ready());
+    let mut waits: Vec<_> = (0..3).map(|_| Box::pin(notify.notified())).collect();
+    for wait in &mut waits {
+        assert!(poll(wait.as_mut()).is_pending());
+    }
+    notify.notify_one();
+    notify.notify_one();
+    assert!(poll(waits[2].as_mut()).is_pending());
+    assert!(poll(waits[1].as_mut()).is_ready());
+    assert!(poll(waits[0].as_mut()).is_ready());
+}
+
+#[test]
+fn a_notification_of_a_dropped_wait_is_passed_on() {
+    let notify = Notify::new();
+    let mut first = Box::pin(notify.notified());
+    let mut second = pin!(notify.notified());
+    assert!(poll(first.as_mut()).is_pending());
+    assert!(poll(second.as_mut()).is_pending());
+    notify.notify_one();
+    drop(first);
+    assert!(poll(second.as_mut()).is_ready());
+}
+
+#[test]
+fn notify_all_reaches_those_who_wait_and_nobody_later() {
+    let notify = Notify::new();
+    let mut waits: Vec<_> = (0..3).map(|_| Box::pin(notify.notified())).collect();
+    for wait in &mut waits {
+        assert!(poll(wait.as_mut()).is_pending());
+    }
+    notify.notify_all();
+    for wait in &mut waits {
+        assert!(poll(wait.as_mut()).is_ready());
+    }
+    assert!(poll(pin!(notify.notified())).is_pending());
+}

@@ -1,6 +1,8 @@
 //! Operating system threads with blocking channels and sockets: each task is a thread. For the
 //! channels that block (crossbeam-channel has no other form) and as the plain alternative.
 
+mod gorin_channel;
+mod select;
 mod shared;
 
 use std::process::ExitCode;
@@ -10,8 +12,9 @@ fn main() -> ExitCode {
 }
 
 /// Threads behind the names that the workloads use. The futures of the workloads never wait: what
-/// they would await blocks the thread.
+/// they would await blocks the thread (gorin's channel parks it through its waker).
 mod rt {
+    use crate::gorin_channel::GorinChannel;
     use crate::shared::channel::{Capacity, Channel};
     use crate::shared::messages::Rows;
     use crate::shared::{Failure, Outcome, unsupported};
@@ -86,6 +89,7 @@ mod rt {
 
     pub(crate) fn with_channel(name: &str, rows: &Rows) -> Outcome {
         match name {
+            "gorin" => rows.run::<GorinChannel>(),
             "crossbeam" => rows.run::<Crossbeam>(),
             "kanal" => rows.run::<Kanal>(),
             "flume" => rows.run::<Flume>(),

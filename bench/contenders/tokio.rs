@@ -1,6 +1,7 @@
 //! tokio, multi-threaded; `tokio-ct` by `TOKIO_FLAVOR=ct` is its current-thread runtime.
 
 mod crates;
+mod gorin_channel;
 mod select;
 mod shared;
 
@@ -13,6 +14,7 @@ fn main() -> ExitCode {
 /// tokio behind the names that the workloads use.
 mod rt {
     use crate::crates::{self, TokioMpsc};
+    use crate::gorin_channel::GorinChannel;
     use crate::shared::Outcome;
     use crate::shared::messages::Rows;
     use std::sync::Arc;
@@ -86,6 +88,7 @@ mod rt {
     pub(crate) fn with_channel(name: &str, rows: &Rows) -> Outcome {
         match name {
             "native" => rows.run::<TokioMpsc>(),
+            "gorin" => rows.run::<GorinChannel>(),
             _ => crates::with_channel(name, rows),
         }
     }

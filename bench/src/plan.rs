@@ -74,7 +74,11 @@ impl Contender {
 }
 
 /// Everybody, in the order of the columns.
-pub const CONTENDERS: [Contender; 13] = [
+pub const CONTENDERS: [Contender; 20] = [
+    Contender {
+        ours: true,
+        ..Contender::new("gorin", Program::Rust("gorin"), ALL)
+    },
     Contender::new("go", Program::Go, ALL),
     Contender::new("tokio", Program::Rust("tokio"), ALL),
     Contender {
@@ -86,9 +90,21 @@ pub const CONTENDERS: [Contender; 13] = [
     one_thread("monoio"),
     one_thread("compio"),
     one_thread("glommio"),
+    Contender::channel("kanal@gorin", "gorin", "kanal"),
+    Contender::channel("flume@gorin", "gorin", "flume"),
+    Contender::channel("async-channel@gorin", "gorin", "async-channel"),
+    Contender::channel("tokio-mpsc@gorin", "gorin", "tokio-mpsc"),
+    Contender {
+        ours: true,
+        ..Contender::channel("gorin@tokio", "tokio", "gorin")
+    },
     Contender::channel("kanal@tokio", "tokio", "kanal"),
     Contender::channel("flume@tokio", "tokio", "flume"),
     Contender::channel("async-channel@tokio", "tokio", "async-channel"),
+    Contender {
+        ours: true,
+        ..Contender::channel("gorin@threads", "threads", "gorin")
+    },
     Contender::channel("crossbeam@threads", "threads", "crossbeam"),
     Contender::channel("kanal@threads", "threads", "kanal"),
     Contender::channel("flume@threads", "threads", "flume"),

@@ -11,7 +11,7 @@
 //! | when | call |
 //! |---|---|
 //! | an object (channel, wait group, …) was made | [`created`] |
-//! | before an operation looks at the object the first time, holding no lock | [`step`], or [`step_all`] if it decides over several objects at once (select) |
+//! | before an operation looks at the object the first time, holding no lock | [`step`]; [`waiting_step`] if it will wait until it can be done; [`step_all`] if it decides over several objects at once (select) |
 //! | the operation did not succeed and is now queued | [`parked`], after the locks are released |
 //! | the queued operation was completed and its future has seen it | [`unparked`] |
 //! | the future of a queued operation is dropped | [`step`] with what it withdraws, before it locks; then [`unparked`] |
@@ -45,8 +45,13 @@ use std::time::Instant;
 
 /// How an operation uses an object; decides which orders of two steps have to be told apart.
 ///
-/// Two steps commute unless they use one object, one of them not merely reading; [`Access::Commute`]
-/// commutes with itself.
+/// Two steps commute unless they use one object in ways that [conflict](Access::conflicts).
+///
+/// `Give` and `Take` are what makes models of pipelines small. The k-th value received is the k-th
+/// value sent, whichever of the two operations comes first, so their order need not be explored:
+/// with `Write` in their place a pipeline of three stages and three values had 65,536 executions,
+/// now it has one. It holds only while both sides *wait* for each other: what can see that it came
+/// too early (`try_recv`, a select, a length) must say `Write` or `Read`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Access {
     /// Only looks: `len`, `is_closed`, waiting for a wait group.
@@ -54,7 +59,12 @@ pub enum Access {
     /// Changes the object, and two of a kind in either order leave the same state and results: `add`
     /// and `done` of a wait group.
     Commute,
-    /// Anything else: send, receive, close, lock, unlock, withdrawing a queued operation.
+    /// Puts into a queue: a send that waits for its place, the close by the last sender. Commutes
+    /// with `Take` only.
+    Give,
+    /// Takes from a queue: a receive that waits for its value. Commutes with `Give` only.
+    Take,
+    /// Anything else: `try_recv`, a close that others see, withdrawing a queued operation.
     Write,
 }
 
@@ -67,7 +77,11 @@ impl Access {
     /// assert!(!Access::Commute.conflicts(Access::Commute));
     /// ```
     pub fn conflicts(self, other: Access) -> bool {
-        self == Access::Write || other == Access::Write || self != other
+        use Access::{Commute, Give, Read, Take};
+        !matches!(
+            (self, other),
+            (Read, Read) | (Commute, Commute) | (Give, Take) | (Take, Give)
+        )
     }
 }
 
@@ -90,10 +104,12 @@ pub struct Wait {
 /// A checker of goroutine programs. It is called on the one thread that all goroutines of the model
 /// share, and must allow for being called again while a `step` is suspended.
 pub trait Checker {
-    /// See [`created`].
-    fn created(&self, object: u64, kind: &'static str, site: Site);
+    /// See [`created`] and [`created_queue`].
+    fn created(&self, object: u64, kind: &'static str, capacity: Option<usize>, site: Site);
     /// See [`step`] and [`step_all`]; returns when the calling goroutine may go on.
     fn step(&self, operation: &'static str, objects: &[(u64, Access)], site: Site);
+    /// See [`waiting_step`].
+    fn waiting_step(&self, operation: &'static str, object: u64, access: Access, site: Site);
     /// See [`parked`].
     fn parked(&self, wait: Wait);
     /// See [`unparked`].
@@ -183,7 +199,18 @@ pub fn install(checker: Rc<dyn Checker>) -> Installed {
 #[inline]
 pub fn created(object: u64, kind: &'static str, site: Site) {
     if is_active() {
-        with_checker(|checker| checker.created(object, kind, site));
+        with_checker(|checker| checker.created(object, kind, None, site));
+    }
+}
+
+/// As [`created`], for a queue that holds `capacity` values beside those whose senders wait.
+///
+/// Its `Give`s and `Take`s are served in the order of their steps, so that only the n-th `Give` and
+/// the n-th `Take`, or the one that makes room for it, can find each other missing.
+#[inline]
+pub fn created_queue(object: u64, kind: &'static str, capacity: usize, site: Site) {
+    if is_active() {
+        with_checker(|checker| checker.created(object, kind, Some(capacity), site));
     }
 }
 
@@ -205,6 +232,18 @@ pub fn created(object: u64, kind: &'static str, site: Site) {
 pub fn step(operation: &'static str, object: u64, access: Access, site: Site) {
     if is_active() {
         with_checker(|checker| checker.step(operation, &[(object, access)], site));
+    }
+}
+
+/// As [`step`] for an operation that waits until it can be done, as long as its future is not
+/// dropped. Of an operation that may have to wait, only such a one may say `Give` or `Take`.
+///
+/// Whoever polls the future may do something else while it waits (a time limit does); then the
+/// order matters after all. The checker finds that out by itself.
+#[inline]
+pub fn waiting_step(operation: &'static str, object: u64, access: Access, site: Site) {
+    if is_active() {
+        with_checker(|checker| checker.waiting_step(operation, object, access, site));
     }
 }
 
@@ -295,11 +334,14 @@ mod tests {
     }
 
     impl Checker for Recorder {
-        fn created(&self, object: u64, kind: &'static str, _site: Site) {
-            self.note(format!("created {kind} {object}"));
+        fn created(&self, object: u64, kind: &'static str, capacity: Option<usize>, _site: Site) {
+            self.note(format!("created {kind} {object} {capacity:?}"));
         }
         fn step(&self, operation: &'static str, objects: &[(u64, Access)], _site: Site) {
             self.note(format!("{operation} {objects:?}"));
+        }
+        fn waiting_step(&self, operation: &'static str, object: u64, access: Access, site: Site) {
+            self.step(operation, &[(object, access)], site);
         }
         fn parked(&self, wait: Wait) {
             self.note(format!("parked {} {}", wait.object, wait.key));
@@ -324,8 +366,10 @@ mod tests {
     #[track_caller]
     fn announce_everything() -> (Option<usize>, Option<TimerKey>) {
         let site = Location::caller();
-        created(1, "channel", site);
+        created(1, "wait group", site);
+        created_queue(2, "channel", 5, site);
         step("chan send", 1, Access::Write, site);
+        waiting_step("chan receive", 2, Access::Take, site);
         step_all("select", || [(1, Access::Write), (2, Access::Write)], site);
         parked(Wait {
             operation: "select",
@@ -349,8 +393,10 @@ mod tests {
         assert_eq!(announce_everything(), (None, None));
         let seen = recorder.0.borrow();
         let expected = [
-            "created channel 1",
+            "created wait group 1 None",
+            "created channel 2 Some(5)",
             "chan send [(1, Write)]",
+            "chan receive [(2, Take)]",
             "select [(1, Write), (2, Write)]",
             "parked 1 3",
             "unparked 1 3",
@@ -367,14 +413,12 @@ mod tests {
     }
 
     #[test]
-    fn only_two_reads_or_two_commuting_accesses_commute() {
-        use Access::{Commute, Read, Write};
-        let all = [Read, Commute, Write];
-        for a in all {
-            for b in all {
-                let commute = a == b && a != Write;
-                assert_eq!(a.conflicts(b), !commute, "{a:?} {b:?}");
-            }
-        }
+    fn conflicts_are_symmetric_and_only_these_pairs_commute() {
+        use Access::{Commute, Give, Read, Take, Write};
+        let all = [Read, Commute, Give, Take, Write];
+        let pairs = all.iter().flat_map(|&a| all.iter().map(move |&b| (a, b)));
+        let commuting: Vec<_> = pairs.filter(|(a, b)| !a.conflicts(*b)).collect();
+        let expected = [(Read, Read), (Commute, Commute), (Give, Take), (Take, Give)];
+        assert_eq!(commuting, expected);
     }
 }

@@ -61,7 +61,7 @@ impl<T> Shared<T> {
             buffer.reserve_exact(capacity);
         }
         let id = gorin_base::id::next();
-        hook::created(id, "channel", site);
+        hook::created_queue(id, "channel", capacity, site);
         PlainArc::new(Self {
             id,
             capacity,

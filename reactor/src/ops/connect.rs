@@ -16,6 +16,24 @@ use crate::socket::Socket;
 /// sockets are taken over from it. The price is a second system call, beside a round trip through
 /// the network.
 ///
+/// ```
+/// use std::net::TcpListener;
+/// use gorin_reactor::{Config, Reactor, Socket, ops};
+///
+/// # fn main() -> std::io::Result<()> {
+/// # use std::os::fd::{FromRawFd, OwnedFd};
+/// # let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+/// # let fd = || unsafe { OwnedFd::from_raw_fd(libc::socket(libc::AF_INET, kind, 0)) };
+/// let listener = TcpListener::bind("127.0.0.1:0")?;
+/// let mut worker = Reactor::new(Config::default())?.attach(0)?;
+/// worker.block_on(async {
+///     let socket = Socket::new(fd())?; // a new non-blocking socket
+///     ops::connect(&socket, &listener.local_addr()?).await?;
+///     listener.accept().map(drop)
+/// })
+/// # }
+/// ```
+///
 /// # Errors
 /// Those of `connect(2)`, for example `ConnectionRefused` or `TimedOut`.
 ///

@@ -4,6 +4,21 @@
 //! a thread that has only entered a runtime, to the ring of a worker of that runtime), and
 //! completes there. All of them can be awaited on any thread.
 //!
+//! ```
+//! use std::sync::Arc;
+//! use gorin_reactor::{Config, Reactor, ops};
+//!
+//! # fn main() -> std::io::Result<()> {
+//! let mut worker = Reactor::new(Config::default())?.attach(0)?;
+//! worker.block_on(async {
+//!     let file = Arc::new(ops::open("/proc/version", libc::O_RDONLY, 0).await?);
+//!     let (count, buffer) = ops::read_at(&file, vec![0; 5], 0).await;
+//!     assert_eq!(&buffer[..count?], b"Linux");
+//!     Ok(())
+//! })
+//! # }
+//! ```
+//!
 //! # Cancel safety
 //! Buffers, paths and descriptors belong to the operation until the kernel has finished with it, so
 //! dropping the future at any time is sound. Before its first poll that undoes it. Later it asks

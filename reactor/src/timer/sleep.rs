@@ -21,6 +21,23 @@ use crate::{error, local};
 ///
 /// Once ready it stays ready, until [`reset`](Self::reset).
 ///
+/// ```
+/// use std::time::{Duration, Instant};
+/// use gorin_reactor::{Config, Reactor, Sleep};
+///
+/// # fn main() -> std::io::Result<()> {
+/// let mut worker = Reactor::new(Config::default())?.attach(0)?;
+/// worker.block_on(async {
+///     let start = Instant::now();
+///     let mut sleep = Sleep::until(start + Duration::from_millis(2));
+///     (&mut sleep).await;
+///     sleep.reset(start + Duration::from_millis(4));
+///     sleep.await;
+///     assert!(start.elapsed() >= Duration::from_millis(4));
+/// });
+/// # Ok(()) }
+/// ```
+///
 /// # Cancel safety
 /// Dropping it cancels it, in constant time, and leaves nothing behind.
 ///

@@ -18,13 +18,6 @@ use crate::reactor::Shared;
 use crate::timer::Timers;
 use crate::worker::Worker;
 
-/// Why a timer cannot wait here.
-pub(crate) const NO_RUNTIME: &str = "a timer needs a gorin runtime and this thread has none: use \
-     it inside gorin::run or a goroutine, or enter a runtime on this thread first";
-
-/// Why a timer cannot wait any more.
-pub(crate) const SHUT_DOWN: &str = "the gorin runtime of this timer has shut down";
-
 #[derive(Clone)]
 enum Current {
     Worker(Rc<Worker>),

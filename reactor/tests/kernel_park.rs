@@ -1,0 +1,254 @@
+//! Sleeping, waking and ending on the real ring.
+#![cfg(not(loom))]
+
+mod support;
+
+use std::future::{Future, poll_fn};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+use gorin_reactor::{Config, Reactor, Sleep, ops};
+use support::*;
+
+/// CPU time of the calling thread.
+fn cpu_time() -> Duration {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: fills a timespec.
+    let result = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
+    assert_eq!(result, 0);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+#[test]
+fn an_idle_worker_sleeps_in_its_ring_and_a_wake_costs_one_call() {
+    for config in kinds() {
+        let text = format!("{config:?}");
+        let reactor = with_config(config);
+        let worker = Idle::start(&reactor, 0);
+        wait_until_asleep(worker.tid);
+        let before = reactor.stats();
+        worker.waker().wake_by_ref();
+        wait_for("the worker to sleep again", || {
+            reactor.stats().sleeps > before.sleeps
+        });
+        wait_until_asleep(worker.tid);
+        assert_eq!(reactor.stats().wakes, before.wakes + 1, "{text}");
+        worker.stop();
+    }
+}
+
+#[test]
+fn many_wakes_of_one_sleep_cost_one_call() {
+    let reactor = reactor(1);
+    let worker = Idle::start(&reactor, 0);
+    wait_until_asleep(worker.tid);
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..10_000 {
+                    worker.waker().wake_by_ref();
+                }
+            });
+        }
+    });
+    let stats = reactor.stats();
+    assert!(stats.wakes <= stats.sleeps, "{stats:?}");
+    worker.stop();
+}
+
+#[test]
+fn a_worker_that_wakes_itself_makes_no_call_for_it() {
+    let reactor = reactor(1);
+    let mut local = reactor.attach(0).unwrap();
+    let mut rounds = 0;
+    local.block_on(poll_fn(|cx| {
+        rounds += 1;
+        cx.waker().wake_by_ref();
+        if rounds < 1000 {
+            Poll::Pending
+        } else {
+            Poll::Ready(())
+        }
+    }));
+    let stats = reactor.stats();
+    assert_eq!(
+        (stats.wakes, stats.sleeps),
+        (0, 1),
+        "the probe sleeps: {stats:?}"
+    );
+    shut_down(local);
+}
+
+#[test]
+fn a_sleeping_worker_uses_no_cpu() {
+    let reactor = reactor(1);
+    let mut local = reactor.attach(0).unwrap();
+    let (cpu, enters) = (cpu_time(), reactor.stats().enters);
+    let start = Instant::now();
+    local.block_on(Sleep::until(start + Duration::from_secs(1)));
+    assert!(start.elapsed() >= Duration::from_secs(1));
+    let used = cpu_time() - cpu;
+    assert!(used < Duration::from_millis(5), "{used:?} in a second");
+    assert!(reactor.stats().enters - enters < 5, "{:?}", reactor.stats());
+    shut_down(local);
+}
+
+#[test]
+fn wakers_may_outlive_their_worker() {
+    for config in kinds() {
+        let reactor = with_config(config);
+        let worker = Idle::start(&reactor, 0);
+        let waker = worker.waker().clone();
+        worker.stop();
+        let before = reactor.stats().wakes;
+        drop(reactor.clone());
+        waker.wake_by_ref();
+        assert_eq!(reactor.stats().wakes, before, "nobody is there to be woken");
+        drop(reactor);
+        waker.wake();
+    }
+}
+
+/// A ring is closed only after the bells that were rung for it have arrived; the descriptor of a
+/// closed one would be another file's.
+#[test]
+fn workers_end_while_others_wake_them() {
+    for config in kinds() {
+        for _ in 0..20 {
+            let reactor = with_config(config.clone());
+            let worker = Idle::start(&reactor, 0);
+            let waker = worker.waker().clone();
+            let enough = Arc::new(AtomicBool::new(false));
+            let storm = {
+                let enough = enough.clone();
+                thread::spawn(move || {
+                    while !enough.load(Ordering::Relaxed) {
+                        waker.wake_by_ref();
+                    }
+                })
+            };
+            worker.stop();
+            enough.store(true, Ordering::Relaxed);
+            storm.join().unwrap();
+        }
+    }
+}
+
+#[test]
+fn more_completions_than_the_queue_holds_all_arrive() {
+    let reactor = with_config(Config {
+        entries: 1,
+        ..Config::default()
+    });
+    let mut local = reactor.attach(0).unwrap();
+    for _ in 0..5 {
+        let results = local.block_on(join_all((0..10_000).map(|_| ops::nop())));
+        assert_eq!(results.len(), 10_000);
+        assert!(results.into_iter().all(|result| result.is_ok()));
+    }
+    assert!(reactor.stats().overflows > 0, "{:?}", reactor.stats());
+    shut_down(local);
+}
+
+#[test]
+fn a_worker_attaches_once_and_a_thread_is_one_worker() {
+    let reactor = reactor(2);
+    let local = reactor.attach(0).unwrap();
+    let error = reactor.attach(1).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("a worker of a gorin runtime already")
+    );
+    let again = thread::scope(|scope| {
+        scope
+            .spawn(|| reactor.attach(0).unwrap_err().to_string())
+            .join()
+            .unwrap()
+    });
+    assert_eq!(again, "worker 0 of this reactor has attached before");
+    assert!(Reactor::current().is_some());
+    shut_down(local);
+    assert!(Reactor::current().is_none());
+}
+
+#[test]
+fn a_panic_in_the_future_ends_the_worker_cleanly() {
+    let reactor = reactor(1);
+    let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let mut local = reactor.attach(0).unwrap();
+        let (socket, _peer) = connection();
+        let mut buffer = [0; 1];
+        local.block_on(async {
+            let mut waiting = std::pin::pin!(read(&socket, &mut buffer));
+            poll_fn(|cx| Poll::Ready(waiting.as_mut().poll(cx).is_ready())).await;
+            panic!("the future");
+        })
+    }));
+    assert!(panic.is_err());
+    assert!(Reactor::current().is_none());
+}
+
+/// A long poll is followed by a look at the ring, and a future that always has work does not keep
+/// the ring from being served.
+#[test]
+fn completions_come_while_the_future_keeps_waking_itself() {
+    on_worker(|local| {
+        let mut nop = std::pin::pin!(ops::nop());
+        let mut rounds = 0;
+        local.block_on(poll_fn(|cx| {
+            rounds += 1;
+            assert!(rounds < 1000, "the ring is not served");
+            cx.waker().wake_by_ref();
+            nop.as_mut().poll(cx)
+        }))
+    })
+    .unwrap();
+}
+
+/// The signals interrupt `io_uring_enter`; nothing is lost by it.
+#[test]
+fn interrupted_sleeps_are_no_errors() {
+    extern "C" fn nothing(_: libc::c_int) {}
+    // SAFETY: a handler that does nothing, for a signal that nobody else uses here.
+    let before = unsafe { libc::signal(libc::SIGUSR2, nothing as *const () as libc::sighandler_t) };
+    assert_ne!(before, libc::SIG_ERR);
+    let reactor = reactor(1);
+    let worker = Idle::start(&reactor, 0);
+    for _ in 0..100 {
+        wait_until_asleep(worker.tid);
+        let sleeps = reactor.stats().sleeps;
+        // SAFETY: sends a signal to a live thread of this process.
+        let sent =
+            unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), worker.tid, libc::SIGUSR2) };
+        assert_eq!(sent, 0);
+        wait_for("the interrupted worker to sleep again", || {
+            reactor.stats().sleeps > sleeps
+        });
+    }
+    worker.stop();
+}
+
+/// What a thread that is no worker leaves in a mailbox before the worker has attached is served.
+#[test]
+fn messages_wait_for_the_worker() {
+    let reactor = reactor(1);
+    let guard = reactor.enter();
+    let (socket, mut peer) = connection();
+    drop(guard);
+    let mut buffer = [0; 8];
+    let mut waiting = Box::pin(read(&socket, &mut buffer));
+    assert!(gorin_base::check::poll_once(waiting.as_mut()).is_pending());
+    std::io::Write::write_all(&mut peer, b"early").unwrap();
+    let worker = Idle::start(&reactor, 0);
+    assert_eq!(gorin_base::check::block_on(waiting).unwrap(), 5);
+    worker.stop();
+    drop(socket);
+}

@@ -1,0 +1,198 @@
+//! What a refusing kernel makes of [`Reactor::new`](gorin_reactor::Reactor::new): each case runs in
+//! a process of its own, because limits and seccomp filters cannot be undone.
+#![cfg(not(loom))]
+
+mod support;
+
+use std::process::Command;
+
+use gorin_reactor::{Config, Reactor, ops};
+use support::*;
+
+/// The variable that tells the child what to do to itself.
+const CASE: &str = "GORIN_TEST_REFUSAL";
+
+/// Runs [`child`] in a process of its own; gives what it printed.
+fn run(case: &str) -> String {
+    let output = Command::new(std::env::current_exe().expect("a path"))
+        .args([
+            "child",
+            "--exact",
+            "--ignored",
+            "--nocapture",
+            "--test-threads=1",
+        ])
+        .env(CASE, case)
+        .output()
+        .expect("the child runs");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{case}: {text}{errors}");
+    text
+}
+
+#[test]
+#[ignore = "run by the other tests, in a process of its own"]
+fn child() {
+    let Ok(case) = std::env::var(CASE) else {
+        // Somebody runs all ignored tests: this process is not to be harmed.
+        return;
+    };
+    match case.as_str() {
+        "seccomp EPERM" => refuse_by_seccomp(libc::EPERM),
+        "seccomp ENOSYS" => refuse_by_seccomp(libc::ENOSYS),
+        "no descriptors" => limit(libc::RLIMIT_NOFILE, 3),
+        "no memory" => {
+            become_nobody();
+            limit(libc::RLIMIT_MEMLOCK, 0);
+        }
+        "little memory" => {
+            become_nobody();
+            limit(libc::RLIMIT_MEMLOCK, 24 << 10);
+            assert_eq!(
+                plain_setup(256),
+                Err(libc::ENOMEM),
+                "enough for a full ring"
+            );
+        }
+        other => panic!("no such case: {other}"),
+    }
+    match start() {
+        Ok(()) => println!("it works"),
+        Err(error) => println!("refused ({:?}): {error}", error.kind()),
+    }
+}
+
+/// A reactor whose ring does something.
+fn start() -> std::io::Result<()> {
+    let mut local = Reactor::new(Config::default())?.attach(0)?;
+    local.block_on(ops::nop())?;
+    shut_down(local);
+    Ok(())
+}
+
+/// `io_uring_setup` without more; the errno if it is refused.
+fn plain_setup(entries: u32) -> Result<(), i32> {
+    let mut params = [0_u32; 30];
+    // SAFETY: the parameters are as large as the kernel's structure.
+    let fd = unsafe { libc::syscall(libc::SYS_io_uring_setup, entries, params.as_mut_ptr()) };
+    if fd < 0 {
+        return Err(std::io::Error::last_os_error().raw_os_error().unwrap_or(0));
+    }
+    // SAFETY: closes what was made above.
+    unsafe { libc::close(fd as i32) };
+    Ok(())
+}
+
+fn limit(resource: libc::__rlimit_resource_t, value: u64) {
+    let limit = libc::rlimit {
+        rlim_cur: value,
+        rlim_max: value,
+    };
+    // SAFETY: reads a live rlimit.
+    assert_eq!(unsafe { libc::setrlimit(resource, &limit) }, 0);
+}
+
+/// Root may lock as much memory as it likes.
+fn become_nobody() {
+    const NOBODY: libc::uid_t = 65534;
+    // SAFETY: changes the ids of this process, which does nothing else.
+    let changed = unsafe { libc::setresuid(NOBODY, NOBODY, NOBODY) };
+    // SAFETY: takes nothing.
+    let user = unsafe { libc::geteuid() };
+    assert!(changed == 0 || user != 0, "still root");
+}
+
+/// From now on `io_uring_setup` answers `errno` in this process.
+fn refuse_by_seccomp(errno: i32) {
+    const NUMBER: u32 = 0; // Offset of the system call's number in `struct seccomp_data`.
+    let statement = |code: u32, jt, jf, k| libc::sock_filter {
+        code: code as u16,
+        jt,
+        jf,
+        k,
+    };
+    let mut filter = [
+        statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, NUMBER),
+        statement(
+            libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K,
+            0,
+            1,
+            libc::SYS_io_uring_setup as u32,
+        ),
+        statement(
+            libc::BPF_RET | libc::BPF_K,
+            0,
+            0,
+            libc::SECCOMP_RET_ERRNO | errno as u32,
+        ),
+        statement(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let program = libc::sock_fprog {
+        len: filter.len() as u16,
+        filter: filter.as_mut_ptr(),
+    };
+    // SAFETY: takes numbers only.
+    let promised = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
+    assert_eq!(promised, 0);
+    // SAFETY: the program and its filter live through the call. The filter holds for this thread,
+    // which alone goes on.
+    let set = unsafe {
+        libc::prctl(
+            libc::PR_SET_SECCOMP,
+            libc::SECCOMP_MODE_FILTER,
+            &raw const program,
+        )
+    };
+    assert_eq!(set, 0);
+}
+
+#[test]
+fn a_seccomp_profile_that_forbids() {
+    let text = run("seccomp EPERM");
+    assert!(
+        text.contains("refused (PermissionDenied): io_uring_setup: EPERM"),
+        "{text}"
+    );
+    assert!(text.contains("seccomp profile"), "{text}");
+    let sysctl = std::fs::read_to_string("/proc/sys/kernel/io_uring_disabled");
+    let value = sysctl.map_or("not to be read".to_owned(), |value| value.trim().to_owned());
+    let named = format!("kernel.io_uring_disabled, which is {value} here");
+    assert!(text.contains(&named), "{text}");
+}
+
+#[test]
+fn a_kernel_without_io_uring() {
+    let text = run("seccomp ENOSYS");
+    assert!(
+        text.contains("refused (Unsupported): io_uring_setup: ENOSYS"),
+        "{text}"
+    );
+    assert!(text.contains("CONFIG_IO_URING"), "{text}");
+}
+
+#[test]
+fn no_descriptor_left() {
+    let text = run("no descriptors");
+    assert!(text.contains("io_uring_setup: EMFILE"), "{text}");
+    assert!(text.contains("RLIMIT_NOFILE is "), "{text}");
+}
+
+#[test]
+fn no_memory_to_lock() {
+    let text = run("no memory");
+    assert!(
+        text.contains("refused (OutOfMemory): io_uring_setup: ENOMEM"),
+        "{text}"
+    );
+    assert!(
+        text.contains("RLIMIT_MEMLOCK, which is 0 bytes here"),
+        "{text}"
+    );
+}
+
+#[test]
+fn little_memory_gives_a_smaller_ring() {
+    let text = run("little memory");
+    assert!(text.contains("it works"), "{text}");
+}

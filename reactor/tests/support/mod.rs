@@ -1,0 +1,203 @@
+//! What the tests on the real ring share.
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::task::Poll;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use gorin_reactor::{Config, Direction, Local, Reactor, Setup, Socket};
+
+/// No event of these tests takes that long.
+pub(crate) const LIMIT: Duration = Duration::from_secs(20);
+
+/// Tests that count what the process has run one at a time.
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub(crate) fn reactor(workers: usize) -> Reactor {
+    with_config(Config {
+        workers,
+        ..Config::default()
+    })
+}
+
+pub(crate) fn with_config(config: Config) -> Reactor {
+    Reactor::new(config).expect("io_uring is to be had")
+}
+
+/// Every kind of ring and of waking that there is.
+pub(crate) fn kinds() -> impl Iterator<Item = Config> {
+    [Setup::Deferred, Setup::Cooperative, Setup::Plain]
+        .into_iter()
+        .flat_map(|setup| [true, false].map(|messages| (setup, messages)))
+        .map(|(setup, messages)| Config {
+            setup,
+            messages,
+            ..Config::default()
+        })
+}
+
+pub(crate) fn shut_down(local: Local) {
+    let drained = local.shutdown(Instant::now() + LIMIT);
+    assert!(drained.is_clean(), "{drained:?}");
+}
+
+/// Runs `f` on a worker of a reactor of its own, which it then shuts down.
+pub(crate) fn on_worker<R>(f: impl FnOnce(&mut Local) -> R) -> R {
+    let mut local = reactor(1).attach(0).expect("a ring");
+    let result = f(&mut local);
+    shut_down(local);
+    result
+}
+
+/// Worker `index` of `reactor` on a thread of its own, running until [`Idle::stop`].
+pub(crate) struct Idle {
+    stopped: Arc<AtomicBool>,
+    waker: std::task::Waker,
+    thread: JoinHandle<()>,
+    /// The kernel's number of the thread.
+    pub(crate) tid: i32,
+}
+
+impl Idle {
+    pub(crate) fn start(reactor: &Reactor, index: usize) -> Idle {
+        let stopped = Arc::new(AtomicBool::new(false));
+        let (sender, receiver) = mpsc::channel();
+        let thread = {
+            let (reactor, stopped) = (reactor.clone(), stopped.clone());
+            thread::spawn(move || {
+                let mut local = reactor.attach(index).expect("a ring");
+                local.block_on(std::future::poll_fn(|cx| {
+                    // SAFETY: takes nothing, gives a number.
+                    let tid = unsafe { libc::gettid() };
+                    // The receiver listens to the first only.
+                    let _ = sender.send((tid, cx.waker().clone()));
+                    if stopped.load(Ordering::Acquire) {
+                        Poll::Ready(())
+                    } else {
+                        Poll::Pending
+                    }
+                }));
+                shut_down(local);
+            })
+        };
+        let (tid, waker) = receiver.recv_timeout(LIMIT).expect("the worker starts");
+        Idle {
+            stopped,
+            waker,
+            thread,
+            tid,
+        }
+    }
+
+    pub(crate) fn waker(&self) -> &std::task::Waker {
+        &self.waker
+    }
+
+    pub(crate) fn stop(self) {
+        self.stopped.store(true, Ordering::Release);
+        self.waker.wake();
+        self.thread.join().expect("the worker ends in peace");
+    }
+}
+
+/// The number of the system call that thread `tid` is in, if it is in one.
+pub(crate) fn system_call(tid: i32) -> Option<i64> {
+    let text = fs::read_to_string(format!("/proc/self/task/{tid}/syscall")).ok()?;
+    text.split_whitespace().next()?.parse().ok()
+}
+
+/// Waits until thread `tid` sleeps in its ring.
+pub(crate) fn wait_until_asleep(tid: i32) {
+    wait_for("the worker to sleep in io_uring_enter", || {
+        system_call(tid) == Some(libc::SYS_io_uring_enter)
+    });
+}
+
+/// Looks every 100 µs whether `condition` holds.
+pub(crate) fn wait_for(what: &str, condition: impl Fn() -> bool) {
+    let deadline = Instant::now() + LIMIT;
+    while !condition() {
+        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        thread::sleep(Duration::from_micros(100));
+    }
+}
+
+pub(crate) fn open_descriptors() -> usize {
+    fs::read_dir("/proc/self/fd").expect("procfs").count()
+}
+
+pub(crate) fn threads() -> usize {
+    fs::read_dir("/proc/self/task").expect("procfs").count()
+}
+
+/// A connection on loopback: a socket of this thread's reactor, and its peer.
+pub(crate) fn connection() -> (Socket, TcpStream) {
+    let (ours, peer) = tcp_pair();
+    ours.set_nonblocking(true).expect("a flag");
+    (Socket::new(ours.into()).expect("a reactor"), peer)
+}
+
+pub(crate) fn tcp_pair() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let peer = TcpStream::connect(address).expect("a connection");
+    let (ours, _) = listener.accept().expect("a connection");
+    peer.set_nodelay(true).expect("a flag");
+    ours.set_nodelay(true).expect("a flag");
+    (ours, peer)
+}
+
+/// Reads from a descriptor that the socket owns, as often as it takes.
+pub(crate) async fn read(socket: &Socket, buffer: &mut [u8]) -> io::Result<usize> {
+    socket.io(Direction::Read, |fd| receive(fd, buffer)).await
+}
+
+/// `recv(2)`.
+pub(crate) fn receive(fd: std::os::fd::BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut stream = std::mem::ManuallyDrop::new(borrow(fd));
+    stream.read(buffer)
+}
+
+pub(crate) async fn write_all(socket: &Socket, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        let written = socket
+            .io(Direction::Write, |fd| {
+                let mut stream = std::mem::ManuallyDrop::new(borrow(fd));
+                stream.write(bytes)
+            })
+            .await?;
+        bytes = &bytes[written..];
+    }
+    Ok(())
+}
+
+/// A stream that must not be dropped.
+fn borrow(fd: std::os::fd::BorrowedFd<'_>) -> TcpStream {
+    use std::os::fd::{AsRawFd, FromRawFd};
+    // SAFETY: the callers forget the stream, so the descriptor stays its owner's.
+    unsafe { TcpStream::from_raw_fd(fd.as_fd().as_raw_fd()) }
+}
+
+/// Serves what comes until the peer ends the stream.
+pub(crate) async fn echo(socket: Socket) -> io::Result<usize> {
+    let mut buffer = [0; 4096];
+    let mut served = 0;
+    loop {
+        match read(&socket, &mut buffer).await? {
+            0 => return Ok(served),
+            n => {
+                write_all(&socket, &buffer[..n]).await?;
+                served += n;
+            }
+        }
+    }
+}

@@ -28,25 +28,19 @@ use entry::Kind;
 /// | `workers = n` | number of worker threads, any expression of type `usize`; else the runtime's default |
 /// | `crate = "path"` | where the root package is found, if it was renamed; else `::gorin` |
 ///
-/// ```ignore
+/// ```
 /// #[gorin::main]
 /// async fn main() -> std::io::Result<()> {
 ///     let (tx, rx) = gorin::chan(0);
 ///     gorin::go(async move { tx.send("hello").await });
-///     println!("{:?}", rx.recv().await);
+///     assert_eq!(rx.recv().await, Some("hello"));
 ///     Ok(())
 /// }
 /// ```
 ///
-/// is the same as
-///
-/// ```ignore
-/// fn main() -> std::io::Result<()> {
-///     gorin::run(async { /* the body */ Ok(()) })
-/// }
-/// ```
-///
-/// and `#[gorin::main(workers = 4)]` the same as `gorin::Runtime::builder().workers(4).run(…)`.
+/// This stands for a plain `fn main` with the body as an `async fn` inside, handed to
+/// `gorin::run`, or, with `#[gorin::main(workers = 4)]`, to
+/// `gorin::Runtime::builder().workers(4).run(…)`.
 ///
 /// # Errors
 /// At compile time, if the function is not `async`, has parameters or type parameters, or an
@@ -65,14 +59,18 @@ pub fn main(args: TokenStream, item: TokenStream) -> TokenStream {
 /// `Result`, and `#[should_panic]` and `#[ignore]` work. The arguments are those of
 /// [`macro@main`].
 ///
-/// ```ignore
+/// ```
 /// #[gorin::test(workers = 2)]
 /// async fn a_value_arrives() {
 ///     let (tx, rx) = gorin::chan(1);
 ///     tx.send(7).await.unwrap();
 ///     assert_eq!(rx.recv().await, Some(7));
 /// }
+/// # fn main() {}
 /// ```
+///
+/// Under `--cfg loom` there is no runtime: put `#[cfg(not(loom))]` before such tests in a crate
+/// whose models run under loom.
 ///
 /// # Errors
 /// At compile time, as for [`macro@main`], and if the function also has `#[test]`, which would

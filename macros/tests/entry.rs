@@ -1,7 +1,8 @@
 //! The entry macros as a user meets them, compiled and run.
 //!
 //! `crate = "…"` points them at [`fake`], which has the two functions that the expansion may use;
-//! so this file also fails if the expansion begins to name anything else of the root package.
+//! so this file also fails if the expansion begins to name anything else of the root package. One
+//! test runs on the real one.
 
 use std::io;
 
@@ -89,4 +90,12 @@ async fn a_test_may_return_a_result() -> io::Result<()> {
 #[should_panic(expected = "on 3 workers")]
 async fn a_test_runs_its_body_and_keeps_should_panic() {
     panic!("on {} workers", fake::WORKERS.get().unwrap_or_default());
+}
+
+/// The real root package; under loom it has no runtime.
+#[cfg(not(loom))]
+#[gorin::test(workers = 2)]
+async fn a_test_runs_on_the_real_runtime() {
+    assert_eq!(gorin::go(async { 7 }).await.ok(), Some(7));
+    assert_eq!(gorin::num_workers(), 2);
 }

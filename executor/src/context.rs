@@ -31,6 +31,7 @@ use crate::run_queue::Owner;
 use crate::task::{JoinHandle, Readied, Runnable, Spec};
 
 thread_local! {
+    #[allow(clippy::missing_const_for_thread_local, reason = "loom's macro has no const form")]
     static STACK: RefCell<Vec<Rc<Context>>> = RefCell::new(Vec::new());
 }
 
@@ -74,7 +75,7 @@ impl Context {
                 }
             }
             (true, Readied::Yielded) => {
-                let more = desk.queue.has_lifo() || desk.queue.len() > 0;
+                let more = desk.queue.has_lifo() || !desk.queue.is_empty();
                 self.push(task);
                 if more {
                     self.shared.idle.call_one();

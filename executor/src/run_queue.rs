@@ -223,8 +223,8 @@ impl Owner {
         !self.queue.lifo.load(Ordering::Relaxed).is_null()
     }
 
-    /// Room for what [`Stealer::steal_into`] brings: the ring must be empty.
-    fn is_empty(&self) -> bool {
+    /// True if the ring holds no task; the LIFO slot does not count.
+    pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
@@ -243,7 +243,7 @@ impl Stealer {
             let head = victim.head.load(Ordering::Acquire);
             let tail = victim.tail.load(Ordering::Acquire);
             let len = tail.wrapping_sub(head);
-            if len == 0 || len as i32 <= 0 {
+            if len as i32 <= 0 {
                 return None;
             }
             if len as usize > CAPACITY {

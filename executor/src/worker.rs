@@ -207,7 +207,7 @@ impl Worker {
             && let Some(task) = self.shared().pop_injected()
         {
             self.tick = 1;
-            if self.desk().queue.len() > 0 {
+            if !self.desk().queue.is_empty() {
                 // Ours have to wait for a stranger: others may take them.
                 self.shared().idle.call_one();
             }

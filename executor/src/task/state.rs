@@ -129,7 +129,9 @@ impl State {
     /// A task with a join handle and an owner, and with one more reference if it is `registered`.
     pub(super) fn new(registered: bool) -> State {
         let references = 1 + usize::from(registered);
-        State(AtomicUsize::new(OWNED | JOINABLE | references * REFERENCE))
+        State(AtomicUsize::new(
+            OWNED | JOINABLE | (references * REFERENCE),
+        ))
     }
 
     /// Applies `next` until it wins; `Err` ends it without a change.

@@ -286,3 +286,27 @@ fn foreign_insert_while_a_worker_leaves() {
         drop(timer);
     });
 }
+
+/// Bug: the worker that leaves trusts a role that its holder has given up, and that holder sleeps
+/// again without seeing the deadline that the leaving worker has inserted.
+#[test]
+fn a_worker_leaves_while_the_timekeeper_parks() {
+    model("keeper: a worker leaves while the timekeeper parks", || {
+        let (timers, woken) = timers(2);
+        let early = insert(&timers, SOON / 2, Waker::noop(), Caller::Worker);
+        assert_eq!(timers.park_number(1), SOON / 2);
+        drop(early);
+        let keeper = {
+            let timers = timers.clone();
+            thread::spawn(move || {
+                timers.unpark(1);
+                timers.park_number(1)
+            })
+        };
+        let timer = insert(&timers, SOON, Waker::noop(), Caller::Worker);
+        timers.leave(0);
+        let until = keeper.join().expect("the worker ends");
+        assert_attended(SOON, &[until], &woken);
+        drop(timer);
+    });
+}

@@ -22,6 +22,11 @@
 //! Under `--cfg loom` there is no kernel: the protocols are compiled with their models, and what
 //! enters the kernel is left out.
 
+#![cfg_attr(
+    loom,
+    allow(dead_code, reason = "what only the kernel's side calls has no caller")
+)]
+
 mod driver;
 mod key;
 mod mailbox;

@@ -222,12 +222,12 @@ fn interrupted_sleeps_are_no_errors() {
     assert_ne!(before, libc::SIG_ERR);
     let reactor = reactor(1);
     let worker = Idle::start(&reactor, 0);
+    let process = std::process::id() as libc::pid_t;
     for _ in 0..100 {
         wait_until_asleep(worker.tid);
         let sleeps = reactor.stats().sleeps;
-        // SAFETY: sends a signal to a live thread of this process.
-        let sent =
-            unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), worker.tid, libc::SIGUSR2) };
+        // SAFETY: sends a signal, which has a handler, to a live thread of this process.
+        let sent = unsafe { libc::syscall(libc::SYS_tgkill, process, worker.tid, libc::SIGUSR2) };
         assert_eq!(sent, 0);
         wait_for("the interrupted worker to sleep again", || {
             reactor.stats().sleeps > sleeps

@@ -492,3 +492,43 @@ fn handles_are_send_and_sync() {
     check::<Reactor>();
     check::<Socket>();
 }
+
+/// Prints what a request costs when one thread talks on 50 connections, all at once.
+#[test]
+#[ignore = "a measurement"]
+fn cost_of_an_echo() {
+    const ROUNDS: usize = 4_000;
+    let reactor = reactor(1);
+    let mut local = reactor.attach(0).unwrap();
+    let (sockets, mut peers): (Vec<_>, Vec<_>) = (0..50).map(|_| connection()).unzip();
+    let client = thread::spawn(move || {
+        for _ in 0..ROUNDS {
+            for peer in &mut peers {
+                peer.write_all(&[1; 64]).unwrap();
+            }
+            for peer in &mut peers {
+                peer.read_exact(&mut [0; 64]).unwrap();
+            }
+        }
+        peers.len()
+    });
+    let (start, before) = (Instant::now(), reactor.stats());
+    local.block_on(async {
+        let mut connections: futures::stream::FuturesUnordered<_> =
+            sockets.into_iter().map(echo).collect();
+        while let Some(served) = futures::StreamExt::next(&mut connections).await {
+            assert_eq!(served.unwrap(), 64 * ROUNDS);
+        }
+    });
+    let (took, after) = (start.elapsed(), reactor.stats());
+    let requests = ROUNDS * client.join().unwrap();
+    println!(
+        "{requests} requests in {took:?}: {:.3} enters, {:.3} sleeps, {:.3} completions, {:.6} \
+         wakes each",
+        (after.enters - before.enters) as f64 / requests as f64,
+        (after.sleeps - before.sleeps) as f64 / requests as f64,
+        (after.completions - before.completions) as f64 / requests as f64,
+        (after.wakes - before.wakes) as f64 / requests as f64,
+    );
+    shut_down(local);
+}

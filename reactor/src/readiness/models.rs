@@ -252,7 +252,10 @@ fn a_waker_may_come_back() {
         struct Again(PlainArc<World>);
         impl Wake for Again {
             fn wake(self: PlainArc<Self>) {
-                let _ = self.0.poll_read(7, Waker::noop(), HERE);
+                let table = &self.0.table;
+                if let Arm::Submit(key) = table.wait(0, Direction::Read, 7, Waker::noop(), HERE) {
+                    self.0.submit(key);
+                }
             }
         }
         let world = World::new();

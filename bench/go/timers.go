@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-const fireSpan = time.Second
+const fireGap = 10 * time.Microsecond
 
 func timerCancel(s *setup) {
 	measure(s, "timer", 1000, func(count int) time.Duration {
@@ -26,7 +26,7 @@ func timerFire(s *setup) {
 	start := time.Now()
 	for index := range s.count {
 		place := index * 7919 % s.count
-		due := start.Add(lead + time.Duration(float64(fireSpan)*float64(place)/float64(s.count)))
+		due := start.Add(lead + fireGap*time.Duration(place))
 		go func() {
 			time.Sleep(time.Until(due))
 			late <- time.Since(due)

@@ -5,7 +5,7 @@ use gorin_bench::wire::{self, Line};
 use hdrhistogram::Histogram;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashSet};
 use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -28,6 +28,10 @@ const LONGEST_WAIT: Duration = Duration::from_millis(50);
 
 /// The most that one read takes.
 const SCRATCH_BYTES: usize = 64 << 10;
+
+/// How long a closed loop goes on past its end until there are as many answers as connections:
+/// fewer say nothing about any of them.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// Connections, the queue of their events, and what they measured.
 struct Load {
@@ -108,6 +112,11 @@ impl Load {
         }
     }
 
+    /// Whether there is enough to report. A load at fixed times counts what is not answered too.
+    fn is_enough(&self) -> bool {
+        !self.options.every.is_zero() || self.measured >= self.options.connections as u64
+    }
+
     /// Runs until `end`; `answered` says what a connection does next.
     fn run(
         &mut self,
@@ -117,12 +126,15 @@ impl Load {
         let mut events = vec![EpollEvent::empty(); 1024];
         loop {
             let now = Instant::now();
-            if now >= end {
+            if now >= end && (self.is_enough() || now >= end + GRACE) {
                 return Ok(());
             }
             self.begin_due(now)?;
-            let next = self.due.peek().map_or(end, |Reverse((at, _))| *at);
-            let wait = next.saturating_duration_since(now).min(LONGEST_WAIT);
+            let next = self.due.peek().map(|Reverse((at, _))| *at);
+            let wait = match next.or((now < end).then_some(end)) {
+                Some(at) => at.saturating_duration_since(now).min(LONGEST_WAIT),
+                None => LONGEST_WAIT,
+            };
             let count = match self.epoll.wait(&mut events, timeout(wait)) {
                 Err(nix::errno::Errno::EINTR) => continue,
                 count => count?,
@@ -150,10 +162,24 @@ impl Load {
         Ok(())
     }
 
-    fn report(&self, elapsed: Duration) -> io::Result<()> {
+    /// Counts the messages that should have been answered before the next one was due with the
+    /// time they have waited so far: who answers nothing has no latency otherwise.
+    fn record_unanswered(&mut self, now: Instant) {
+        let idle: HashSet<_> = self.due.drain().map(|Reverse((_, index))| index).collect();
+        for (index, connection) in self.connections.iter().enumerate() {
+            let late = now.saturating_duration_since(connection.start);
+            if late > self.options.every && !idle.contains(&index) {
+                self.measured += 1;
+                self.latency.saturating_record(late.as_nanos() as u64);
+            }
+        }
+    }
+
+    fn report(&self) -> io::Result<()> {
         if self.measured == 0 {
             return Err(io::Error::other("the server answered nothing in time"));
         }
+        let elapsed = self.measure_from.elapsed();
         let us = |quantile| self.latency.value_at_quantile(quantile) as f64 / 1e3;
         wire::metric("requests", self.requests as f64);
         wire::metric("rate", self.measured as f64 / elapsed.as_secs_f64());
@@ -209,7 +235,10 @@ pub(crate) fn echo(options: &Options) -> io::Result<()> {
         // The answer came too late: the next message was due while the server kept us waiting.
         load.begin(index, due).map(drop)
     })?;
-    load.report(options.duration)
+    if !every.is_zero() {
+        load.record_unanswered(Instant::now());
+    }
+    load.report()
 }
 
 /// Connects, exchanges a byte and resets, on as many connections at a time as told.
@@ -235,7 +264,7 @@ pub(crate) fn accept(options: &Options) -> io::Result<()> {
         // The time to connect is part of what is measured.
         load.begin(index, now).map(drop)
     })?;
-    load.report(options.duration)
+    load.report()
 }
 
 /// Holds connections until stdin ends.

@@ -67,7 +67,8 @@ pub(crate) enum Request {
     Close { fd: RawFd },
 }
 
-/// The kernel's side of one worker.
+/// The kernel's side of one worker. Used as an object, so that a worker can be given another one at
+/// run time; the calls through it are few beside what they do.
 pub(crate) trait Driver {
     /// Queues a one-shot poll: one completion of `key` comes when `fd` is ready in `direction`, at
     /// once if it is ready already. The caller keeps `fd` open until that completion.

@@ -45,6 +45,8 @@ use crate::{Config, Setup};
 
 /// The smallest submission queue that is tried when memory is short.
 const LEAST_ENTRIES: u32 = 32;
+/// The largest: the kernel's limit for completion queues is four times that.
+const MOST_ENTRIES: u32 = 16_384;
 /// Completions per submission that the queues have room for.
 const COMPLETIONS_PER_ENTRY: u32 = 4;
 
@@ -516,13 +518,13 @@ fn register(uring: &IoUring, what: u32, update: &mut RingUpdate) -> i64 {
 
 /// The best ring that the kernel makes within the configuration.
 fn build(config: &Config) -> io::Result<IoUring> {
-    let mut entries = config.entries.max(1);
+    let mut entries = config.entries.clamp(1, MOST_ENTRIES);
     let mut setup = config.setup;
     loop {
         let mut builder = IoUring::builder();
         builder
             .dontfork()
-            .setup_cqsize(entries.saturating_mul(COMPLETIONS_PER_ENTRY));
+            .setup_cqsize(entries * COMPLETIONS_PER_ENTRY);
         match setup {
             Setup::Deferred => builder
                 .setup_single_issuer()

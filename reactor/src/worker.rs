@@ -50,7 +50,7 @@ const CANCEL_AGAIN: Duration = Duration::from_millis(10);
 
 /// What only the worker's thread touches.
 struct Core {
-    ring: Ring,
+    driver: Box<dyn Driver>,
     operations: Table,
     /// Polls that were queued and have not completed.
     polls: usize,
@@ -75,7 +75,7 @@ impl Worker {
         let post = &shared.posts[index];
         let ring = Ring::new(&shared.config, post.signal.bell(), post.counters.clone())?;
         let core = Core {
-            ring,
+            driver: Box::new(ring),
             operations: Table::default(),
             polls: 0,
             completions: VecDeque::new(),
@@ -109,12 +109,12 @@ impl Worker {
     pub(crate) fn arm(&self, key: Key, fd: RawFd, direction: Direction) {
         let mut core = self.core.borrow_mut();
         core.polls += 1;
-        core.ring.arm(key, fd, direction);
+        core.driver.arm(key, fd, direction);
     }
 
     /// Cancels the poll of `key`.
     pub(crate) fn disarm(&self, key: Key) {
-        self.core.borrow_mut().ring.cancel(key);
+        self.core.borrow_mut().driver.cancel(key);
     }
 
     /// Submits an operation, unless its future has been dropped already.
@@ -123,7 +123,7 @@ impl Worker {
         if let Some((key, request)) = core.operations.insert(operation) {
             // SAFETY: the table holds the operation, which owns all memory of its request and leaves
             // it alone, until its last completion.
-            unsafe { core.ring.submit(key, request) };
+            unsafe { core.driver.submit(key, request) };
         }
     }
 
@@ -131,7 +131,7 @@ impl Worker {
     pub(crate) fn cancel_operation(&self, operation: &dyn Operation) {
         let mut core = self.core.borrow_mut();
         if let Some(key) = core.operations.cancel(operation) {
-            core.ring.cancel(key);
+            core.driver.cancel(key);
         }
     }
 
@@ -175,8 +175,8 @@ impl Worker {
     /// Hands over what is queued, and takes what has completed.
     fn reap(&self) {
         let core = &mut *self.core.borrow_mut();
-        expect_enter(core.ring.flush());
-        core.ring.reap(&mut core.completions);
+        expect_enter(core.driver.flush());
+        core.driver.reap(&mut core.completions);
     }
 
     fn dispatch(&self) {
@@ -230,9 +230,9 @@ impl Worker {
         if self.signal().try_sleep() {
             let timeout = until.map(|until| until.saturating_duration_since(clock::now()));
             let core = &mut *self.core.borrow_mut();
-            let slept = core.ring.park(timeout);
+            let slept = core.driver.park(timeout);
             if self.signal().wake_up() {
-                core.ring.expect_wake();
+                core.driver.expect_wake();
             }
             expect_enter(slept);
         }
@@ -245,7 +245,7 @@ impl Worker {
         core.polls == 0
             && core.operations.is_empty()
             && core.completions.is_empty()
-            && core.ring.is_quiet()
+            && core.driver.is_quiet()
     }
 
     /// Refuses messages from now on, and answers those that were not served.
@@ -275,8 +275,8 @@ impl Worker {
                 break;
             }
             let core = &mut *self.core.borrow_mut();
-            core.ring.cancel_all();
-            expect_enter(core.ring.park(Some(CANCEL_AGAIN.min(deadline - now))));
+            core.driver.cancel_all();
+            expect_enter(core.driver.park(Some(CANCEL_AGAIN.min(deadline - now))));
         }
         if self.is_drained() {
             return Drained {

@@ -14,18 +14,6 @@ use futures::future::join_all;
 use gorin_reactor::{Config, Reactor, Sleep, ops};
 use support::*;
 
-/// CPU time of the calling thread.
-fn cpu_time() -> Duration {
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    // SAFETY: fills a timespec.
-    let result = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
-    assert_eq!(result, 0);
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
-}
-
 #[test]
 fn an_idle_worker_sleeps_in_its_ring_and_a_wake_costs_one_call() {
     for config in kinds() {

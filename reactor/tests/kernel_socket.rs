@@ -512,7 +512,7 @@ fn cost_of_an_echo() {
         }
         peers.len()
     });
-    let (start, before) = (Instant::now(), reactor.stats());
+    let (start, before) = (cpu_time(), reactor.stats());
     local.block_on(async {
         let mut connections: futures::stream::FuturesUnordered<_> =
             sockets.into_iter().map(echo).collect();
@@ -520,11 +520,12 @@ fn cost_of_an_echo() {
             assert_eq!(served.unwrap(), 64 * ROUNDS);
         }
     });
-    let (took, after) = (start.elapsed(), reactor.stats());
+    let (used, after) = (cpu_time() - start, reactor.stats());
     let requests = ROUNDS * client.join().unwrap();
     println!(
-        "{requests} requests in {took:?}: {:.3} enters, {:.3} sleeps, {:.3} completions, {:.6} \
-         wakes each",
+        "{requests} requests, each {:?} of CPU, {:.3} enters, {:.3} sleeps, {:.3} completions, {:.6} \
+         wakes",
+        used / requests as u32,
         (after.enters - before.enters) as f64 / requests as f64,
         (after.sleeps - before.sleeps) as f64 / requests as f64,
         (after.completions - before.completions) as f64 / requests as f64,

@@ -245,6 +245,7 @@ fn the_kernel_does_not_write_to_the_buffer_of_a_dropped_read() {
                 writer
                     .write_all(&[0x55; 64])
                     .expect("a pipe takes 64 bytes");
+                ops::nop().await.expect("a nop succeeds");
                 while Arc::strong_count(&reader) > 1 {
                     ops::nop().await.expect("a nop succeeds");
                 }

@@ -10,6 +10,11 @@
 //! Why not `IORING_OP_TIMEOUT`: it costs 530–630 ns to add and remove one, the wheel under its lock
 //! tens of nanoseconds, and a timer in a ring cannot be fired by anybody but the ring's owner.
 //!
+//! Measured with 1,000,000 timers (`cost_of_a_timer` in `tests/kernel_timers.rs`; 2 vCPUs, busy): a
+//! [`Sleep`] made, polled and dropped costs 0.10–0.13 µs of CPU, of which the clock has 27 ns;
+//! firing 0.05–0.07 µs, wake-up included; a sleep that ends while nothing else runs is some 60 µs
+//! late, which is the kernel's wake-up.
+//!
 //! How a worker uses it (`block_on`'s loop): at each tick [`Timers::fire_due`], then wake what it
 //! gave; before it sleeps [`Timers::park`], which says until when; as soon as it is awake
 //! [`Timers::unpark`]; when it leaves its loop for good or for a while [`Timers::leave`].

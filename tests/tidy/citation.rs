@@ -21,7 +21,7 @@ const ENDINGS: &[&str] = &[".rs", ".md", ".toml", ".txt", ".json", ".sh"];
 const PAGES: &[&str] = &["ARCHITECTURE.md", "CONTRIBUTING.md"];
 
 /// Findings in the comments of a Rust file, or in a page.
-pub fn check(tree: &Tree, file: &File) -> Vec<String> {
+pub(crate) fn check(tree: &Tree, file: &File) -> Vec<String> {
     let is_page = file.path.ends_with(".md");
     let mut findings = Vec::new();
     for (number, line) in prose_lines(&file.text, is_page) {

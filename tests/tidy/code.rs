@@ -3,6 +3,8 @@
 //! Text is enough for this; comments, literals and test modules are blanked first, so that every
 //! line keeps its number.
 
+use std::ops::Range;
+
 /// What only `base/src/primitive.rs` and `base/src/clock.rs` may name: loom would not see it, it
 /// outlives a model's execution, or it is not the same when the execution is replayed.
 ///
@@ -37,7 +39,7 @@ const ALLOWED: &[&str] = &["std::sync::atomic::Ordering"];
 const WHOLE: &[&str] = &["std::sync", "std::thread", "core::sync"];
 
 /// Line number and path of each forbidden name in production code.
-pub fn forbidden_paths(text: &str) -> Vec<(usize, String)> {
+pub(crate) fn forbidden_paths(text: &str) -> Vec<(usize, String)> {
     let code = blank_tests(&blank_comments_and_literals(text));
     let mut found = Vec::new();
     for (line, path) in paths(&code) {
@@ -50,7 +52,7 @@ pub fn forbidden_paths(text: &str) -> Vec<(usize, String)> {
 }
 
 /// Lines with the keyword `unsafe`, test modules included.
-pub fn unsafe_lines(text: &str) -> Vec<usize> {
+pub(crate) fn unsafe_lines(text: &str) -> Vec<usize> {
     let code = blank_comments_and_literals(text);
     let words = |line: &str| {
         line.split(|c: char| !is_word(c))
@@ -64,7 +66,7 @@ pub fn unsafe_lines(text: &str) -> Vec<usize> {
 }
 
 /// True if `path` is `prefix` or below it.
-pub fn is_below(path: &str, prefix: &str) -> bool {
+pub(crate) fn is_below(path: &str, prefix: &str) -> bool {
     path.strip_prefix(prefix)
         .is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
 }
@@ -165,7 +167,7 @@ fn expand_group(
 }
 
 /// `text` with comments and the contents of literals replaced by spaces.
-pub fn blank_comments_and_literals(text: &str) -> String {
+pub(crate) fn blank_comments_and_literals(text: &str) -> String {
     let mut rest = text;
     let mut code = String::with_capacity(text.len());
     while let Some(first) = rest.chars().next() {
@@ -246,23 +248,48 @@ fn is_char_literal(rest: &str) -> bool {
 
 /// `code` with every item under `#[cfg(test)]` or `#[cfg(all(test, …))]` replaced by spaces.
 fn blank_tests(code: &str) -> String {
-    let mut code = code.to_owned();
+    let mut blanked = code.to_owned();
+    for range in test_items(code) {
+        let blank = |c: char| {
+            if c == '\n' {
+                "\n".to_owned()
+            } else {
+                " ".repeat(c.len_utf8())
+            }
+        };
+        let spaces: String = code[range.clone()].chars().map(blank).collect();
+        blanked.replace_range(range, &spaces);
+    }
+    blanked
+}
+
+/// Names of the modules that `text` declares for its tests and that are files of their own.
+pub(crate) fn test_modules(text: &str) -> Vec<String> {
+    let code = blank_comments_and_literals(text);
+    let name = |range: Range<usize>| {
+        let (_, item) = code[range].split_once(']')?;
+        let name = item.trim().strip_suffix(';')?.trim().strip_prefix("mod ")?;
+        Some(name.to_owned())
+    };
+    test_items(&code).into_iter().filter_map(name).collect()
+}
+
+/// Where the items for tests stand in `code`, their attribute included.
+fn test_items(code: &str) -> Vec<Range<usize>> {
+    let mut items = Vec::new();
     let mut from = 0;
     while let Some(start) = code[from..].find("#[cfg(").map(|index| from + index) {
-        let attribute_end = code[start..]
+        let attribute = code[start..]
             .find(']')
-            .map_or(code.len(), |index| start + index + 1);
-        let attribute = &code[start..attribute_end];
-        let tests = attribute.starts_with("#[cfg(test") || attribute.starts_with("#[cfg(all(test");
-        from = attribute_end;
-        if tests {
-            let end = attribute_end + item(&code[attribute_end..]);
-            let blank = |c: char| if c == '\n' { '\n' } else { ' ' };
-            let spaces: String = code[start..end].chars().map(blank).collect();
-            code.replace_range(start..end, &spaces);
+            .map_or(code.len(), |end| start + end + 1);
+        let condition = &code[start + "#[cfg(".len()..attribute];
+        from = attribute;
+        if condition.starts_with("test") || condition.starts_with("all(test") {
+            from += item(&code[attribute..]);
+            items.push(start..from);
         }
     }
-    code
+    items
 }
 
 /// Length of the item that `code` begins with: up to a `;`, or to the end of its block.
@@ -359,6 +386,13 @@ mod tests {
             "let c = '\"'; std::sync::Mutex::new(1)",
             &[(1, "std::sync::Mutex::new")],
         );
+    }
+
+    #[test]
+    fn modules_of_tests_are_named() {
+        let text = "#[cfg(test)]\nmod models;\n#[cfg(all(test, not(loom)))]\nmod oracle;\n\
+                    #[cfg(test)]\nmod tests { }\n#[cfg(loom)]\nmod mock;\nmod queue;";
+        assert_eq!(test_modules(text), ["models", "oracle"]);
     }
 
     #[test]

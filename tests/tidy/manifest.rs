@@ -23,7 +23,7 @@ const KERNEL: &[&str] = &["io-uring", "libc"];
 const MEMBERS: &[&str] = &["base", "executor", "channel", "macros"];
 
 /// Findings in the manifest at `path`.
-pub fn check(path: &str, text: &str) -> Vec<String> {
+pub(crate) fn check(path: &str, text: &str) -> Vec<String> {
     let directory = path.strip_suffix("/Cargo.toml").unwrap_or_default();
     let allowed = ALLOWED
         .iter()

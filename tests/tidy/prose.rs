@@ -45,7 +45,7 @@ const HOSTS: &[&str] = &[
 ];
 
 /// Every Rust file begins with `//!`.
-pub fn check_opening(path: &str, text: &str) -> Vec<String> {
+pub(crate) fn check_opening(path: &str, text: &str) -> Vec<String> {
     let first = text.lines().next().unwrap_or_default();
     let words = first.strip_prefix("//!").map(str::trim);
     match words {
@@ -57,7 +57,7 @@ pub fn check_opening(path: &str, text: &str) -> Vec<String> {
 }
 
 /// Words, places and hosts that may not stand anywhere in the repository.
-pub fn check_words(path: &str, text: &str) -> Vec<String> {
+pub(crate) fn check_words(path: &str, text: &str) -> Vec<String> {
     let mut findings = Vec::new();
     for (index, line) in text.lines().enumerate() {
         let mut report = |what: &str, cure: &str| {
@@ -118,7 +118,7 @@ fn hosts(line: &str) -> impl Iterator<Item = &str> {
 
 /// Comment lines that look like code. A heuristic: prose seldom ends in `;` after a call or opens
 /// a block.
-pub fn check_dead_code(path: &str, text: &str) -> Vec<String> {
+pub(crate) fn check_dead_code(path: &str, text: &str) -> Vec<String> {
     let mut findings = Vec::new();
     for (index, line) in text.lines().enumerate() {
         let comment = line.trim_start().strip_prefix("// ").map(str::trim);
@@ -141,7 +141,7 @@ fn looks_like_code(comment: &str) -> bool {
 }
 
 /// Every example is named in the README, in backticks or after `--example`.
-pub fn check_examples(readme: &str, names: &[&str]) -> Vec<String> {
+pub(crate) fn check_examples(readme: &str, names: &[&str]) -> Vec<String> {
     let listed = |name: &str| {
         readme.contains(&format!("`{name}`"))
             || readme.contains(&format!("examples/{name}.rs"))

@@ -3,18 +3,20 @@
 use std::fs;
 use std::path::Path;
 
+use crate::tidy::code;
+
 /// A text file.
-pub struct File {
+pub(crate) struct File {
     /// Path from the root of the repository, with `/`.
-    pub path: String,
+    pub(crate) path: String,
     /// What it holds.
-    pub text: String,
+    pub(crate) text: String,
 }
 
 /// All text files of the repository.
-pub struct Tree {
+pub(crate) struct Tree {
     /// Sorted by path.
-    pub files: Vec<File>,
+    pub(crate) files: Vec<File>,
 }
 
 /// Endings of the files that are text and ours.
@@ -25,7 +27,7 @@ const SKIPPED: &[&str] = &["target", ".git"];
 
 impl Tree {
     /// Reads the repository that this test was built from.
-    pub fn read() -> Tree {
+    pub(crate) fn read() -> Tree {
         let mut files = Vec::new();
         collect(Path::new(env!("CARGO_MANIFEST_DIR")), "", &mut files);
         files.sort_by(|a, b| a.path.cmp(&b.path));
@@ -33,7 +35,7 @@ impl Tree {
     }
 
     /// The text of the file at `path`.
-    pub fn text(&self, path: &str) -> Option<&str> {
+    pub(crate) fn text(&self, path: &str) -> Option<&str> {
         let index = self
             .files
             .binary_search_by(|file| file.path.as_str().cmp(path))
@@ -42,13 +44,28 @@ impl Tree {
     }
 
     /// True if there is a file or a directory at `path`.
-    pub fn exists(&self, path: &str) -> bool {
+    pub(crate) fn exists(&self, path: &str) -> bool {
         let path = path.trim_end_matches('/');
         Path::new(env!("CARGO_MANIFEST_DIR")).join(path).exists()
     }
 
+    /// The sources of the runtime: what a production build compiles, but for the file that may name
+    /// everything.
+    pub(crate) fn production_sources(&self) -> Vec<&File> {
+        let sources = || self.files.iter().filter(|file| file.is_source());
+        let tests: Vec<String> = sources().flat_map(File::test_modules).collect();
+        let is_test = |path: &str| {
+            let below = |test: &String| path.strip_prefix(test.as_str());
+            let mut rests = tests.iter().filter_map(below);
+            rests.any(|rest| rest == ".rs" || rest.starts_with('/'))
+        };
+        sources()
+            .filter(|file| file.path != "base/src/primitive.rs" && !is_test(&file.path))
+            .collect()
+    }
+
     /// Names of the examples, as `cargo run --example` takes them.
-    pub fn examples(&self) -> Vec<&str> {
+    pub(crate) fn examples(&self) -> Vec<&str> {
         self.files
             .iter()
             .filter_map(|file| file.path.strip_prefix("examples/"))
@@ -59,13 +76,12 @@ impl Tree {
 }
 
 impl File {
-    pub fn is_rust(&self) -> bool {
+    pub(crate) fn is_rust(&self) -> bool {
         self.path.ends_with(".rs")
     }
 
-    /// True for the sources of the runtime: the root package and its members, without the modules
-    /// that hold their tests.
-    pub fn is_production_source(&self) -> bool {
+    /// True for the sources of the root package and its members, their test modules included.
+    fn is_source(&self) -> bool {
         const ROOTS: &[&str] = &[
             "src/",
             "base/src/",
@@ -73,11 +89,19 @@ impl File {
             "channel/src/",
             "reactor/src/",
         ];
-        let is_test = |part: &str| matches!(part, "tests" | "tests.rs" | "models" | "models.rs");
-        self.is_rust()
-            && self.path != "base/src/primitive.rs"
-            && ROOTS.iter().any(|root| self.path.starts_with(root))
-            && !self.path.split('/').any(is_test)
+        self.is_rust() && ROOTS.iter().any(|root| self.path.starts_with(root))
+    }
+
+    /// Paths, without `.rs`, of the modules that this file declares for its tests.
+    fn test_modules(&self) -> impl Iterator<Item = String> {
+        let stem = self.path.strip_suffix(".rs").unwrap_or(&self.path);
+        let (directory, name) = stem.rsplit_once('/').unwrap_or(("", stem));
+        let directory = match name {
+            "lib" | "main" | "mod" => directory,
+            _ => stem,
+        };
+        let names = code::test_modules(&self.text).into_iter();
+        names.map(move |name| format!("{directory}/{name}"))
     }
 }
 
@@ -125,26 +149,34 @@ mod tests {
 
     #[test]
     fn production_sources_are_told_from_tests() {
-        let is_production = |path: &str| {
-            let text = String::new();
-            File {
-                path: path.to_owned(),
-                text,
-            }
-            .is_production_source()
+        let file = |path: &str, text: &str| File {
+            path: path.to_owned(),
+            text: text.to_owned(),
         };
-        for path in ["src/lib.rs", "executor/src/task/state.rs"] {
-            assert!(is_production(path), "{path}");
-        }
-        for path in [
-            "tests/echo.rs",
-            "executor/tests/oracle.rs",
-            "executor/src/task/models.rs",
-            "channel/src/tests/fifo.rs",
-            "xtask/src/main.rs",
-            "base/src/primitive.rs",
-        ] {
-            assert!(!is_production(path), "{path}");
-        }
+        let declaration = "#[cfg(test)]\nmod models;\nmod state;";
+        let tree = Tree {
+            files: vec![
+                file("base/src/primitive.rs", ""),
+                file("executor/src/models.rs", ""),
+                file("executor/src/task/mod.rs", declaration),
+                file("executor/src/task/models/wake.rs", ""),
+                file("executor/src/task/state.rs", ""),
+                file("executor/tests/oracle.rs", ""),
+                file("reactor/src/op.rs", declaration),
+                file("reactor/src/op/models.rs", ""),
+                file("xtask/src/main.rs", ""),
+            ],
+        };
+        let paths = tree
+            .production_sources()
+            .into_iter()
+            .map(|file| file.path.as_str());
+        let expected = [
+            "executor/src/models.rs",
+            "executor/src/task/mod.rs",
+            "executor/src/task/state.rs",
+            "reactor/src/op.rs",
+        ];
+        assert_eq!(paths.collect::<Vec<_>>(), expected);
     }
 }

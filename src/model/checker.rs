@@ -1,0 +1,105 @@
+//! What the operations of goroutines announce, as seen by an execution.
+//!
+//! Must not decide anything: it turns process-wide ids into the model's names and hands on.
+
+use std::task::Waker;
+use std::time::Instant;
+
+use gorin_base::hook::{Access, Checker, Site, TimerKey, Wait};
+
+use super::execution::Execution;
+use super::footprint::{Footprint, Object};
+use super::state::{Announced, Made};
+
+impl Execution {
+    /// True if announcements of the caller are steps: it is a goroutine, and the execution goes on.
+    /// A goroutine that unwinds is not suspended: the count of panics belongs to the thread.
+    fn is_listening(&self) -> bool {
+        let state = self.state.borrow();
+        state.current.is_some() && !state.ending && !std::thread::panicking()
+    }
+
+    /// The running goroutine announces a step on `objects`, which have the model's names already.
+    pub(super) fn announce_step(
+        &self,
+        operation: &'static str,
+        objects: Vec<(Object, Access)>,
+        site: Option<Site>,
+        waits: bool,
+    ) {
+        if !self.is_listening() {
+            return;
+        }
+        let mut state = self.state.borrow_mut();
+        let awaited = site.filter(|_| waits).and_then(|site| state.awaited(site));
+        drop(state);
+        self.announce(Announced {
+            awaited,
+            operation,
+            site,
+            object: match objects[..] {
+                [(object, _)] => Some(object),
+                _ => None,
+            },
+            footprint: Footprint::new(objects),
+            yielded_at: None,
+        });
+    }
+}
+
+impl Execution {
+    /// The model's names of what an operation uses.
+    fn named(&self, objects: &[(u64, Access)]) -> Vec<(Object, Access)> {
+        let mut names = self.session.names.borrow_mut();
+        let mut state = self.state.borrow_mut();
+        let named = objects.iter().map(|&(id, access)| (state.object(id, &mut names), access));
+        named.collect()
+    }
+}
+
+impl Checker for Execution {
+    fn created(&self, object: u64, kind: &'static str, capacity: Option<usize>, site: Site) {
+        let mut names = self.session.names.borrow_mut();
+        let made = Made {
+            kind,
+            capacity,
+            site,
+        };
+        self.state.borrow_mut().made(object, made, &mut names);
+    }
+
+    fn step(&self, operation: &'static str, objects: &[(u64, Access)], site: Site) {
+        self.announce_step(operation, self.named(objects), Some(site), false);
+    }
+
+    fn waiting_step(&self, operation: &'static str, object: u64, access: Access, site: Site) {
+        let objects = self.named(&[(object, access)]);
+        self.announce_step(operation, objects, Some(site), true);
+    }
+
+    fn parked(&self, wait: Wait) {
+        self.state.borrow_mut().park(wait);
+    }
+
+    fn unparked(&self, object: u64, key: usize) {
+        self.state.borrow_mut().unpark(object, key);
+    }
+
+    fn choose(&self, n: usize) -> Option<usize> {
+        Some(Execution::choose(self, n))
+    }
+
+    fn now(&self) -> Option<Instant> {
+        Some(self.state.borrow().now())
+    }
+
+    fn set_timer(&self, deadline: Instant, waker: &Waker, _site: Site) -> Option<TimerKey> {
+        let waker = waker.clone();
+        self.state.borrow_mut().set_timer(deadline, waker)
+    }
+
+    fn cancel_timer(&self, key: TimerKey) {
+        let timer = self.state.borrow_mut().cancel_timer(key);
+        drop(timer);
+    }
+}

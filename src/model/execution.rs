@@ -1,0 +1,299 @@
+//! One execution of a model: its goroutines, what they use and wait for, and the virtual time.
+//!
+//! A *step* is an announced operation and what the goroutine does after it, up to its next
+//! announcement, its next wait, or its end. Code before the first announcement, and code after an
+//! operation that a partner completed, is local: no other goroutine can tell when it runs. It runs
+//! at once, as part of the step that started or woke the goroutine, and is no step of its own.
+//!
+//! | state | means | left by |
+//! |---|---|---|
+//! | `New` | started, has not run | `settle` |
+//! | `Announced` | suspended before an operation | a step |
+//! | `Woken` | may go on, and when it does can matter | a step |
+//! | `Waiting` | its future returned `Pending` | a wake-up |
+//! | `Done` | its future is gone | – |
+//!
+//! A woken goroutine goes on at once if the step completed the only operation it waits for. In all
+//! other cases (it waits for several things at once, for a timer, for something that never
+//! announced itself, or it yielded) going on is a step: what it finds depends on when it looks.
+//!
+//! Invariants: everything runs on one thread; `state` is not borrowed while a coroutine runs; no
+//! waker is called and no future dropped under the borrow. Must not decide who runs: that is the
+//! [`Strategy`]'s.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::Instant;
+
+use gorin_base::hook;
+use gorin_base::primitive::{Mutex, PlainArc};
+use gorin_executor::task::Runnable;
+
+use super::coroutine::Coroutine;
+use super::footprint::{Goroutine, MAIN, Names};
+use super::report::{Cause, Failure};
+use super::state::{Announced, Member, Stage, State};
+use super::strategy::{Decision, Options, Strategy};
+
+/// A goroutine was woken.
+pub(super) struct Wakeup {
+    pub(super) goroutine: Goroutine,
+    /// `None` for `main`, which is no task.
+    pub(super) task: Option<Runnable>,
+}
+
+/// The wake-ups since they were looked at last. Shared with wakers, hence behind a lock.
+pub(super) type Wakeups = Mutex<VecDeque<Wakeup>>;
+
+/// What bounds one execution.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// Steps of an execution that does not end.
+    pub(super) steps: usize,
+    /// Goroutines may be left when `main` ends.
+    pub(super) leaks: bool,
+    /// Goroutines may panic.
+    pub(super) panics: bool,
+}
+
+/// How an execution ended, unless it failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// Every goroutine has ended.
+    Finished,
+    /// What would follow is known already.
+    Redundant,
+    /// What the search had believed was wrong: it must start again.
+    Misled,
+}
+
+/// What the executions of one model share.
+pub(super) struct Session {
+    pub(super) limits: Limits,
+    pub(super) names: RefCell<Names>,
+    pub(super) strategy: RefCell<Box<dyn Strategy>>,
+    /// Where the virtual time begins in each execution.
+    pub(super) start: Instant,
+    /// Steps of all executions.
+    pub(super) steps: Cell<usize>,
+}
+
+impl Session {
+    pub(super) fn new(limits: Limits, strategy: Box<dyn Strategy>, start: Instant) -> Self {
+        Self {
+            limits,
+            names: RefCell::default(),
+            strategy: RefCell::new(strategy),
+            start,
+            steps: Cell::new(0),
+        }
+    }
+}
+
+/// One execution.
+pub(super) struct Execution {
+    pub(super) session: Rc<Session>,
+    pub(super) state: RefCell<State>,
+    pub(super) wakeups: PlainArc<Wakeups>,
+}
+
+std::thread_local! {
+    static CURRENT: RefCell<Option<Rc<Execution>>> = const { RefCell::new(None) };
+}
+
+/// The execution that runs on this thread.
+pub(super) fn current() -> Option<Rc<Execution>> {
+    CURRENT.with_borrow(Clone::clone)
+}
+
+/// Forgets the execution of this thread when dropped.
+struct Entered;
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        drop(CURRENT.take());
+    }
+}
+
+impl Execution {
+    /// Runs `main` and all it starts, once, as the session's strategy decides.
+    pub(super) fn run(session: &Rc<Session>, main: Box<dyn FnOnce()>) -> Result<End, Box<Failure>> {
+        let execution = Rc::new(Execution {
+            session: session.clone(),
+            state: RefCell::new(State::new(session.start)),
+            wakeups: PlainArc::default(),
+        });
+        let _hook = hook::install(execution.clone());
+        CURRENT.set(Some(execution.clone()));
+        let _entered = Entered;
+        let main = Coroutine::new(main);
+        execution.state.borrow_mut().add(MAIN, Member::new(main, None, None));
+        execution.resume(MAIN);
+        let end = execution.run_steps();
+        let result = match end {
+            Ok(end) => Ok(end),
+            Err(cause) => Err(Box::new(execution.state.borrow().failure(cause))),
+        };
+        execution.give_up();
+        result
+    }
+
+    fn run_steps(&self) -> Result<End, Cause> {
+        loop {
+            self.settle();
+            if let Some(cause) = self.state.borrow_mut().cause.take() {
+                return Err(cause);
+            }
+            if self.session.limits.leaks && self.state.borrow().is_done(MAIN) {
+                return Ok(End::Finished);
+            }
+            let (enabled, running) = self.state.borrow().options();
+            if enabled.is_empty() {
+                if self.advance_time() {
+                    continue;
+                }
+                return self.state.borrow().stuck().map_or(Ok(End::Finished), Err);
+            }
+            if self.state.borrow().steps.len() >= self.session.limits.steps {
+                return Err(Cause::Endless(self.session.limits.steps));
+            }
+            let options = Options {
+                enabled: &enabled,
+                running,
+            };
+            let picked = self.session.strategy.borrow_mut().pick(&options);
+            match picked.map_err(Cause::Nondeterministic)? {
+                Some(goroutine) if self.step(goroutine) => {}
+                Some(_) => return Ok(End::Misled),
+                None => return Ok(End::Redundant),
+            }
+        }
+    }
+
+    /// `goroutine` takes the step that it is about to take; false if the step shows that an earlier
+    /// belief was wrong, so that the search must start again.
+    fn step(&self, goroutine: Goroutine) -> bool {
+        let announced = self.state.borrow_mut().begin_step(goroutine);
+        self.session.steps.update(|steps| steps + 1);
+        self.resume(goroutine);
+        let consistent = self.learn(goroutine, &announced);
+        let names = self.session.names.borrow();
+        let alone = announced.awaited.is_some_and(|one| names.is_awaited_alone(one));
+        let footprint = self.state.borrow_mut().effective(&announced, alone);
+        drop(names);
+        let mut strategy = self.session.strategy.borrow_mut();
+        strategy.step(goroutine, &footprint);
+        consistent
+    }
+
+    /// Learns from a waiting operation that had to wait whether it is awaited alone.
+    fn learn(&self, goroutine: Goroutine, announced: &Announced) -> bool {
+        let state = self.state.borrow();
+        match announced.awaited {
+            Some(awaited) if state.has_parked(goroutine) => {
+                let alone = state.waits_alone(goroutine);
+                self.session.names.borrow_mut().learn(awaited, alone)
+            }
+            _ => true,
+        }
+    }
+
+    /// Runs whoever the last step started, or woke by completing what it waited for.
+    fn settle(&self) {
+        loop {
+            let woken = self.wakeups.lock().pop_front();
+            let Some(wakeup) = woken else { return };
+            let goroutine = wakeup.goroutine;
+            self.session.strategy.borrow_mut().follows(goroutine);
+            let goes_on = {
+                let mut names = self.session.names.borrow_mut();
+                self.state.borrow_mut().wake(wakeup, &mut names)
+            };
+            if goes_on {
+                self.resume(goroutine);
+            }
+        }
+    }
+
+    /// Lets `goroutine` run until its next announcement, its next wait or its end.
+    fn resume(&self, goroutine: Goroutine) {
+        let started = self.state.borrow_mut().enter(goroutine);
+        let rest = started.and_then(|started| started.resume());
+        self.state.borrow_mut().leave(goroutine, rest);
+    }
+
+    /// Moves the virtual time to the next timer and wakes whoever waits for it; false without one.
+    fn advance_time(&self) -> bool {
+        let due = self.state.borrow_mut().take_due_timers();
+        if due.is_empty() {
+            return false;
+        }
+        self.session.strategy.borrow_mut().barrier();
+        for waker in due {
+            waker.wake();
+        }
+        true
+    }
+
+    /// Suspends the running goroutine before the operation that it announces.
+    pub(super) fn announce(&self, announced: Announced) {
+        self.state.borrow_mut().stop_at(Stage::Announced(announced));
+        super::coroutine::suspend();
+        if self.state.borrow().ending {
+            std::panic::resume_unwind(Box::new(GiveUp));
+        }
+    }
+
+    /// Suspends the running goroutine until it is woken.
+    pub(super) fn wait(&self) {
+        self.state.borrow_mut().stop_at(Stage::Waiting);
+        super::coroutine::suspend();
+    }
+
+    /// A choice among `n` inside the current step.
+    pub(super) fn choose(&self, n: usize) -> usize {
+        if self.state.borrow().ending {
+            return 0;
+        }
+        let chosen = self.session.strategy.borrow_mut().choose(n);
+        let mut state = self.state.borrow_mut();
+        match chosen {
+            Ok(choice) => {
+                state.schedule.push(Decision::Choose(choice));
+                choice
+            }
+            Err(reason) => {
+                state.fail(Cause::Nondeterministic(reason));
+                0
+            }
+        }
+    }
+
+    /// Unwinds or drops what is left of every goroutine, so that each destructor has run.
+    fn give_up(&self) {
+        self.state.borrow_mut().ending = true;
+        loop {
+            let wakers = self.state.borrow_mut().take_wakers();
+            wakers.into_iter().for_each(std::task::Waker::wake);
+            self.drain();
+            let suspended = self.state.borrow().any_with_a_stack();
+            let Some(goroutine) = suspended else { break };
+            self.resume(goroutine);
+        }
+        self.drain();
+    }
+
+    /// Hands the tasks that were woken to their goroutines; those that have ended are dropped.
+    fn drain(&self) {
+        loop {
+            let woken = self.wakeups.lock().pop_front();
+            let Some(wakeup) = woken else { return };
+            let unused = self.state.borrow_mut().accept(wakeup);
+            drop(unused);
+        }
+    }
+}
+
+/// Unwinds the stack of a goroutine whose execution is over.
+pub(super) struct GiveUp;

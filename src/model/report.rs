@@ -1,0 +1,269 @@
+//! What was found, in words that a person can act on.
+//!
+//! Must not look at the program any more: a failure is plain data.
+
+use std::fmt;
+use std::time::Duration;
+
+use gorin_base::hook::{Site, Wait};
+use gorin_base::primitive::PlainArc;
+
+use super::footprint::{Goroutine, Object};
+
+/// What a check has covered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Report {
+    /// Executions of the program, from its start to its end.
+    pub executions: usize,
+    /// Executions cut short because all that could follow was known; not counted above.
+    pub redundant: usize,
+    /// Steps of all executions.
+    pub steps: usize,
+    /// What the executions prove.
+    pub coverage: Coverage,
+    /// How long it took.
+    pub elapsed: Duration,
+}
+
+/// What a check that found nothing proves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Coverage {
+    /// Every interleaving was explored, or is equivalent to one that was.
+    Complete,
+    /// Every interleaving with at most so many preemptions was explored.
+    Bounded(usize),
+    /// The limit of executions or of time ended the search: the rest is unknown.
+    Capped,
+    /// Interleavings were drawn at random.
+    Sampled,
+    /// One given schedule was run.
+    Replayed,
+}
+
+impl fmt::Display for Coverage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Coverage::Complete => f.write_str("complete"),
+            Coverage::Bounded(bound) => write!(f, "complete up to {bound} preemptions"),
+            Coverage::Capped => f.write_str("CAPPED: the rest is unknown"),
+            Coverage::Sampled => f.write_str("sampled at random"),
+            Coverage::Replayed => f.write_str("one schedule replayed"),
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} executions, {} steps, {} redundant, {} ms, {}",
+            self.executions,
+            self.steps,
+            self.redundant,
+            self.elapsed.as_millis(),
+            self.coverage
+        )
+    }
+}
+
+/// Why an execution failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// `main` waits, and nobody can go on.
+    Deadlock,
+    /// `main` has ended, others wait for ever.
+    Leak,
+    /// A goroutine panicked.
+    Panic { goroutine: Goroutine, message: String },
+    /// So many steps and no end.
+    Endless(usize),
+    /// The program did not do again what it had done.
+    Nondeterministic(String),
+}
+
+/// An object, and where it was made.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Thing {
+    pub(super) object: Object,
+    pub(super) kind: &'static str,
+    pub(super) site: Site,
+}
+
+/// One step of the failed execution.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Step {
+    pub(super) goroutine: Goroutine,
+    /// Its number in this execution.
+    pub(super) number: usize,
+    pub(super) operation: &'static str,
+    pub(super) site: Option<Site>,
+    pub(super) object: Option<Object>,
+}
+
+/// Where a goroutine stood when the execution ended.
+#[derive(Clone, Debug)]
+pub(super) enum Status {
+    Done,
+    /// It waits: for what, and since which step.
+    Waiting(Vec<(Wait, Option<Object>, usize)>),
+    /// It could go on.
+    Ready(&'static str, Option<Site>),
+}
+
+/// A goroutine of the failed execution.
+#[derive(Clone, Debug)]
+pub(super) struct Member {
+    pub(super) name: Option<PlainArc<str>>,
+    /// Where it was started; `main` was not.
+    pub(super) site: Option<Site>,
+    pub(super) status: Status,
+}
+
+/// An execution that went wrong: what happened, who waits where for what, and the schedule.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    pub(super) cause: Cause,
+    pub(super) members: Vec<Member>,
+    pub(super) things: Vec<Thing>,
+    pub(super) steps: Vec<Step>,
+    pub(super) schedule: String,
+}
+
+/// Steps printed from the end of a long execution.
+const STEPS_SHOWN: usize = 40;
+
+impl Failure {
+    /// The decisions that lead here, for `GORIN_REPLAY`.
+    pub fn schedule(&self) -> &str {
+        &self.schedule
+    }
+
+    /// True if `main` or all goroutines wait for ever.
+    pub fn is_deadlock(&self) -> bool {
+        self.cause == Cause::Deadlock
+    }
+
+    /// True if `main` ended and left goroutines that wait for ever.
+    pub fn is_leak(&self) -> bool {
+        self.cause == Cause::Leak
+    }
+
+    /// True if a goroutine panicked.
+    pub fn is_panic(&self) -> bool {
+        matches!(self.cause, Cause::Panic { .. })
+    }
+
+    /// True if an execution took more steps than the limit.
+    pub fn is_endless(&self) -> bool {
+        matches!(self.cause, Cause::Endless(_))
+    }
+
+    fn write_cause(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.cause {
+            Cause::Deadlock => writeln!(f, "all goroutines are asleep - deadlock!"),
+            Cause::Leak => writeln!(
+                f,
+                "goroutine leak: main has ended, and these goroutines wait for ever"
+            ),
+            Cause::Panic { goroutine, message } => {
+                let at = self.steps.iter().rfind(|step| step.goroutine == *goroutine);
+                let number = at.map_or(0, |step| step.number);
+                write!(f, "goroutine {number} panicked: {message}")?;
+                match at.and_then(|step| step.site) {
+                    Some(site) => writeln!(f, "\n  after its step at {site}"),
+                    None => writeln!(f),
+                }
+            }
+            Cause::Endless(steps) => writeln!(
+                f,
+                "no end after {steps} steps: goroutines that loop without waiting, or a limit \
+                 that is too low"
+            ),
+            Cause::Nondeterministic(reason) => writeln!(
+                f,
+                "the program did not repeat itself: {reason}. A model must depend on nothing but \
+                 its goroutines: no clock, no random numbers, no address, no map with a random \
+                 order, no state kept from one execution to the next"
+            ),
+        }
+    }
+
+    fn write_members(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, member) in self.members.iter().enumerate() {
+            let status = match &member.status {
+                Status::Done => continue,
+                Status::Waiting(waits) if waits.is_empty() => {
+                    "waits for something that is not gorin's\n".to_owned()
+                }
+                Status::Waiting(waits) => waits.iter().map(|wait| self.wait(wait)).collect(),
+                Status::Ready(next, Some(site)) => format!("can go on: {next} at {site}\n"),
+                Status::Ready(next, None) => format!("can go on: {next}\n"),
+            };
+            write!(f, "  goroutine {number}")?;
+            if let Some(name) = &member.name {
+                write!(f, " {name:?}")?;
+            }
+            match member.site {
+                Some(site) => writeln!(f, ", started at {site}")?,
+                None => writeln!(f, ", main")?,
+            }
+            for line in status.lines() {
+                writeln!(f, "    {line}")?;
+            }
+        }
+        Ok(())
+    }
+
+    fn wait(&self, (wait, object, since): &(Wait, Option<Object>, usize)) -> String {
+        format!(
+            "blocked in {} at {}, since step {since}{}\n",
+            wait.operation,
+            wait.site,
+            object.map_or_else(String::new, |object| format!(", on {}", self.thing(object)))
+        )
+    }
+
+    fn thing(&self, object: Object) -> String {
+        let position = self.things.iter().position(|thing| thing.object == object);
+        match position {
+            Some(index) => {
+                let Thing { kind, site, .. } = self.things[index];
+                format!("{kind} {} made at {site}", index + 1)
+            }
+            None => "something made outside of the model".to_owned(),
+        }
+    }
+
+    fn write_steps(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hidden = self.steps.len().saturating_sub(STEPS_SHOWN);
+        match hidden {
+            0 => writeln!(f, "the steps that led there:")?,
+            _ => writeln!(f, "the last {STEPS_SHOWN} of {} steps:", self.steps.len())?,
+        }
+        for (index, step) in self.steps.iter().enumerate().skip(hidden) {
+            write!(f, "  {:>4}  goroutine {}: {}", index + 1, step.number, step.operation)?;
+            let position = |object| self.things.iter().position(|thing| thing.object == object);
+            if let Some(index) = step.object.and_then(position) {
+                write!(f, ", {} {}", self.things[index].kind, index + 1)?;
+            }
+            match step.site {
+                Some(site) => writeln!(f, ", at {site}")?,
+                None => writeln!(f)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write_cause(f)?;
+        self.write_members(f)?;
+        self.write_steps(f)?;
+        write!(f, "run this schedule again with GORIN_REPLAY='{}'", self.schedule)
+    }
+}
+
+impl std::error::Error for Failure {}

@@ -1,0 +1,67 @@
+//! The text of a schedule: what a failed model prints and `GORIN_REPLAY` takes.
+//!
+//! Words are separated by blanks: `3` means that goroutine 3 takes a step, `3*4` that it takes four,
+//! `c1` that the second possibility of a choice is taken.
+
+use super::strategy::Decision;
+
+/// One decision as a word.
+pub(super) fn word(decision: Decision) -> String {
+    match decision {
+        Decision::Run(goroutine) => goroutine.to_string(),
+        Decision::Choose(choice) => format!("c{choice}"),
+    }
+}
+
+/// The schedule as text, repeated steps of one goroutine folded.
+pub(super) fn write(decisions: &[Decision]) -> String {
+    let mut words: Vec<String> = Vec::new();
+    for run in decisions.chunk_by(|a, b| matches!(a, Decision::Run(_)) && a == b) {
+        words.push(match run.len() {
+            1 => word(run[0]),
+            steps => format!("{}*{steps}", word(run[0])),
+        });
+    }
+    words.join(" ")
+}
+
+/// Reads what [`write`] wrote.
+///
+/// # Errors
+/// The word that is no decision.
+pub(super) fn read(text: &str) -> Result<Vec<Decision>, String> {
+    let mut decisions = Vec::new();
+    for word in text.split_whitespace() {
+        let wrong = || format!("`{word}` in the schedule is neither a goroutine nor a choice");
+        let number = |digits: &str| digits.parse::<usize>().map_err(|_| wrong());
+        if let Some(choice) = word.strip_prefix('c') {
+            decisions.push(Decision::Choose(number(choice)?));
+            continue;
+        }
+        let (goroutine, steps) = word.split_once('*').unwrap_or((word, "1"));
+        let step = Decision::Run(number(goroutine)?);
+        decisions.extend(std::iter::repeat_n(step, number(steps)?));
+    }
+    Ok(decisions)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Decision::{Choose, Run};
+
+    #[test]
+    fn a_schedule_survives_being_written_and_read() {
+        let decisions = [Run(0), Run(0), Run(1), Choose(2), Choose(2), Run(1), Run(0)];
+        let text = write(&decisions);
+        assert_eq!(text, "0*2 1 c2 c2 1 0");
+        assert_eq!(read(&text).unwrap(), decisions);
+    }
+
+    #[test]
+    fn a_wrong_word_is_named() {
+        assert!(read("0 x1").unwrap_err().contains("`x1`"));
+        assert!(read("0*b").unwrap_err().contains("`0*b`"));
+        assert!(read("c").unwrap_err().contains("`c`"));
+    }
+}

@@ -1,0 +1,225 @@
+//! The reduction against the search without it: random programs must end in the same ways.
+//!
+//! What an end is: what each goroutine saw, in its own order, and how the execution ended. The
+//! programs mix operations that wait with such as look, give up, race and choose, on channels that
+//! are full, empty, closed and shared.
+
+use std::collections::BTreeSet;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+
+use gorin_base::clock;
+use gorin_channel::{Receiver, Sender, chan, select};
+use gorin_executor::Spec;
+
+use super::execution::{End, Execution, Limits, Session};
+use super::report::Cause;
+use super::search::{Reduction, Search};
+use super::spawn::{run_main, spawn};
+
+/// What a goroutine of a random program does; numbers are channels.
+#[derive(Clone, Copy, Debug)]
+enum Op {
+    Send(usize),
+    Recv(usize),
+    TrySend(usize),
+    TryRecv(usize),
+    Close(usize),
+    Len(usize),
+    /// Begins to receive, looks once, and gives up.
+    Peek(usize),
+    /// Receives from whichever of two comes first, as a foreign combinator does.
+    Race(usize, usize),
+    SelectRecv(usize, usize),
+    SelectSend(usize, usize),
+    Drop(usize),
+}
+
+type Ends = Vec<(Option<Sender<u8>>, Option<Receiver<u8>>)>;
+type Log = Arc<Mutex<Vec<String>>>;
+
+#[derive(Clone, Debug)]
+struct Program {
+    capacities: Vec<usize>,
+    goroutines: Vec<Vec<Op>>,
+}
+
+impl Program {
+    fn random(rng: &mut fastrand::Rng) -> Self {
+        let channels = rng.usize(1..=2);
+        let goroutines = rng.usize(2..=3);
+        let longest = if goroutines == 2 { 4 } else { 3 };
+        let ops = |rng: &mut fastrand::Rng| {
+            let length = rng.usize(1..=longest);
+            (0..length).map(|_| random_op(rng, channels)).collect()
+        };
+        Self {
+            capacities: (0..channels).map(|_| rng.usize(0..=2)).collect(),
+            goroutines: (0..goroutines).map(|_| ops(rng)).collect(),
+        }
+    }
+
+    /// Starts the goroutines; `log` gets a line for each thing that one of them sees.
+    async fn run(self, logs: Vec<Log>) {
+        let channels: Vec<_> = self.capacities.iter().map(|&n| chan::<u8>(n)).collect();
+        let both = |(tx, rx): &(Sender<u8>, Receiver<u8>)| (Some(tx.clone()), Some(rx.clone()));
+        for (number, ops) in self.goroutines.into_iter().enumerate() {
+            let ends: Ends = channels.iter().map(both).collect();
+            let log = logs[number].clone();
+            drop(spawn(Spec::new(), goroutine(number, ops, ends, log)));
+        }
+    }
+}
+
+fn random_op(rng: &mut fastrand::Rng, channels: usize) -> Op {
+    let (one, other) = (rng.usize(..channels), rng.usize(..channels));
+    match rng.u8(0..20) {
+        0..=5 => Op::Send(one),
+        6..=11 => Op::Recv(one),
+        12 => Op::TrySend(one),
+        13 => Op::TryRecv(one),
+        14 => Op::Close(one),
+        15 => Op::Len(one),
+        16 => Op::Peek(one),
+        17 => Op::Race(one, other),
+        18 => match rng.bool() {
+            true => Op::SelectRecv(one, other),
+            false => Op::SelectSend(one, other),
+        },
+        _ => Op::Drop(one),
+    }
+}
+
+async fn goroutine(number: usize, ops: Vec<Op>, mut ends: Ends, log: Log) {
+    for (index, op) in ops.into_iter().enumerate() {
+        let value = (number * 10 + index) as u8;
+        let seen = perform(op, &mut ends, value).await;
+        log.lock().unwrap().push(format!("{op:?}={seen}"));
+    }
+}
+
+async fn perform(op: Op, ends: &mut Ends, value: u8) -> String {
+    if let Op::Drop(n) = op {
+        ends[n] = (None, None);
+        return String::new();
+    }
+    let tx = |n: usize| ends[n].0.as_ref();
+    let rx = |n: usize| ends[n].1.as_ref();
+    let seen = async {
+        Some(match op {
+            Op::Send(n) => format!("{:?}", tx(n)?.send(value).await),
+            Op::Recv(n) => format!("{:?}", rx(n)?.recv().await),
+            Op::TrySend(n) => format!("{:?}", tx(n)?.try_send(value)),
+            Op::TryRecv(n) => format!("{:?}", rx(n)?.try_recv()),
+            Op::Close(n) => format!("{:?}", tx(n)?.close()),
+            Op::Len(n) => format!("{:?}", rx(n)?.len()),
+            Op::Peek(n) => {
+                let mut recv = pin!(rx(n)?.recv());
+                format!("{:?}", recv.as_mut().poll(&mut Context::from_waker(Waker::noop())))
+            }
+            Op::Race(a, b) => race(rx(a)?, rx(b)?).await,
+            Op::SelectRecv(a, b) => {
+                let (a, b) = (rx(a)?, rx(b)?);
+                select! {
+                    v = a.recv() => format!("first {v:?}"),
+                    v = b.recv() => format!("second {v:?}"),
+                }
+            }
+            Op::SelectSend(a, b) => {
+                let (a, b) = (tx(a)?, rx(b)?);
+                select! {
+                    r = a.send(value) => format!("sent {r:?}"),
+                    v = b.recv() => format!("received {v:?}"),
+                }
+            }
+            Op::Drop(_) => unreachable!("done above"),
+        })
+    };
+    seen.await.unwrap_or_else(|| "dropped".to_owned())
+}
+
+async fn race(a: &Receiver<u8>, b: &Receiver<u8>) -> String {
+    let (mut a, mut b) = (pin!(a.recv()), pin!(b.recv()));
+    poll_fn(|cx| {
+        if let Poll::Ready(value) = Pin::new(&mut a).poll(cx) {
+            return Poll::Ready(format!("first {value:?}"));
+        }
+        Pin::new(&mut b).poll(cx).map(|value| format!("second {value:?}"))
+    })
+    .await
+}
+
+/// Executions, and the ends that were seen.
+type Explored = (usize, BTreeSet<String>);
+
+/// All ends of `program`; `None` if there are too many executions.
+fn ends(program: &Program, reduction: Reduction, most: usize) -> Option<Explored> {
+    let limits = Limits {
+        steps: 1000,
+        leaks: false,
+        panics: false,
+    };
+    let search = Box::new(Search::new(reduction));
+    let session = Rc::new(Session::new(limits, search, clock::now()));
+    let mut ends = BTreeSet::new();
+    for executions in 1..=most {
+        let logs: Vec<Log> = program.goroutines.iter().map(|_| Log::default()).collect();
+        let (program, theirs) = (program.clone(), logs.clone());
+        let result = Execution::run(&session, Box::new(move || run_main(|| program.run(theirs))));
+        let how = match result {
+            Ok(End::Misled) => {
+                session.strategy.borrow_mut().restart();
+                continue;
+            }
+            Ok(end) => (end == End::Finished).then_some("ended"),
+            Err(failure) if failure.cause == Cause::Leak => Some("stuck"),
+            Err(failure) => panic!("{program:?}: {failure}", program = failure.members),
+        };
+        if let Some(how) = how {
+            let seen: Vec<_> = logs.iter().map(|log| log.lock().unwrap().join(" ")).collect();
+            ends.insert(format!("{how}: {}", seen.join(" | ")));
+        }
+        if !session.strategy.borrow_mut().next() {
+            return Some((executions, ends));
+        }
+    }
+    None
+}
+
+/// Compares the searches on random programs; returns how many were small enough to be compared.
+fn compare(seeds: std::ops::Range<u64>, bound: Option<usize>) -> usize {
+    const MOST: usize = 3_000;
+    let mut compared = 0;
+    let (mut reduced_total, mut full_total) = (0, 0);
+    for seed in seeds {
+        let program = Program::random(&mut fastrand::Rng::with_seed(seed));
+        let search = |none| {
+            let reduction = Reduction {
+                none,
+                preemption_bound: bound,
+            };
+            ends(&program, reduction, MOST)
+        };
+        let Some((full, expected)) = search(true) else { continue };
+        let (reduced, found) = search(false).expect("the reduction makes no search longer");
+        assert_eq!(found, expected, "seed {seed}: {program:#?}");
+        compared += 1;
+        reduced_total += reduced;
+        full_total += full;
+    }
+    println!("{compared} programs: {reduced_total} executions instead of {full_total}");
+    compared
+}
+
+#[test]
+fn the_reduction_loses_no_end_of_any_program() {
+    assert!(compare(0..400, None) > 200);
+}
+
+#[test]
+fn within_a_bound_on_preemptions_it_loses_none_either() {
+    assert!(compare(0..200, Some(1)) > 100);
+}

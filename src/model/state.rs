@@ -1,0 +1,545 @@
+//! What an execution knows of its goroutines: stages, waits, timers, the steps so far.
+//!
+//! Plain data under one borrow. Must not run, wake or drop anything of the program: what is to be
+//! woken or dropped is returned to the caller, who has given the borrow back by then.
+
+use std::collections::{BTreeMap, HashMap};
+use std::task::Waker;
+use std::time::Instant;
+
+use gorin_base::hook::{Access, Site, TimerKey, Wait};
+use gorin_base::primitive::PlainArc;
+use gorin_executor::task::Runnable;
+
+use super::coroutine::Started;
+use super::execution::Wakeup;
+use super::footprint::{Awaited, Footprint, Goroutine, MAIN, Names, Object, Queueing, Use};
+use super::report::{Cause, Failure, Member as Reported, Status, Step, Thing};
+use super::strategy::Decision;
+
+/// Where a goroutine stands.
+#[derive(Clone, Debug)]
+pub(super) enum Stage {
+    /// Started; it has not run.
+    New,
+    /// Suspended before an operation.
+    Announced(Announced),
+    /// Its future may be polled again, and when that happens can matter.
+    Woken(Announced),
+    /// Its future returned `Pending`.
+    Waiting,
+    /// Its coroutine has ended.
+    Done,
+}
+
+/// The step that a goroutine takes when it is chosen.
+#[derive(Clone, Debug)]
+pub(super) struct Announced {
+    pub(super) operation: &'static str,
+    pub(super) site: Option<Site>,
+    /// The one object of the operation, for reports.
+    pub(super) object: Option<Object>,
+    pub(super) footprint: Footprint,
+    /// Which operation it is, if it waits until it can be done.
+    pub(super) awaited: Option<Awaited>,
+    /// The goroutine yielded after so many steps: it runs only if another has taken one since, or
+    /// if no other can.
+    pub(super) yielded_at: Option<usize>,
+}
+
+/// One goroutine.
+pub(super) struct Member {
+    name: Option<PlainArc<str>>,
+    site: Option<Site>,
+    stage: Stage,
+    /// Its future is gone; destructors of its output may still run.
+    pub(super) finished: bool,
+    coroutine: Option<Started>,
+    /// What it waits for, and since which step.
+    waits: Vec<(Wait, usize)>,
+    /// The task to run, once it is runnable; `main` has none.
+    pub(super) runnable: Option<Runnable>,
+    /// It was woken while it ran, by itself: it yields.
+    pub(super) woke_itself: bool,
+    /// A timer of its own woke it.
+    timer_fired: bool,
+    /// Wakes it when the execution is given up.
+    pub(super) waker: Option<Waker>,
+    /// How many goroutines and objects it has made: they are named by that.
+    children: usize,
+    made: usize,
+    /// The waiting operations it has announced, by place in the source.
+    announced: HashMap<Site, usize>,
+}
+
+impl Member {
+    pub(super) fn new(
+        coroutine: Started,
+        name: Option<PlainArc<str>>,
+        site: Option<Site>,
+    ) -> Self {
+        Self {
+            name,
+            site,
+            stage: Stage::New,
+            finished: false,
+            coroutine: Some(coroutine),
+            waits: Vec::new(),
+            runnable: None,
+            woke_itself: false,
+            timer_fired: false,
+            waker: None,
+            children: 0,
+            made: 0,
+            announced: HashMap::new(),
+        }
+    }
+}
+
+impl Member {
+    /// Its future is gone; returns what the caller is to drop.
+    pub(super) fn finish(&mut self) -> Option<Waker> {
+        self.finished = true;
+        self.waker.take()
+    }
+}
+
+/// What is said of an object when it is made.
+pub(super) struct Made {
+    pub(super) kind: &'static str,
+    pub(super) capacity: Option<usize>,
+    pub(super) site: Site,
+}
+
+struct Timer {
+    goroutine: Goroutine,
+    waker: Waker,
+}
+
+/// How far a queue has been used.
+struct Queue {
+    capacity: usize,
+    /// Gives and takes so far; `None` once the queue was used in another way, because then it is not
+    /// known how many values went in and out.
+    turns: Option<[usize; 2]>,
+}
+
+/// See the module text.
+pub(super) struct State {
+    /// By number; `None` are goroutines of other executions.
+    members: Vec<Option<Member>>,
+    /// Numbers in the order in which they were started: what reports and schedules show.
+    started: Vec<Goroutine>,
+    pub(super) current: Option<Goroutine>,
+    /// By process-wide id.
+    objects: HashMap<u64, Object>,
+    /// By the id that [`hook::task`](gorin_base::hook::task) makes of a task's.
+    pub(super) tasks: HashMap<u64, Goroutine>,
+    /// In the order in which they were made.
+    things: Vec<Thing>,
+    queues: HashMap<Object, Queue>,
+    pub(super) steps: Vec<Step>,
+    pub(super) schedule: Vec<Decision>,
+    /// The footprint of the step that runs.
+    footprint: Footprint,
+    now: Instant,
+    next_timer: u64,
+    timers: BTreeMap<(Instant, TimerKey), Timer>,
+    /// The execution is over; whoever still has a stack is unwound.
+    pub(super) ending: bool,
+    pub(super) cause: Option<Cause>,
+}
+
+impl State {
+    pub(super) fn new(start: Instant) -> Self {
+        Self {
+            members: Vec::new(),
+            started: Vec::new(),
+            current: None,
+            tasks: HashMap::new(),
+            objects: HashMap::new(),
+            things: Vec::new(),
+            queues: HashMap::new(),
+            steps: Vec::new(),
+            schedule: Vec::new(),
+            footprint: Footprint::default(),
+            now: start,
+            next_timer: 0,
+            timers: BTreeMap::new(),
+            ending: false,
+            cause: None,
+        }
+    }
+
+    /// A goroutine that has not run yet.
+    pub(super) fn add(&mut self, goroutine: Goroutine, member: Member) {
+        if self.members.len() <= goroutine {
+            self.members.resize_with(goroutine + 1, || None);
+        }
+        self.members[goroutine] = Some(member);
+        self.started.push(goroutine);
+    }
+
+    fn member(&self, goroutine: Goroutine) -> &Member {
+        self.members[goroutine]
+            .as_ref()
+            .expect("only goroutines of this execution are asked for")
+    }
+
+    pub(super) fn member_mut(&mut self, goroutine: Goroutine) -> &mut Member {
+        self.members[goroutine]
+            .as_mut()
+            .expect("only goroutines of this execution are asked for")
+    }
+
+    /// Number of `goroutine` in this execution.
+    fn number(&self, goroutine: Goroutine) -> usize {
+        let position = self.started.iter().position(|&one| one == goroutine);
+        position.expect("every goroutine was started")
+    }
+
+    pub(super) fn is_done(&self, goroutine: Goroutine) -> bool {
+        matches!(self.member(goroutine).stage, Stage::Done)
+    }
+
+    /// Notes why the execution fails; the first reason counts.
+    pub(super) fn fail(&mut self, cause: Cause) {
+        self.cause.get_or_insert(cause);
+    }
+
+    /// The goroutines that can take a step, and the one that took the last, if it is one of them.
+    pub(super) fn options(&self) -> (Vec<Goroutine>, Option<Goroutine>) {
+        let mut ready = Vec::new();
+        let mut yielded = Vec::new();
+        for (goroutine, member) in self.members.iter().enumerate() {
+            let Some(member) = member else { continue };
+            match &member.stage {
+                Stage::Woken(next) if next.yielded_at == Some(self.steps.len()) => {
+                    yielded.push(goroutine);
+                }
+                Stage::Announced(_) | Stage::Woken(_) => ready.push(goroutine),
+                Stage::New | Stage::Waiting | Stage::Done => {}
+            }
+        }
+        let enabled = if ready.is_empty() { yielded } else { ready };
+        let running = self.steps.last().map(|step| step.goroutine);
+        let running = running.filter(|goroutine| enabled.contains(goroutine));
+        (enabled, running)
+    }
+
+    /// Makes the step that `goroutine` announced the current one.
+    pub(super) fn begin_step(&mut self, goroutine: Goroutine) -> Announced {
+        let number = self.number(goroutine);
+        let (Stage::Announced(next) | Stage::Woken(next)) = self.member(goroutine).stage.clone()
+        else {
+            unreachable!("a strategy picks among those that can take a step");
+        };
+        self.schedule.push(Decision::Run(number));
+        self.steps.push(Step {
+            goroutine,
+            number,
+            operation: next.operation,
+            site: next.site,
+            object: next.object,
+        });
+        self.footprint = next.footprint.clone();
+        next
+    }
+
+    /// True if `goroutine` waits for one thing and nothing else, not even a time.
+    pub(super) fn waits_alone(&self, goroutine: Goroutine) -> bool {
+        let member = self.member(goroutine);
+        let timers = self.timers.values();
+        matches!(member.stage, Stage::Waiting)
+            && member.waits.len() == 1
+            && !member.woke_itself
+            && timers.filter(|timer| timer.goroutine == goroutine).count() == 0
+    }
+
+    /// What the step just taken uses, now that is known how it is awaited.
+    pub(super) fn effective(&mut self, announced: &Announced, alone: bool) -> Footprint {
+        if let &[(object, Use::As(access @ (Access::Give | Access::Take)))] =
+            announced.footprint.uses()
+        {
+            return Footprint::queue(object, self.queueing(object, access, announced, alone));
+        }
+        for &(object, used) in announced.footprint.uses() {
+            if let Some(queue) = self.queues.get_mut(&object)
+                && used != Use::As(Access::Read)
+            {
+                queue.turns = None;
+            }
+        }
+        announced.footprint.clone()
+    }
+
+    /// The place of a give or a take in its queue, which it takes up.
+    fn queueing(
+        &mut self,
+        object: Object,
+        access: Access,
+        announced: &Announced,
+        alone: bool,
+    ) -> Queueing {
+        let gives = access == Access::Give;
+        let queue = self.queues.get_mut(&object);
+        let capacity = queue.as_ref().map_or(0, |queue| queue.capacity);
+        let turns = queue.and_then(|queue| queue.turns.as_mut());
+        let nth = turns.map(|turns| {
+            let turn = &mut turns[usize::from(gives)];
+            *turn += 1;
+            *turn - 1
+        });
+        // What never waits and still gives is the end of the queue.
+        let closes = announced.awaited.is_none();
+        Queueing {
+            gives,
+            nth,
+            capacity,
+            alone: alone || closes,
+            closes,
+        }
+    }
+
+    /// True if `goroutine` has begun to wait in the current step.
+    pub(super) fn has_parked(&self, goroutine: Goroutine) -> bool {
+        let now = self.steps.len();
+        let waits = &self.member(goroutine).waits;
+        waits.last().is_some_and(|(_, since)| *since == now)
+    }
+
+    /// Recognizes the operation that the running goroutine announces at `site`.
+    pub(super) fn awaited(&mut self, site: Site) -> Option<Awaited> {
+        let goroutine = self.current?;
+        let times = self.member_mut(goroutine).announced.entry(site).or_insert(0);
+        *times += 1;
+        Some((goroutine, site, *times))
+    }
+
+    /// Takes the coroutine of `goroutine`, which runs from now on.
+    pub(super) fn enter(&mut self, goroutine: Goroutine) -> Option<Started> {
+        self.current = Some(goroutine);
+        let member = self.member_mut(goroutine);
+        member.woke_itself = false;
+        member.timer_fired = false;
+        member.coroutine.take()
+    }
+
+    /// The coroutine handed control back; `None` if it has ended.
+    pub(super) fn leave(&mut self, goroutine: Goroutine, rest: Option<Started>) {
+        self.current = None;
+        let member = self.member_mut(goroutine);
+        if rest.is_none() {
+            member.stage = Stage::Done;
+        }
+        member.coroutine = rest;
+    }
+
+    /// Where the running goroutine stops.
+    pub(super) fn stop_at(&mut self, stage: Stage) {
+        let current = self.current.expect("only a running goroutine stops");
+        self.member_mut(current).stage = stage;
+    }
+
+    /// Takes note of a wake-up; true if the goroutine goes on at once.
+    pub(super) fn wake(&mut self, wakeup: Wakeup, names: &mut Names) -> bool {
+        let goroutine = wakeup.goroutine;
+        let last = self.footprint.clone();
+        let has_timer = self.timers.values().any(|timer| timer.goroutine == goroutine);
+        let objects = self.waited_for(goroutine);
+        let yielded_at = Some(self.steps.len());
+        let member = self.member_mut(goroutine);
+        if wakeup.task.is_some() {
+            member.runnable = wakeup.task;
+        }
+        match member.stage {
+            Stage::New => return true,
+            Stage::Waiting => {}
+            Stage::Announced(_) | Stage::Woken(_) | Stage::Done => return false,
+        }
+        let opaque = objects.is_empty() && !member.timer_fired;
+        let local = !member.timer_fired && !has_timer && !member.woke_itself;
+        if local && objects.len() == 1 && last.touches(objects[0]) {
+            return true;
+        }
+        let footprint = if opaque {
+            Footprint::everything()
+        } else {
+            let reads = objects.iter().map(|&object| (object, Access::Read));
+            Footprint::new(reads.chain([(names.task(goroutine), Access::Write)]))
+        };
+        member.stage = Stage::Woken(Announced {
+            operation: if member.woke_itself { "yield" } else { "wake-up" },
+            site: member.waits.first().map(|(wait, _)| wait.site),
+            object: objects.first().copied(),
+            footprint,
+            awaited: None,
+            yielded_at: yielded_at.filter(|_| member.woke_itself),
+        });
+        false
+    }
+
+    /// The objects that `goroutine` waits for.
+    fn waited_for(&self, goroutine: Goroutine) -> Vec<Object> {
+        let waits = self.member(goroutine).waits.iter();
+        waits
+            .filter_map(|(wait, _)| self.objects.get(&wait.object).copied())
+            .collect()
+    }
+
+    /// The object that the process knows as `id`.
+    pub(super) fn object(&mut self, id: u64, names: &mut Names) -> Object {
+        if let Some(&goroutine) = self.tasks.get(&id) {
+            return names.task(goroutine);
+        }
+        let outside = || names.outside(id);
+        *self.objects.entry(id).or_insert_with(outside)
+    }
+
+    /// The running goroutine made an object.
+    pub(super) fn made(&mut self, id: u64, thing: Made, names: &mut Names) {
+        let Made { kind, capacity, site } = thing;
+        let maker = self.current.unwrap_or(MAIN);
+        let member = self.member_mut(maker);
+        let nth = member.made;
+        member.made += 1;
+        let object = names.made(maker, nth);
+        self.objects.insert(id, object);
+        if let Some(capacity) = capacity {
+            let turns = Some([0; 2]);
+            self.queues.insert(object, Queue { capacity, turns });
+        }
+        self.things.push(Thing { object, kind, site });
+    }
+
+    /// The running goroutine starts another one; returns its number.
+    pub(super) fn child(&mut self, names: &mut Names) -> Goroutine {
+        let parent = self.current.unwrap_or(MAIN);
+        let member = self.member_mut(parent);
+        let nth = member.children;
+        member.children += 1;
+        names.child(parent, nth)
+    }
+
+    /// The running goroutine's operation waits in a queue.
+    pub(super) fn park(&mut self, wait: Wait) {
+        let since = self.steps.len();
+        let Some(current) = self.current else { return };
+        let waits = &mut self.member_mut(current).waits;
+        let same = |(one, _): &(Wait, usize)| (one.object, one.key) == (wait.object, wait.key);
+        if !waits.iter().any(same) {
+            waits.push((wait, since));
+        }
+    }
+
+    /// The operation waits no more.
+    pub(super) fn unpark(&mut self, object: u64, key: usize) {
+        let Some(current) = self.current else { return };
+        let waits = &mut self.member_mut(current).waits;
+        waits.retain(|(wait, _)| (wait.object, wait.key) != (object, key));
+    }
+
+    pub(super) fn now(&self) -> Instant {
+        self.now
+    }
+
+    pub(super) fn set_timer(&mut self, deadline: Instant, waker: Waker) -> Option<TimerKey> {
+        let goroutine = self.current?;
+        self.next_timer += 1;
+        let key = TimerKey(self.next_timer);
+        self.timers
+            .insert((deadline, key), Timer { goroutine, waker });
+        Some(key)
+    }
+
+    /// Removes a timer; the caller drops it.
+    pub(super) fn cancel_timer(&mut self, key: TimerKey) -> Option<Waker> {
+        let at = self.timers.keys().find(|(_, one)| *one == key).copied()?;
+        self.timers.remove(&at).map(|timer| timer.waker)
+    }
+
+    /// Moves the time to the next deadline; returns whom to wake.
+    pub(super) fn take_due_timers(&mut self) -> Vec<Waker> {
+        let Some((&(deadline, _), _)) = self.timers.first_key_value() else {
+            return Vec::new();
+        };
+        self.now = self.now.max(deadline);
+        // No step made these wake-ups: none of them completes what a goroutine waits for.
+        self.footprint = Footprint::default();
+        let later = self.timers.split_off(&(self.now, TimerKey(u64::MAX)));
+        let due = std::mem::replace(&mut self.timers, later);
+        for timer in due.values() {
+            self.member_mut(timer.goroutine).timer_fired = true;
+        }
+        due.into_values().map(|timer| timer.waker).collect()
+    }
+
+    /// Takes over a task that was woken while the execution is given up; returns what to drop.
+    pub(super) fn accept(&mut self, wakeup: Wakeup) -> Option<Runnable> {
+        let member = self.members.get_mut(wakeup.goroutine)?.as_mut()?;
+        if member.coroutine.is_none() {
+            return wakeup.task;
+        }
+        wakeup.task.and_then(|task| member.runnable.replace(task))
+    }
+
+    /// Wakers of all who have a stack.
+    pub(super) fn take_wakers(&mut self) -> Vec<Waker> {
+        let members = self.members.iter_mut().flatten();
+        members.filter_map(|member| member.waker.take()).collect()
+    }
+
+    /// A goroutine whose coroutine has not ended.
+    pub(super) fn any_with_a_stack(&self) -> Option<Goroutine> {
+        self.members.iter().position(|member| {
+            member
+                .as_ref()
+                .is_some_and(|member| member.coroutine.is_some())
+        })
+    }
+
+    /// Why nobody can go on, unless everybody has ended.
+    pub(super) fn stuck(&self) -> Option<Cause> {
+        if !self.is_done(MAIN) {
+            return Some(Cause::Deadlock);
+        }
+        let left = self.members.iter().flatten();
+        left.filter(|member| !matches!(member.stage, Stage::Done))
+            .count()
+            .gt(&0)
+            .then_some(Cause::Leak)
+    }
+
+    /// What to report.
+    pub(super) fn failure(&self, cause: Cause) -> Failure {
+        let members = self.started.iter().map(|&goroutine| {
+            let member = self.member(goroutine);
+            Reported {
+                name: member.name.clone(),
+                site: member.site,
+                status: match &member.stage {
+                    Stage::Done => Status::Done,
+                    Stage::Waiting => Status::Waiting(self.reported_waits(member)),
+                    Stage::New => Status::Ready("its first step", None),
+                    Stage::Announced(next) | Stage::Woken(next) => {
+                        Status::Ready(next.operation, next.site)
+                    }
+                },
+            }
+        });
+        Failure {
+            cause,
+            members: members.collect(),
+            things: self.things.clone(),
+            steps: self.steps.clone(),
+            schedule: super::schedule::write(&self.schedule),
+        }
+    }
+
+    fn reported_waits(&self, member: &Member) -> Vec<(Wait, Option<Object>, usize)> {
+        let with_object = |&(wait, since): &(Wait, usize)| {
+            (wait, self.objects.get(&wait.object).copied(), since)
+        };
+        member.waits.iter().map(with_object).collect()
+    }
+}

@@ -1,1 +1,36 @@
-//! gorin
+//! Goroutines, channels and `select!` for Rust, on work-stealing workers that sleep in io_uring.
+//!
+//! This crate is the only one that sees all three members (executor, channel, reactor) and joins
+//! them in [`runtime`]; it holds no `unsafe`. Under `--cfg loom` what needs a kernel (`runtime`,
+//! `net`, `time`, `signal`) is absent and the rest compiles on loom's primitives.
+//!
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+pub mod channel;
+mod goroutine;
+pub mod io;
+pub mod model;
+#[cfg(not(loom))]
+pub mod net;
+pub mod prelude;
+#[cfg(not(loom))]
+pub mod runtime;
+#[cfg(not(loom))]
+pub mod signal;
+pub mod sync;
+#[cfg(not(loom))]
+pub mod time;
+
+#[doc(inline)]
+pub use channel::{chan, select};
+pub use gorin_macros::{main, test};
+pub use goroutine::{
+    JoinError, JoinHandle, PanicPolicy, Spec, TaskId, TaskInfo, go, go_with, num_goroutines,
+    num_workers, yield_now,
+};
+#[doc(inline)]
+pub use model::model;
+#[cfg(not(loom))]
+#[doc(inline)]
+pub use runtime::{Runtime, run};

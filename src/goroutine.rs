@@ -1,0 +1,129 @@
+//! Starting goroutines: `go` and its relatives.
+//!
+//! Everything here works on the executor of the calling thread and is a thin name over
+//! `gorin_executor`. Must not look at sockets or timers: goroutines run under loom too, where
+//! neither exists.
+
+use std::future::Future;
+
+pub use gorin_executor::{JoinError, JoinHandle, PanicPolicy, Spec, TaskId, TaskInfo};
+
+/// Starts `future` as a goroutine of the runtime of this thread: Go's `go` statement.
+///
+/// What stands in the argument outside of `async` is evaluated now, by the caller, as in Go; the
+/// future itself runs concurrently, on whichever worker is free. Whatever the caller did before
+/// `go` happens before the goroutine's first step; the goroutine's last step happens before
+/// `handle.await` returns (in Go nothing follows the end of a goroutine).
+///
+/// Dropping the handle detaches the goroutine: it runs on. A panic goes to whoever awaits the
+/// handle, as [`JoinError::Panic`]; when nobody can await it any more it is reported on stderr, or
+/// ends the runtime, as [`PanicPolicy`] says.
+///
+/// ```
+/// use gorin::{go, run};
+///
+/// let sum = run(async {
+///     let left = go(async { 20 });
+///     let right = go(async { 22 });
+///     left.await.unwrap() + right.await.unwrap()
+/// });
+/// assert_eq!(sum, 42);
+/// ```
+///
+/// # Panics
+/// On a thread that belongs to no runtime; the text says what to do.
+#[track_caller]
+pub fn go<F>(future: F) -> JoinHandle<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    go_with(Spec::new(), future)
+}
+
+/// As [`go`], with a [`Spec`] that names the goroutine in reports.
+///
+/// ```
+/// use gorin::{Spec, go_with, run};
+///
+/// run(async {
+///     let handle = go_with(Spec::new().name("adder"), async { 1 + 1 });
+///     assert_eq!(handle.await.unwrap(), 2);
+/// });
+/// ```
+///
+/// # Panics
+/// On a thread that belongs to no runtime; the text says what to do.
+#[track_caller]
+pub fn go_with<F>(spec: Spec, future: F) -> JoinHandle<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    if gorin_base::hook::is_active() {
+        return crate::model::spawn(spec, future);
+    }
+    gorin_executor::spawn(spec, future)
+}
+
+/// Lets every goroutine that is ready run before this one goes on: Go's `runtime.Gosched`.
+///
+/// The caller goes to the back of its queue.
+///
+/// # Cancel safety
+/// Dropping the future has no effect.
+///
+/// ```
+/// # gorin::run(async {
+/// gorin::yield_now().await;
+/// # });
+/// ```
+pub async fn yield_now() {
+    gorin_executor::yield_now().await;
+}
+
+/// Number of goroutines alive in the runtime of this thread, `main` not counted.
+///
+/// ```
+/// use gorin::{go, num_goroutines, run};
+///
+/// run(async {
+///     let idle = go(std::future::pending::<()>());
+///     assert_eq!(num_goroutines(), 1);
+///     idle.abort();
+///     assert!(idle.await.unwrap_err().is_cancelled());
+/// });
+/// ```
+///
+/// # Panics
+/// On a thread that belongs to no runtime.
+#[track_caller]
+pub fn num_goroutines() -> usize {
+    current("num_goroutines").num_tasks()
+}
+
+/// Number of workers of the runtime of this thread: Go's `GOMAXPROCS`.
+///
+/// ```
+/// # gorin::run(async {
+/// assert!(gorin::num_workers() >= 1);
+/// # });
+/// ```
+///
+/// # Panics
+/// On a thread that belongs to no runtime.
+#[track_caller]
+pub fn num_workers() -> usize {
+    current("num_workers").num_workers()
+}
+
+/// The executor of this thread, or a panic that tells what to do.
+#[track_caller]
+fn current(called: &str) -> gorin_executor::Executor {
+    gorin_executor::current().unwrap_or_else(|| {
+        panic!(
+            "gorin::{called} was called on a thread that belongs to no gorin runtime: call it \
+             inside gorin::run, or hold the guard of gorin::runtime::Handle::enter"
+        )
+    })
+}

@@ -1,0 +1,230 @@
+//! What may stand for an address: a [`SocketAddr`], an IP address and a port, or text.
+//!
+//! Text that is no literal address is a host name, and asking the system's resolver blocks the
+//! calling thread for seconds in bad times. So it is asked on another thread, never on a worker; this
+//! is why std's trait of the same name, which resolves at once, is not taken.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::thread;
+
+/// Addresses to connect to or to listen on; they are tried in order.
+///
+/// | value | example |
+/// |---|---|
+/// | an address, or several | `SocketAddr`, `&[SocketAddr]` |
+/// | an IP address and a port | `(Ipv4Addr::LOCALHOST, 7777)` |
+/// | a host and a port | `("localhost", 7777)` |
+/// | both in one text | `"127.0.0.1:7777"`, `"[::1]:7777"`, `"localhost:7777"` |
+///
+/// The trait is sealed.
+pub trait ToSocketAddrs: sealed::Sealed {}
+
+impl<T: sealed::Sealed + ?Sized> ToSocketAddrs for T {}
+
+/// All addresses that `addresses` stands for, never none.
+pub(super) async fn resolve(
+    addresses: &(impl ToSocketAddrs + ?Sized),
+) -> io::Result<Vec<SocketAddr>> {
+    let found = match addresses.target()? {
+        Target::Addresses(list) => list,
+        Target::Host(host, port) => look_up(host, port).await?,
+    };
+    if found.is_empty() {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "the name or list stands for no address at all",
+        ));
+    }
+    Ok(found)
+}
+
+/// Asks the system's resolver, on a thread of its own; it ends with the answer, also when nobody
+/// waits for it any more.
+async fn look_up(host: String, port: u16) -> io::Result<Vec<SocketAddr>> {
+    let (answer, answers) = gorin_channel::chan(1);
+    let resolver = thread::Builder::new().name("gorin-resolver".to_owned());
+    resolver.spawn(move || {
+        let found = std::net::ToSocketAddrs::to_socket_addrs(&(host.as_str(), port));
+        let found = found.map(Iterator::collect).map_err(|error| {
+            io::Error::new(error.kind(), format!("cannot resolve `{host}`: {error}"))
+        });
+        // Nobody waits any more if the future was dropped.
+        let _ = answer.try_send(found);
+    })?;
+    let answer = answers.recv().await;
+    answer.unwrap_or_else(|| Err(io::Error::other("the resolver has panicked")))
+}
+
+/// What a value says about where to connect to.
+#[derive(Debug)]
+pub enum Target {
+    /// Literal addresses.
+    Addresses(Vec<SocketAddr>),
+    /// A host name that the resolver must look up, and a port.
+    Host(String, u16),
+}
+
+impl Target {
+    fn one(address: impl Into<SocketAddr>) -> io::Result<Target> {
+        Ok(Target::Addresses(vec![address.into()]))
+    }
+
+    fn host(host: &str, port: u16) -> io::Result<Target> {
+        match host.parse::<IpAddr>() {
+            Ok(ip) => Target::one((ip, port)),
+            Err(_) => Ok(Target::Host(host.to_owned(), port)),
+        }
+    }
+
+    fn text(text: &str) -> io::Result<Target> {
+        if let Ok(address) = text.parse::<SocketAddr>() {
+            return Target::one(address);
+        }
+        let parts = text.rsplit_once(':');
+        let parsed = parts.and_then(|(host, port)| Some((host, port.parse().ok()?)));
+        match parsed {
+            // A colon in the host: an IPv6 address without brackets, or one with a typing error.
+            Some((host, port)) if !host.is_empty() && !host.contains(':') => {
+                Target::host(host, port)
+            }
+            _ => Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!(
+                    "`{text}` is not an address: write host:port, as in 127.0.0.1:7777, \
+                     [::1]:7777 or localhost:7777"
+                ),
+            )),
+        }
+    }
+}
+
+mod sealed {
+    use super::*;
+
+    // Here and not on `ToSocketAddrs`: this is the bound that the compiler finds missing.
+    #[diagnostic::on_unimplemented(
+        message = "`{Self}` is not an address that gorin can resolve",
+        note = "write \"host:port\", (\"host\", port), (ip, port), or a SocketAddr"
+    )]
+    pub trait Sealed {
+        /// What this value says about where to connect to.
+        fn target(&self) -> io::Result<Target>;
+    }
+
+    impl Sealed for SocketAddr {
+        fn target(&self) -> io::Result<Target> {
+            Target::one(*self)
+        }
+    }
+
+    impl Sealed for SocketAddrV4 {
+        fn target(&self) -> io::Result<Target> {
+            Target::one(*self)
+        }
+    }
+
+    impl Sealed for SocketAddrV6 {
+        fn target(&self) -> io::Result<Target> {
+            Target::one(*self)
+        }
+    }
+
+    impl Sealed for [SocketAddr] {
+        fn target(&self) -> io::Result<Target> {
+            Ok(Target::Addresses(self.to_vec()))
+        }
+    }
+
+    impl Sealed for (IpAddr, u16) {
+        fn target(&self) -> io::Result<Target> {
+            Target::one(*self)
+        }
+    }
+
+    impl Sealed for (Ipv4Addr, u16) {
+        fn target(&self) -> io::Result<Target> {
+            Target::one(*self)
+        }
+    }
+
+    impl Sealed for (Ipv6Addr, u16) {
+        fn target(&self) -> io::Result<Target> {
+            Target::one(*self)
+        }
+    }
+
+    impl Sealed for (&str, u16) {
+        fn target(&self) -> io::Result<Target> {
+            Target::host(self.0, self.1)
+        }
+    }
+
+    impl Sealed for str {
+        fn target(&self) -> io::Result<Target> {
+            Target::text(self)
+        }
+    }
+
+    impl Sealed for String {
+        fn target(&self) -> io::Result<Target> {
+            Target::text(self)
+        }
+    }
+
+    impl<T: Sealed + ?Sized> Sealed for &T {
+        fn target(&self) -> io::Result<Target> {
+            (**self).target()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::sealed::Sealed;
+    use super::*;
+
+    fn addresses(value: impl ToSocketAddrs) -> Vec<SocketAddr> {
+        match value.target().unwrap() {
+            Target::Addresses(list) => list,
+            Target::Host(host, port) => panic!("{host} at port {port} would be looked up"),
+        }
+    }
+
+    #[test]
+    fn literal_addresses_need_no_resolver() {
+        let v4: SocketAddr = "127.0.0.1:7777".parse().unwrap();
+        let v6: SocketAddr = "[::1]:7777".parse().unwrap();
+        assert_eq!(addresses("127.0.0.1:7777"), [v4]);
+        assert_eq!(addresses("[::1]:7777".to_owned()), [v6]);
+        assert_eq!(addresses(("127.0.0.1", 7777)), [v4]);
+        assert_eq!(addresses((Ipv4Addr::LOCALHOST, 7777)), [v4]);
+        assert_eq!(addresses((Ipv6Addr::LOCALHOST, 7777)), [v6]);
+        assert_eq!(addresses(&[v4, v6][..]), [v4, v6]);
+        assert_eq!(addresses(v6), [v6]);
+    }
+
+    #[test]
+    fn a_host_name_is_left_to_the_resolver() {
+        for target in ["localhost:80".target(), ("localhost", 80).target()] {
+            assert!(matches!(target.unwrap(), Target::Host(host, 80) if host == "localhost"));
+        }
+    }
+
+    #[test]
+    fn text_that_is_no_address_is_refused_with_an_example() {
+        for text in [
+            "",
+            "localhost",
+            ":80",
+            "host:",
+            "host:99999",
+            "::1",
+            "a:b:80",
+        ] {
+            let error = text.target().unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{text}");
+            assert!(error.to_string().contains("host:port"), "{error}");
+        }
+    }
+}

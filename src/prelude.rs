@@ -1,0 +1,8 @@
+//! What most programs need: `use gorin::prelude::*;`
+//!
+//! Functions with common names (`sleep`, `run`) and types that one program in ten needs stay out.
+
+#[cfg(not(loom))]
+pub use crate::channel::ReceiverExt;
+pub use crate::channel::{Receiver, Sender, chan, select};
+pub use crate::goroutine::{JoinHandle, go, go_with, yield_now};

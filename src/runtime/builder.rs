@@ -1,0 +1,200 @@
+//! Settings of a runtime, their defaults and checks; starting it.
+//!
+//! Starting is all or nothing: when the k-th thread or ring cannot be had, those before it are ended
+//! and the caller gets the error.
+
+use std::env;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::{Pin, pin};
+use std::task::Poll;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use gorin_executor::{Executor, PanicPolicy};
+use gorin_reactor::{Local, Reactor, Sleep};
+
+use super::role::Role;
+use super::threads::Threads;
+use super::{EXIT_TIMEOUT, Handle, Runtime};
+
+/// The environment variable that sets the number of workers.
+const WORKERS: &str = "GORIN_WORKERS";
+
+/// As many as the reactor can tell apart; more than any machine has.
+const MAX_WORKERS: usize = 4094;
+
+/// Settings of a runtime; made by [`Runtime::builder`].
+///
+/// ```
+/// use gorin::Runtime;
+/// use gorin::PanicPolicy;
+///
+/// # fn main() -> std::io::Result<()> {
+/// let answer = Runtime::builder()
+///     .workers(2)
+///     .thread_name("five-rings")
+///     .panic_policy(PanicPolicy::Crash)
+///     .run(async { 42 })?;
+/// assert_eq!(answer, 42);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a builder starts nothing until `build` or `run` is called"]
+pub struct Builder {
+    workers: Option<usize>,
+    thread_name: String,
+    panic_policy: PanicPolicy,
+    exit_timeout: Duration,
+}
+
+impl Builder {
+    pub(super) fn new() -> Builder {
+        Builder {
+            workers: None,
+            thread_name: "gorin".to_owned(),
+            panic_policy: PanicPolicy::Isolate,
+            exit_timeout: EXIT_TIMEOUT,
+        }
+    }
+
+    /// Number of workers, `run`'s calling thread included: Go's `GOMAXPROCS`.
+    ///
+    /// Default: the environment variable `GORIN_WORKERS`; else the CPUs that this process may use,
+    /// by affinity and by the quotas of its cgroups.
+    pub fn workers(mut self, workers: usize) -> Builder {
+        self.workers = Some(workers);
+        self
+    }
+
+    /// Name of the worker threads, to which `-0`, `-1`, … is added. Linux shows 15 bytes.
+    pub fn thread_name(mut self, name: impl Into<String>) -> Builder {
+        self.thread_name = name.into();
+        self
+    }
+
+    /// What happens when a goroutine panics whose handle nobody holds any more. Default:
+    /// [`PanicPolicy::Isolate`].
+    pub fn panic_policy(mut self, policy: PanicPolicy) -> Builder {
+        self.panic_policy = policy;
+        self
+    }
+
+    /// How long the end of the runtime waits for goroutines to be dropped. Default:
+    /// [`EXIT_TIMEOUT`].
+    pub fn exit_timeout(mut self, limit: Duration) -> Builder {
+        self.exit_timeout = limit;
+        self
+    }
+
+    /// Starts a runtime whose workers are all threads of their own.
+    ///
+    /// # Errors
+    /// If a setting is invalid, or a thread or a ring cannot be had; the text names cause and cure.
+    /// Nothing is left behind then.
+    pub fn build(self) -> io::Result<Runtime> {
+        let handle = self.prepare()?;
+        let threads = Threads::start(&handle, 0, &self.thread_name)?;
+        Ok(Runtime {
+            handle,
+            threads: Some(threads),
+            exit_timeout: self.exit_timeout,
+        })
+    }
+
+    /// Runs `main` on this thread as worker 0 and returns its value; see [`run`](super::run).
+    ///
+    /// # Errors
+    /// If a setting is invalid, or a thread or a ring cannot be had; `main` has not been polled
+    /// then, and nothing is left behind.
+    ///
+    /// # Panics
+    /// Inside a runtime, where `.await` is what is meant. Panics of `main` are passed on.
+    pub fn run<F: Future>(self, main: F) -> io::Result<F::Output> {
+        let _role = Role::enter(Role::Worker, "run");
+        let handle = self.prepare()?;
+        let threads = Threads::start(&handle, 1, &self.thread_name)?;
+        let mut local = match handle.shared.reactor.attach(0) {
+            Ok(local) => local,
+            Err(error) => {
+                threads.stop(&handle, self.exit_timeout).report();
+                return Err(error);
+            }
+        };
+        let mut worker = handle.shared.executor.worker(0);
+        // Caught so that goroutines, ring and threads are gone when the panic reaches the caller.
+        let outcome = catch_unwind(AssertUnwindSafe(|| local.block_on(worker.run_until(main))));
+        let deadline = handle.stop(self.exit_timeout);
+        finish(&mut local, worker.run(), deadline);
+        drop(worker);
+        let own = local.shutdown(deadline);
+        threads.join(&handle, deadline).with(&own).report();
+        match outcome {
+            Ok(value) => Ok(value),
+            Err(panic) => resume_unwind(panic),
+        }
+    }
+
+    /// Checks the settings and makes the shared halves.
+    fn prepare(&self) -> io::Result<Handle> {
+        let workers = match self.workers {
+            Some(workers) => checked(workers, "Builder::workers")?,
+            None => default_workers()?,
+        };
+        if self.thread_name.contains('\0') {
+            return Err(invalid("Builder::thread_name: the name contains a NUL"));
+        }
+        let reactor = Reactor::new(gorin_reactor::Config {
+            workers,
+            ..gorin_reactor::Config::default()
+        })?;
+        let executor = Executor::new(gorin_executor::Config {
+            workers,
+            panic_policy: self.panic_policy,
+        });
+        Ok(Handle::new(executor, reactor))
+    }
+}
+
+/// Lets worker 0 drop its goroutines until all are gone, or until `deadline`.
+fn finish(local: &mut Local, run: impl Future<Output = ()>, deadline: Instant) {
+    let mut run = pin!(run);
+    let mut late = Sleep::until(deadline);
+    local.block_on(poll_fn(|cx| {
+        if run.as_mut().poll(cx).is_ready() || Pin::new(&mut late).poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        Poll::Pending
+    }));
+}
+
+/// `GORIN_WORKERS`, or the CPUs that may be used.
+fn default_workers() -> io::Result<usize> {
+    let Some(value) = env::var_os(WORKERS) else {
+        // std reads the affinity mask and the cgroup quotas.
+        return Ok(thread::available_parallelism().map_or(1, |cpus| cpus.get().min(MAX_WORKERS)));
+    };
+    let text = value.to_string_lossy();
+    match text.trim().parse() {
+        Ok(workers) => checked(workers, WORKERS),
+        Err(_) => Err(invalid(&format!(
+            "{WORKERS} is `{text}`: it must be a number of workers from 1 to {MAX_WORKERS}"
+        ))),
+    }
+}
+
+/// `workers`, if a runtime can have so many; `origin` says where the number comes from.
+fn checked(workers: usize, origin: &str) -> io::Result<usize> {
+    if (1..=MAX_WORKERS).contains(&workers) {
+        return Ok(workers);
+    }
+    Err(invalid(&format!(
+        "{origin} is {workers}: it must be a number of workers from 1 to {MAX_WORKERS}"
+    )))
+}
+
+fn invalid(text: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, text.to_owned())
+}

@@ -1,0 +1,241 @@
+//! The worker threads: their start, their end, and the report on who did not end.
+//!
+//! A thread says two things over one channel: that its ring stands (or why not), and that it is
+//! done. It can be joined without waiting once it has said the second.
+
+use std::fmt;
+use std::io;
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use gorin_base::clock;
+use gorin_base::primitive::Mutex;
+use gorin_executor::TaskInfo;
+use gorin_reactor::Drained;
+
+use super::role::Role;
+use super::{EXIT_TIMEOUT, Handle};
+
+/// The worker threads of one runtime.
+#[derive(Debug)]
+pub(super) struct Threads {
+    /// By worker index, counted from the first one that has a thread of its own.
+    running: Vec<Worker>,
+    /// The mutex only makes the runtime `Sync`; nobody else locks it.
+    events: Mutex<mpsc::Receiver<Event>>,
+}
+
+#[derive(Debug)]
+struct Worker {
+    index: usize,
+    thread: thread::JoinHandle<()>,
+}
+
+/// What a worker thread says about itself.
+#[derive(Debug)]
+enum Event {
+    /// Its ring stands, or could not be had.
+    Started(io::Result<()>),
+    /// It will do nothing more but return.
+    Ended { index: usize, drained: Drained },
+}
+
+impl Threads {
+    /// Starts a thread for each worker from `first` on; returns when all rings stand.
+    ///
+    /// # Errors
+    /// If a thread or ring cannot be had; the threads already started are ended before.
+    pub(super) fn start(handle: &Handle, first: usize, name: &str) -> io::Result<Threads> {
+        let (sender, events) = mpsc::channel();
+        let mut threads = Threads {
+            running: Vec::new(),
+            events: Mutex::new(events),
+        };
+        let mut outcome = Ok(());
+        for index in first..handle.num_workers() {
+            match spawn(handle.clone(), index, name, sender.clone()) {
+                Ok(thread) => threads.running.push(Worker { index, thread }),
+                Err(error) => {
+                    outcome = Err(error);
+                    break;
+                }
+            }
+        }
+        drop(sender);
+        for _ in 0..threads.running.len() {
+            let started = match threads.events.get_mut().recv() {
+                Ok(Event::Started(result)) => result,
+                Ok(Event::Ended { index, .. }) => unreachable!("worker {index} ended unasked"),
+                Err(mpsc::RecvError) => Err(io::Error::other("a gorin worker thread panicked")),
+            };
+            outcome = outcome.and(started);
+        }
+        match outcome {
+            Ok(()) => Ok(threads),
+            Err(error) => {
+                threads.stop(handle, EXIT_TIMEOUT).report();
+                Err(error)
+            }
+        }
+    }
+
+    /// Tells the runtime to stop and waits for its end, at most `limit`.
+    pub(super) fn stop(self, handle: &Handle, limit: Duration) -> Shutdown {
+        let deadline = handle.stop(limit);
+        self.join(handle, deadline)
+    }
+
+    /// Waits until all threads have ended, at most until `deadline`; the others are left alone.
+    pub(super) fn join(mut self, handle: &Handle, deadline: Instant) -> Shutdown {
+        let mut abandoned_operations = 0;
+        let mut ended = Vec::new();
+        let all_ended = loop {
+            let left = deadline.saturating_duration_since(clock::now());
+            match self.events.get_mut().recv_timeout(left) {
+                Ok(Event::Ended { index, drained }) => {
+                    abandoned_operations += abandoned(&drained);
+                    ended.push(index);
+                }
+                // Of a start that failed elsewhere.
+                Ok(Event::Started(_)) => {}
+                // Every thread has let go of its sender: each is about to return.
+                Err(mpsc::RecvTimeoutError::Disconnected) => break true,
+                Err(mpsc::RecvTimeoutError::Timeout) => break false,
+            }
+        };
+        let mut lost_workers = 0;
+        for worker in self.running {
+            if all_ended || ended.contains(&worker.index) {
+                // A worker that panicked has said so on stderr, and its goroutines are in the list.
+                let _ = worker.thread.join();
+            } else {
+                lost_workers += 1;
+            }
+        }
+        Shutdown {
+            goroutines: handle.shared.executor.tasks(),
+            lost_workers,
+            abandoned_operations,
+        }
+    }
+}
+
+/// Starts the thread of worker `index`.
+fn spawn(
+    handle: Handle,
+    index: usize,
+    name: &str,
+    events: mpsc::Sender<Event>,
+) -> io::Result<thread::JoinHandle<()>> {
+    let thread = thread::Builder::new().name(format!("{name}-{index}"));
+    thread
+        .spawn(move || work(&handle, index, &events))
+        .map_err(|error| {
+            io::Error::new(
+                error.kind(),
+                format!(
+                    "gorin cannot start the thread of worker {index}: {error}. Use fewer workers \
+                 ({}) or raise the limit on threads (`ulimit -u`, the cgroup's pids.max).",
+                    "GORIN_WORKERS"
+                ),
+            )
+        })
+}
+
+/// The life of a worker thread.
+fn work(handle: &Handle, index: usize, events: &mpsc::Sender<Event>) {
+    let _role = Role::enter(Role::Worker, "a worker thread");
+    // Nobody listens any more when the runtime gave up waiting: a send that fails is no error.
+    let mut local = match handle.shared.reactor.attach(index) {
+        Ok(local) => {
+            let _ = events.send(Event::Started(Ok(())));
+            local
+        }
+        Err(error) => {
+            let _ = events.send(Event::Started(Err(error)));
+            return;
+        }
+    };
+    let mut worker = handle.shared.executor.worker(index);
+    local.block_on(worker.run());
+    drop(worker);
+    handle.shared.over.close();
+    // Not set if the executor stopped by itself, for a panic that crashes the runtime.
+    let deadline = handle.shared.teardown_deadline.get().copied();
+    let drained = local.shutdown(deadline.unwrap_or_else(|| clock::now() + EXIT_TIMEOUT));
+    let _ = events.send(Event::Ended { index, drained });
+}
+
+/// What the kernel had not ended when the ring of a worker had to go.
+fn abandoned(drained: &Drained) -> usize {
+    drained.operations + drained.polls
+}
+
+/// How a runtime ended: which goroutines did not stop in time.
+///
+/// [`Display`](fmt::Display) gives a report for people.
+#[derive(Debug)]
+#[must_use = "it tells which goroutines did not stop; print it"]
+pub struct Shutdown {
+    goroutines: Vec<TaskInfo>,
+    lost_workers: usize,
+    abandoned_operations: usize,
+}
+
+impl Shutdown {
+    /// True if everything was dropped, drained and joined.
+    pub fn is_complete(&self) -> bool {
+        self.goroutines.is_empty() && self.lost_workers == 0 && self.abandoned_operations == 0
+    }
+
+    /// The goroutines that still live: they compute and never came to an await point in time, or
+    /// wait behind one that does.
+    pub fn goroutines(&self) -> &[TaskInfo] {
+        &self.goroutines
+    }
+
+    /// Threads that were left behind; each ends by itself when its goroutine does.
+    pub fn lost_workers(&self) -> usize {
+        self.lost_workers
+    }
+
+    /// Operations that the kernel had not finished in time; their buffers were leaked on purpose,
+    /// because the kernel may still write into them.
+    pub fn abandoned_operations(&self) -> usize {
+        self.abandoned_operations
+    }
+
+    /// Adds what another worker, not a thread of these, left behind.
+    pub(super) fn with(mut self, drained: &Drained) -> Shutdown {
+        self.abandoned_operations += abandoned(&drained);
+        self
+    }
+
+    /// Prints what did not stop on stderr, for ends that nobody can ask.
+    pub(super) fn report(self) {
+        if !self.is_complete() {
+            eprintln!("gorin: {self}");
+        }
+    }
+}
+
+impl fmt::Display for Shutdown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_complete() {
+            return f.write_str("everything stopped in time");
+        }
+        write!(
+            f,
+            "not everything stopped in time: {} goroutines, {} worker threads, {} operations in \
+             the kernel are left",
+            self.goroutines.len(),
+            self.lost_workers,
+            self.abandoned_operations
+        )?;
+        for goroutine in &self.goroutines {
+            write!(f, "\n  {goroutine}")?;
+        }
+        Ok(())
+    }
+}

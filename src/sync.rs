@@ -1,0 +1,3 @@
+//! What goroutines need beside channels. Everything here comes from `gorin_channel`.
+
+pub use gorin_channel::sync::*;

@@ -1,0 +1,140 @@
+//! A TCP echo server: every connection gets back what it sends.
+//!
+//! ```sh
+//! cargo run --release --example echo                      # listens on 127.0.0.1:7777
+//! cargo run --release --example echo -- 0.0.0.0:9000      # or where you say
+//! ```
+//!
+//! What there is to learn here:
+//!
+//! - one goroutine per connection, written as if it blocked: `read`, `write_all`, repeat;
+//! - counting over a channel instead of under a lock: each connection sends its total when it ends,
+//!   one goroutine adds them up and ends when the last sender is gone;
+//! - `select!`: accept a connection *or* hear Ctrl-C, whichever comes first;
+//! - closing a channel tells any number of goroutines at once: nobody ever sends on `stop`;
+//! - an orderly end: stop accepting, give the open connections some seconds, then cut them off.
+
+use std::env;
+use std::io;
+use std::pin::pin;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use gorin::Runtime;
+use gorin::net::{TcpListener, TcpStream};
+use gorin::prelude::*;
+use gorin::signal::ctrl_c;
+use gorin::time::timeout;
+
+/// How long open connections may go on after Ctrl-C.
+const DRAIN: Duration = Duration::from_secs(3);
+
+fn main() -> ExitCode {
+    let address = env::args().nth(1).unwrap_or("127.0.0.1:7777".to_owned());
+    let served = Runtime::builder().run(serve(&address)).flatten();
+    match served {
+        Ok(served) => {
+            println!(
+                "served {} connections, {} bytes",
+                served.connections, served.bytes
+            );
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("echo: cannot serve on {address}: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What the server has done.
+#[derive(Default)]
+struct Served {
+    connections: u64,
+    bytes: u64,
+}
+
+async fn serve(address: &str) -> io::Result<Served> {
+    let listener = TcpListener::bind(address).await?;
+    let address = listener.local_addr()?;
+    println!("echo: listening on {address}");
+    println!(
+        "try:  nc {} {}    (Ctrl-C here ends the server)",
+        address.ip(),
+        address.port()
+    );
+
+    // Each connection sends the number of its bytes here when it ends.
+    let (ended, endings) = chan::<u64>(64);
+    let mut sum = go(add_up(endings));
+
+    // Nobody sends here: closing it is the message.
+    let (stop, stopped) = chan::<()>(0);
+
+    let mut interrupted = pin!(ctrl_c());
+    loop {
+        select! {
+            accepted = listener.accept() => {
+                let (stream, _peer) = accepted?;
+                go(serve_one(stream, ended.clone(), stopped.clone()));
+            }
+            pressed = &mut interrupted => {
+                pressed?;
+                break;
+            }
+        }
+    }
+
+    // Newcomers are refused from here on. When all connections have ended, `ended` has no clone
+    // left and the sum is ready.
+    drop(listener);
+    drop(ended);
+    println!(
+        "echo: open connections have {} s to finish",
+        DRAIN.as_secs()
+    );
+    let served = match timeout(DRAIN, &mut sum).await {
+        Ok(served) => served,
+        Err(_elapsed) => {
+            stop.close();
+            sum.await
+        }
+    };
+    served.map_err(|error| io::Error::other(error.to_string()))
+}
+
+/// Serves one connection until the peer has sent its last byte, or until `stopped` is closed, and
+/// sends on `ended` how many bytes it echoed.
+async fn serve_one(stream: TcpStream, ended: Sender<u64>, stopped: Receiver<()>) {
+    let mut bytes = 0;
+    select! {
+        // An error here is a peer that went away: its business, not the server's.
+        _ = echo(&stream, &mut bytes) => {}
+        _ = stopped.recv() => {}
+    }
+    // Closed before it is counted: who sees the sum knows that the connections are gone.
+    drop(stream);
+    // Fails only when nobody counts any more.
+    let _ = ended.send(bytes).await;
+}
+
+async fn echo(stream: &TcpStream, bytes: &mut u64) -> io::Result<()> {
+    let mut buf = vec![0; 16 * 1024];
+    loop {
+        let len = stream.read(&mut buf).await?;
+        if len == 0 {
+            return Ok(());
+        }
+        stream.write_all(&buf[..len]).await?;
+        *bytes += len as u64;
+    }
+}
+
+async fn add_up(endings: Receiver<u64>) -> Served {
+    let mut served = Served::default();
+    while let Some(bytes) = endings.recv().await {
+        served.connections += 1;
+        served.bytes += bytes;
+    }
+    served
+}

@@ -1,0 +1,210 @@
+//! What several of the end-to-end tests need: examples as processes, counts of this process's
+//! descriptors and threads, and a time limit for everything that might hang.
+
+// Each test file compiles its own copy and uses a part of it.
+#![allow(dead_code, reason = "no test file uses all of it")]
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::Mutex;
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Longer than any step of a test takes on a slow and busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The path of the example `name`, built with the profile of this test.
+///
+/// Bare `cargo test` has built it already; `cargo test --test echo` has not.
+pub fn example(name: &str) -> PathBuf {
+    // One at a time: the second call would only wait for cargo's lock.
+    static BUILDING: Mutex<()> = Mutex::new(());
+    let _building = BUILDING.lock();
+    // .../target/<profile>/deps/<this test>
+    let this = std::env::current_exe().expect("a running program has a path");
+    let profile_dir = this
+        .ancestors()
+        .nth(2)
+        .expect("tests lie in <profile>/deps");
+    let target_dir = profile_dir
+        .parent()
+        .expect("profiles lie in the target directory");
+    let profile = match profile_dir.file_name().and_then(|name| name.to_str()) {
+        Some("debug") => "dev",
+        Some(other) => other,
+        None => panic!("{} is no profile", profile_dir.display()),
+    };
+    let cargo = std::env::var_os("CARGO").unwrap_or("cargo".into());
+    let output = Command::new(cargo)
+        .args(["build", "--quiet", "--package", "gorin", "--example", name])
+        .args(["--profile", profile, "--target-dir"])
+        .arg(target_dir)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("cargo can be started");
+    assert!(
+        output.status.success(),
+        "the example {name} does not build:\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    profile_dir.join("examples").join(name)
+}
+
+/// A process that is killed when the test ends, however it ends.
+pub struct Process {
+    child: Child,
+    lines: mpsc::Receiver<String>,
+}
+
+impl Process {
+    /// Starts `program` with its standard output readable by line.
+    pub fn start(program: &Path, args: &[&str]) -> Process {
+        Process::start_command(Command::new(program).args(args))
+    }
+
+    /// As [`start`](Process::start), for a command with more settings.
+    pub fn start_command(command: &mut Command) -> Process {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .expect("the program can be started");
+        let lines = read_lines(child.stdout.take().expect("stdout is piped"));
+        Process { child, lines }
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The next line of its output that contains `text`.
+    pub fn line_with(&self, text: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        let mut seen = String::new();
+        while let Ok(line) = self
+            .lines
+            .recv_timeout(deadline.saturating_duration_since(Instant::now()))
+        {
+            if line.contains(text) {
+                return line;
+            }
+            seen = seen + &line + "\n";
+        }
+        panic!("no line of the output contains `{text}`; there was:\n{seen}");
+    }
+
+    /// Sends a signal to it.
+    pub fn signal(&self, signal: &str) {
+        let status = Command::new("kill")
+            .args([&format!("-{signal}"), &self.id().to_string()])
+            .status();
+        assert!(status.expect("kill can be started").success());
+    }
+
+    /// Waits for its end.
+    pub fn wait(mut self) -> ExitStatus {
+        let deadline = Instant::now() + PATIENCE;
+        // Its output ends when it does, so that waiting for the one is waiting for the other.
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.lines.recv_timeout(left) {
+                Ok(_line) => {}
+                Err(mpsc::RecvTimeoutError::Disconnected) => break,
+                Err(mpsc::RecvTimeoutError::Timeout) => panic!("process {} hangs", self.id()),
+            }
+        }
+        self.child.wait().expect("it is our child")
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Errors mean that it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The lines of `output`, read by a thread of their own, so that waiting for one can time out.
+fn read_lines(output: ChildStdout) -> mpsc::Receiver<String> {
+    let (sender, lines) = mpsc::channel();
+    thread::spawn(move || {
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            if sender.send(line).is_err() {
+                break;
+            }
+        }
+    });
+    lines
+}
+
+/// The echo example, serving on a free port of the loopback interface.
+pub fn start_echo(workers: usize) -> (Process, String) {
+    let mut command = Command::new(example("echo"));
+    command
+        .arg("127.0.0.1:0")
+        .env("GORIN_WORKERS", workers.to_string());
+    let process = Process::start_command(&mut command);
+    let line = process.line_with("listening on ");
+    let address = line
+        .rsplit(' ')
+        .next()
+        .expect("the address is the last word");
+    (process, address.to_owned())
+}
+
+/// Runs `body` on a thread of its own and fails if it does not end within [`PATIENCE`].
+pub fn within_patience<T: Send + 'static>(body: impl FnOnce() -> T + Send + 'static) -> T {
+    let (sender, result) = mpsc::channel();
+    let thread = thread::spawn(move || {
+        // Nobody listens any more when the test has given up.
+        let _ = sender.send(body());
+    });
+    match result.recv_timeout(PATIENCE) {
+        Ok(value) => value,
+        Err(mpsc::RecvTimeoutError::Timeout) => panic!("hangs: not done after {PATIENCE:?}"),
+        Err(mpsc::RecvTimeoutError::Disconnected) => {
+            let panic = thread.join().err().expect("it ended without a value");
+            std::panic::resume_unwind(panic)
+        }
+    }
+}
+
+/// What this process holds open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    pub descriptors: usize,
+    pub threads: usize,
+}
+
+impl Held {
+    /// Now. Only for tests that are alone in their process.
+    pub fn now() -> Held {
+        let entries = |dir| fs::read_dir(dir).expect("/proc is mounted").count();
+        Held {
+            descriptors: entries("/proc/self/fd"),
+            threads: entries("/proc/self/task"),
+        }
+    }
+
+    /// Waits until no more is held than `self`: a joined thread leaves /proc a moment later, and
+    /// the kernel closes a ring in the background.
+    pub fn wait_until_back(self) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            let now = Held::now();
+            if now.descriptors <= self.descriptors && now.threads <= self.threads {
+                return;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "left behind: {now:?}, before: {self:?}"
+            );
+            thread::yield_now();
+        }
+    }
+}

@@ -1,0 +1,316 @@
+//! G1–G14: the go statement, the life of a goroutine, who runs next.
+
+use std::cell::Cell;
+use std::future::pending;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread::{self, ThreadId};
+
+use gorin::prelude::*;
+use gorin::{PanicPolicy, Runtime, Spec, num_goroutines, run};
+
+use super::{common, everywhere, on_workers};
+
+/// Sends once when it is dropped.
+struct TellOnDrop(mpsc::Sender<()>);
+
+impl Drop for TellOnDrop {
+    fn drop(&mut self) {
+        // The test may have ended; then nobody asks any more.
+        let _ = self.0.send(());
+    }
+}
+
+#[test]
+fn g01_the_arguments_of_go_are_evaluated_by_the_caller_at_once() {
+    everywhere(|| async {
+        fn here() -> ThreadId {
+            thread::current().id()
+        }
+        async fn echo(thread: ThreadId) -> ThreadId {
+            thread
+        }
+        let caller = here();
+        let evaluated_by = go(echo(here())).await.unwrap();
+        assert_eq!(evaluated_by, caller);
+    });
+}
+
+#[test]
+fn g01_a_goroutine_runs_without_being_awaited() {
+    everywhere(|| async {
+        let (tx, rx) = chan(0);
+        go(async move { tx.send("I run").await });
+        assert_eq!(rx.recv().await, Some("I run"));
+    });
+}
+
+#[test]
+fn g02_what_was_written_before_go_is_seen_by_the_goroutine() {
+    everywhere(|| async {
+        for round in 0..200 {
+            // Relaxed on purpose: `go` itself must order the two.
+            let written = Arc::new(AtomicUsize::new(0));
+            written.store(round, Ordering::Relaxed);
+            let seen = go({
+                let written = written.clone();
+                async move { written.load(Ordering::Relaxed) }
+            });
+            assert_eq!(seen.await.unwrap(), round);
+        }
+    });
+}
+
+#[test]
+fn g03_what_a_goroutine_wrote_is_seen_after_its_handle_was_awaited() {
+    everywhere(|| async {
+        for round in 0..200 {
+            let written = Arc::new(AtomicUsize::new(0));
+            let writer = written.clone();
+            go(async move { writer.store(round, Ordering::Relaxed) })
+                .await
+                .unwrap();
+            assert_eq!(written.load(Ordering::Relaxed), round);
+        }
+    });
+}
+
+#[test]
+fn g04_the_end_of_main_drops_the_goroutines_and_runs_their_destructors() {
+    common::within_patience(|| {
+        for workers in [1, 2] {
+            let (sender, told) = mpsc::channel();
+            let value = Runtime::builder().workers(workers).run(async move {
+                for _ in 0..10 {
+                    let on_drop = TellOnDrop(sender.clone());
+                    go(async move {
+                        let _on_drop = on_drop;
+                        pending::<()>().await;
+                    });
+                }
+                "main's value"
+            });
+            assert_eq!(value.unwrap(), "main's value");
+            // All have been dropped when `run` returns, not some time later.
+            assert_eq!(told.try_iter().count(), 10);
+        }
+    });
+}
+
+#[test]
+fn g05_a_panic_goes_to_who_awaits_the_handle() {
+    everywhere(|| async {
+        let failed = go(async { panic!("as expected by the test") }).await;
+        let panic = failed.unwrap_err().into_panic();
+        assert_eq!(panic.downcast_ref(), Some(&"as expected by the test"));
+    });
+}
+
+#[test]
+fn g05_with_crash_a_panic_that_nobody_awaits_ends_the_program() {
+    common::within_patience(|| {
+        for workers in [1, 2] {
+            let crashed = catch_unwind(AssertUnwindSafe(|| {
+                Runtime::builder()
+                    .workers(workers)
+                    .panic_policy(PanicPolicy::Crash)
+                    .run(async {
+                        go(async { panic!("as expected by the test") });
+                        pending::<()>().await;
+                    })
+            }));
+            let panic = crashed.expect_err("main is ended by the panic");
+            assert_eq!(panic.downcast_ref(), Some(&"as expected by the test"));
+        }
+    });
+}
+
+#[test]
+fn g06_a_panic_that_nobody_awaits_leaves_the_others_alone() {
+    everywhere(|| async {
+        let (tx, rx) = chan::<u8>(0);
+        // The sender moves into the goroutine that panics: its drop is what the others see.
+        go(async move {
+            let _tx = tx;
+            panic!("as expected by the test");
+        });
+        assert_eq!(rx.recv().await, None);
+        assert_eq!(go(async { 1 }).await.unwrap(), 1);
+    });
+}
+
+#[test]
+fn g07_abort_drops_a_goroutine_at_its_await_point() {
+    everywhere(|| async {
+        let (sender, told) = mpsc::channel();
+        let (tx, rx) = chan(0);
+        let waiting = go(async move {
+            let _on_drop = TellOnDrop(sender);
+            tx.send("parked next").await.unwrap();
+            pending::<()>().await;
+        });
+        rx.recv().await.unwrap();
+        waiting.abort();
+        assert!(waiting.await.unwrap_err().is_cancelled());
+        assert!(
+            told.try_recv().is_ok(),
+            "dropped before the handle is ready"
+        );
+    });
+}
+
+#[test]
+fn g08_each_goroutine_has_an_id_of_its_own_and_a_name_if_it_was_given_one() {
+    everywhere(|| async {
+        let named = go_with(Spec::new().name("acceptor"), pending::<()>());
+        let other = go(pending::<()>());
+        assert_ne!(named.id(), other.id());
+        let infos = gorin_executor::current().unwrap().tasks();
+        let info = infos
+            .iter()
+            .find(|info| info.to_string().contains("acceptor"));
+        assert!(
+            info.is_some_and(|info| info.to_string().contains("goroutines.rs")),
+            "{infos:?}"
+        );
+    });
+}
+
+#[test]
+fn g09_a_goroutine_outlives_the_one_that_started_it() {
+    everywhere(|| async {
+        let (tx, rx) = chan(0);
+        let parent = go(async move {
+            go(async move { tx.send("still here").await });
+        });
+        parent.await.unwrap();
+        assert_eq!(rx.recv().await, Some("still here"));
+    });
+}
+
+#[test]
+fn g10_dropping_the_handle_lets_the_goroutine_run_on() {
+    everywhere(|| async {
+        let (tx, rx) = chan(0);
+        drop(go(async move {
+            yield_now().await;
+            tx.send("detached").await
+        }));
+        assert_eq!(rx.recv().await, Some("detached"));
+    });
+}
+
+#[test]
+fn g10_abort_on_drop_makes_the_handle_take_the_goroutine_with_it() {
+    everywhere(|| async {
+        let (tx, rx) = chan::<()>(0);
+        let handle = go(async move {
+            let _tx = tx;
+            pending::<()>().await;
+        });
+        drop(handle.abort_on_drop());
+        assert_eq!(rx.recv().await, None, "its sender is dropped");
+    });
+}
+
+#[test]
+fn g11_a_hundred_thousand_goroutines_are_normal() {
+    everywhere(|| async {
+        const MANY: usize = 100_000;
+        let (tx, rx) = chan(1);
+        for _ in 0..MANY {
+            let rx = rx.clone();
+            go(async move { rx.recv().await });
+        }
+        assert_eq!(num_goroutines(), MANY);
+        for value in 0..MANY {
+            tx.send(value).await.unwrap();
+        }
+    });
+}
+
+#[test]
+fn g12_each_iteration_has_its_own_loop_variable() {
+    everywhere(|| async {
+        let handles: Vec<_> = (0..10).map(|i| go(async move { i })).collect();
+        for (i, handle) in handles.into_iter().enumerate() {
+            assert_eq!(handle.await.unwrap(), i);
+        }
+    });
+}
+
+#[test]
+fn g13_yield_now_lets_every_other_ready_goroutine_run_first() {
+    // With two workers "first" has no meaning: the other one runs at the same time.
+    on_workers(1, || async {
+        let steps = Arc::new(Mutex::new(Vec::new()));
+        let handles: Vec<_> = (0..3)
+            .map(|id| {
+                let steps = steps.clone();
+                go(async move {
+                    for step in 0..3 {
+                        steps.lock().unwrap().push((step, id));
+                        yield_now().await;
+                    }
+                })
+            })
+            .collect();
+        for handle in handles {
+            handle.await.unwrap();
+        }
+        let steps = steps.lock().unwrap();
+        let rounds: Vec<i32> = steps.iter().map(|(step, _)| *step).collect();
+        assert_eq!(rounds, [0, 0, 0, 1, 1, 1, 2, 2, 2], "{steps:?}");
+    });
+}
+
+#[test]
+fn g14_a_pair_that_keeps_waking_each_other_does_not_starve_a_third() {
+    everywhere(|| async {
+        let (ping, pings) = chan(0);
+        let (pong, pongs) = chan(0);
+        go(async move { while ping.send(()).await.is_ok() && pongs.recv().await.is_some() {} });
+        go(async move { while pings.recv().await.is_some() && pong.send(()).await.is_ok() {} });
+        go(async {
+            for _ in 0..1000 {
+                yield_now().await;
+            }
+        })
+        .await
+        .unwrap();
+    });
+}
+
+#[test]
+fn g15_a_loop_over_operations_that_are_always_ready_does_not_starve_others() {
+    everywhere(|| async {
+        let stop = Arc::new(AtomicBool::new(false));
+        let hog = go({
+            let stop = stop.clone();
+            async move {
+                let (tx, rx) = chan(1);
+                while !stop.load(Ordering::Relaxed) {
+                    tx.send(()).await.unwrap();
+                    rx.recv().await.unwrap();
+                }
+            }
+        });
+        go(async move { stop.store(true, Ordering::Relaxed) })
+            .await
+            .unwrap();
+        hog.await.unwrap();
+    });
+}
+
+#[test]
+fn main_may_borrow_and_need_not_be_send() {
+    let count = Rc::new(Cell::new(0));
+    let borrowed = &count;
+    run(async {
+        let one = go(async { 1 }).await.unwrap();
+        borrowed.set(borrowed.get() + one);
+    });
+    assert_eq!(count.get(), 1);
+}

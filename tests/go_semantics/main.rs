@@ -1,0 +1,41 @@
+//! Go's basic semantics, retold: one test per rule, on one worker and on two.
+//!
+//! | file | rules |
+//! |---|---|
+//! | `goroutines.rs` | G1–G14: the go statement, goroutine life, scheduling |
+//! | `channels.rs` | G21–G29, G35–G40: making, sending, receiving, order, nil channels, memory |
+//! | `closing.rs` | G30–G34, G41: closing a channel and losing its other side |
+//! | `time.rs` | G52: sleeping |
+//!
+//! The numbers only keep the order; each test's name says its rule. Where Rust differs from Go on
+//! purpose (a closed channel gives an error, not a panic; destructors run at the end of `main`) the
+//! comment says so.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod channels;
+mod closing;
+mod goroutines;
+mod time;
+
+use std::future::Future;
+
+use gorin::Runtime;
+
+/// Runs `program` on a runtime with `workers` workers, and fails if it hangs.
+fn on_workers<F: Future<Output = ()> + 'static>(workers: usize, program: fn() -> F) {
+    common::within_patience(move || {
+        Runtime::builder()
+            .workers(workers)
+            .run(program())
+            .expect("a runtime can be started")
+    });
+}
+
+/// Runs `program` on one worker and on two.
+fn everywhere<F: Future<Output = ()> + 'static>(program: fn() -> F) {
+    for workers in [1, 2] {
+        on_workers(workers, program);
+    }
+}

@@ -1,0 +1,96 @@
+//! An idle runtime sleeps in the kernel and costs no CPU time, with connections open and without.
+
+mod common;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::{PATIENCE, start_echo};
+
+/// `io_uring_enter`, the same number on every architecture.
+const IO_URING_ENTER: &str = "426";
+
+/// How long an idle server is watched, and the CPU time that it may use meanwhile: 20 ms in 10 s.
+const WINDOW: Duration = Duration::from_secs(3);
+const BUDGET: Duration = Duration::from_millis(6);
+
+/// The system calls in which the threads of `process` sleep, by thread name; a running one has
+/// "running".
+fn system_calls(process: u32) -> Vec<(String, String)> {
+    let tasks = fs::read_dir(format!("/proc/{process}/task")).expect("it runs");
+    tasks
+        .map(|task| {
+            let path = task.expect("it runs").path();
+            let name = fs::read_to_string(path.join("comm")).expect("it runs");
+            let call = fs::read_to_string(path.join("syscall")).expect("it is our child");
+            let number = call.split_whitespace().next().unwrap_or_default();
+            (name.trim().to_owned(), number.to_owned())
+        })
+        .collect()
+}
+
+/// CPU time that `process` has used: what its threads have run, from the scheduler itself, which
+/// is finer than the 10 ms ticks of `/proc/<pid>/stat`.
+fn cpu_time(process: u32) -> Duration {
+    let tasks = fs::read_dir(format!("/proc/{process}/task")).expect("it runs");
+    let nanos = tasks.map(|task| {
+        let text = fs::read_to_string(task.expect("it runs").path().join("schedstat"));
+        let text = text.expect("the kernel keeps scheduler statistics");
+        let ran = text
+            .split_whitespace()
+            .next()
+            .expect("the first number is the time run");
+        ran.parse::<u64>().expect("it is a number")
+    });
+    Duration::from_nanos(nanos.sum())
+}
+
+/// Waits until every thread of `process` sleeps in `io_uring_enter`.
+fn wait_until_asleep(process: u32) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let calls = system_calls(process);
+        if calls.iter().all(|(_, call)| call == IO_URING_ENTER) {
+            return;
+        }
+        assert!(
+            Instant::now() < deadline,
+            "not all sleep in io_uring_enter: {calls:?}"
+        );
+        thread::yield_now();
+    }
+}
+
+#[test]
+fn idle_workers_sleep_in_io_uring_enter_and_use_no_cpu_time() {
+    for connections in [0, 100] {
+        let (server, address) = start_echo(2);
+        let clients: Vec<TcpStream> = (0..connections)
+            .map(|_| {
+                let mut stream = TcpStream::connect(&address).unwrap();
+                stream.set_read_timeout(Some(PATIENCE)).unwrap();
+                stream.write_all(b"ping").unwrap();
+                stream.read_exact(&mut [0; 4]).unwrap();
+                stream
+            })
+            .collect();
+        wait_until_asleep(server.id());
+        assert_eq!(
+            system_calls(server.id()).len(),
+            2,
+            "two workers are two threads"
+        );
+        let before = cpu_time(server.id());
+        thread::sleep(WINDOW);
+        let used = cpu_time(server.id()) - before;
+        assert!(
+            used < BUDGET,
+            "{connections} idle connections cost {used:?} in {WINDOW:?}"
+        );
+        wait_until_asleep(server.id());
+        drop(clients);
+    }
+}

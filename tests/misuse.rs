@@ -1,0 +1,218 @@
+//! Calls from the wrong place panic with a text that says what to do instead.
+
+mod common;
+
+use std::future::pending;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::Command;
+use std::time::Duration;
+
+use common::within_patience;
+use gorin::{Runtime, go, run};
+
+/// The text of the panic that `body` ends with.
+fn panic_text<T>(body: impl FnOnce() -> T) -> String {
+    let panic = match catch_unwind(AssertUnwindSafe(body)) {
+        Ok(_) => panic!("it was allowed"),
+        Err(panic) => panic,
+    };
+    match panic.downcast::<String>() {
+        Ok(text) => *text,
+        Err(panic) => (*panic.downcast::<&str>().expect("panics carry text")).to_owned(),
+    }
+}
+
+#[test]
+fn go_outside_a_runtime_says_where_to_call_it() {
+    let text = panic_text(|| go(async {}));
+    assert!(text.contains("inside a gorin runtime"), "{text}");
+}
+
+#[test]
+fn sleeping_outside_a_runtime_says_where_to_call_it() {
+    let sleep = gorin::time::sleep(Duration::from_secs(3600));
+    let text = panic_text(|| gorin_base::check::block_on(sleep));
+    assert!(text.contains("gorin::run"), "{text}");
+}
+
+#[test]
+fn counting_outside_a_runtime_says_where_to_call_it() {
+    for text in [
+        panic_text(gorin::num_goroutines),
+        panic_text(gorin::num_workers),
+    ] {
+        assert!(text.contains("gorin::run"), "{text}");
+    }
+}
+
+#[test]
+fn sockets_outside_a_runtime_give_an_error_that_says_where_to_make_them() {
+    let stream = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let error = gorin::net::TcpListener::from_std(stream).unwrap_err();
+    assert!(error.to_string().contains("gorin::run"), "{error}");
+}
+
+#[test]
+fn run_inside_run_says_to_await() {
+    let text = run(async { panic_text(|| run(async {})) });
+    assert!(
+        text.contains(".await") && text.contains("gorin::go"),
+        "{text}"
+    );
+    let text = run(async { go(async { panic_text(|| run(async {})) }).await.unwrap() });
+    assert!(text.contains(".await"), "{text}");
+}
+
+#[test]
+fn block_on_inside_a_goroutine_says_to_await() {
+    within_patience(|| {
+        let runtime = Runtime::builder().workers(1).build().unwrap();
+        let handle = runtime.handle();
+        let inner = runtime.go(async move { panic_text(|| handle.block_on(async {})) });
+        let text = runtime.block_on(inner).unwrap();
+        assert!(text.contains(".await"), "{text}");
+    });
+}
+
+#[test]
+fn block_on_inside_block_on_says_to_await_and_the_outer_one_goes_on() {
+    let runtime = Runtime::builder().workers(1).build().unwrap();
+    let text = runtime.block_on(async { panic_text(|| runtime.block_on(async {})) });
+    assert!(text.contains(".await"), "{text}");
+    assert_eq!(runtime.block_on(async { 1 }), 1, "the thread is free again");
+}
+
+#[test]
+fn a_runtime_dropped_inside_its_own_goroutine_stops_and_says_what_to_do() {
+    within_patience(|| {
+        let runtime = Runtime::builder().workers(1).build().unwrap();
+        let handle = runtime.handle();
+        let (sender, told) = std::sync::mpsc::channel();
+        handle.go(async move {
+            let text = panic_text(|| drop(runtime));
+            sender.send(text).unwrap();
+        });
+        let text = told.recv().unwrap();
+        assert!(
+            text.contains("Handle") && text.contains("shutdown_background"),
+            "{text}"
+        );
+        // It has been told to stop: nothing runs on it any more.
+        let late = handle.go(pending::<()>());
+        assert!(
+            gorin_base::check::block_on(late)
+                .unwrap_err()
+                .is_cancelled()
+        );
+    });
+}
+
+#[test]
+fn shutdown_background_is_allowed_inside_its_own_goroutine() {
+    within_patience(|| {
+        let runtime = Runtime::builder().workers(1).build().unwrap();
+        let handle = runtime.handle();
+        let (sender, told) = std::sync::mpsc::channel();
+        handle.go(async move {
+            runtime.shutdown_background();
+            sender.send(()).unwrap();
+            pending::<()>().await;
+        });
+        told.recv().unwrap();
+    });
+}
+
+#[test]
+fn a_handle_of_a_stopped_runtime_says_so() {
+    let runtime = Runtime::builder().workers(1).build().unwrap();
+    let handle = runtime.handle();
+    assert!(
+        runtime
+            .shutdown_timeout(Duration::from_secs(10))
+            .is_complete()
+    );
+    let text = panic_text(|| handle.block_on(pending::<()>()));
+    assert!(
+        text.contains("stopped") && text.contains("Runtime"),
+        "{text}"
+    );
+}
+
+#[test]
+fn settings_that_make_no_sense_are_refused_by_name() {
+    for workers in [0, 1_000_000] {
+        let error = Runtime::builder().workers(workers).build().unwrap_err();
+        assert!(error.to_string().contains("Builder::workers"), "{error}");
+    }
+    let error = Runtime::builder().thread_name("a\0b").build().unwrap_err();
+    assert!(error.to_string().contains("thread_name"), "{error}");
+}
+
+#[test]
+fn a_wrong_gorin_workers_is_refused_with_its_value() {
+    let ping_pong = common::example("ping_pong");
+    for value in ["many", "0", "-1"] {
+        let output = Command::new(&ping_pong)
+            .env("GORIN_WORKERS", value)
+            .output()
+            .unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success());
+        assert!(
+            text.contains("GORIN_WORKERS is ") && text.contains(value),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn when_the_ring_of_a_worker_cannot_be_had_run_says_why_and_leaves_nothing() {
+    // Descriptors for the process's own needs and a ring or two, not for fifty.
+    let output = Command::new("sh")
+        .args(["-c", "ulimit -n 20; GORIN_WORKERS=50 exec \"$0\" 1"])
+        .arg(common::example("ping_pong"))
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(101), "a panic of main: {text}");
+    assert!(
+        text.contains("RLIMIT_NOFILE") || text.contains("ulimit -n"),
+        "{text}"
+    );
+}
+
+#[test]
+fn block_on_ends_when_its_runtime_does() {
+    within_patience(|| {
+        let runtime = Runtime::builder().workers(1).build().unwrap();
+        let handle = runtime.handle();
+        let (sender, waiting) = std::sync::mpsc::channel();
+        let blocked = std::thread::spawn(move || {
+            panic_text(|| {
+                handle.block_on(async {
+                    sender.send(()).unwrap();
+                    pending::<()>().await;
+                })
+            })
+        });
+        waiting.recv().unwrap();
+        assert!(
+            runtime
+                .shutdown_timeout(Duration::from_secs(10))
+                .is_complete()
+        );
+        let text = blocked.join().unwrap();
+        assert!(text.contains("stopped"), "{text}");
+    });
+}
+
+#[test]
+fn block_on_ends_when_a_goroutine_crashes_the_runtime() {
+    within_patience(|| {
+        let builder = Runtime::builder().panic_policy(gorin::PanicPolicy::Crash);
+        let runtime = builder.build().unwrap();
+        runtime.go(async { panic!("as expected by the test") });
+        let text = panic_text(|| runtime.block_on(pending::<()>()));
+        assert!(text.contains("crashed"), "{text}");
+    });
+}

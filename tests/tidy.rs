@@ -80,7 +80,7 @@ const STD_EXCEPTIONS: &[Exception] = &[
         "grows the table of sockets; the word in a slot is the protocol",
     ),
     (
-        "reactor/src/ring.rs",
+        "reactor/src/bell.rs",
         "std::sync::OnceLock",
         "what wakes the worker, set once before it first sleeps; absent under loom",
     ),
@@ -114,6 +114,7 @@ const UNSAFE_FILES: &[&str] = &[
     "executor/src/run_queue.rs",
     "executor/src/task/join.rs",
     "executor/src/task/raw.rs",
+    "reactor/src/bell.rs",
     "reactor/src/driver.rs",
     "reactor/src/error.rs",
     "reactor/src/op.rs",

@@ -13,7 +13,7 @@
 //! | `readiness.rs`, `waiters.rs`, `socket.rs` | who waits for a socket, on which ring |
 //! | `op.rs`, `table.rs`, `ops/` | completion operations |
 //! | `timer/` | timers and the timekeeper |
-//! | `driver.rs`, `ring.rs`, `key.rs` | the kernel: a trait, io_uring, `user_data` |
+//! | `driver.rs`, `ring.rs`, `bell.rs`, `key.rs` | the kernel: a trait, io_uring, wakes, `user_data` |
 //! | `local.rs`, `reactor.rs`, `error.rs` | the thread's reactor, the shared side, texts with a cure |
 //!
 //! What this crate must not do: poll a task (only the future given to `block_on`), know channels or
@@ -37,6 +37,8 @@ mod table;
 mod timer;
 mod waiters;
 
+#[cfg(not(loom))]
+mod bell;
 #[cfg(not(loom))]
 mod error;
 #[cfg(not(loom))]

@@ -12,11 +12,12 @@ use std::rc::Rc;
 
 use gorin_base::primitive::{AtomicBool, AtomicUsize, Ordering, PlainArc};
 
+use crate::bell::RingBell;
 use crate::local::{self, EnterGuard};
 use crate::mailbox::{Mailbox, Message};
 use crate::park::Signal;
 use crate::readiness::{self, MAX_OWNERS};
-use crate::ring::{self, Counters, RingBell};
+use crate::ring::{self, Counters};
 use crate::timer::Timers;
 use crate::worker::{Local, Worker};
 

@@ -15,15 +15,8 @@
 //! 2. What has completed is reaped: while the kernel says that completions overflowed, [`Ring::reap`]
 //!    enters again.
 //! 3. EINTR, EAGAIN, EBUSY and ETIME are no errors: the loop that called comes back.
-//! 4. A ring is not dropped while something is in flight, or a wake is on its way to it: see
-//!    [`Driver::is_quiet`]. Who cannot wait leaks it.
-//!
-//! # Waking
-//!
-//! A sleeping ring is woken by a message (`SEND_MSG_RING`, Linux 6.13: needs no ring at the
-//! sender, and is 7 µs faster than the alternative on deferred rings) or by an eventfd polled in
-//! the ring. [`RingBell`] is what wakers hold. In the first case it names the ring's descriptor,
-//! hence rule 4; the eventfd lives as long as its wakers.
+//! 4. A ring is not dropped while something is in flight, or a bell (`bell.rs`) is on its way to it:
+//!    see [`Driver::is_quiet`]. Who cannot wait leaks it.
 //!
 //! Not used: SQPOLL (burns CPU), min-wait (1 connection: 13 k → 2–8 k requests/s), registered files
 //! (1 %).
@@ -31,16 +24,15 @@
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use gorin_base::primitive::{AtomicU64, Ordering, PlainArc};
 use io_uring::{EnterFlags, IoUring, opcode, squeue, types};
 
+use crate::bell::{RingBell, Target, new_event, send_wake};
 use crate::driver::{Completion, Direction, Driver, Request};
 use crate::error;
 use crate::key::{Key, Kind};
-use crate::park::Bell;
 use crate::{Config, Setup};
 
 /// The smallest submission queue that is tried when memory is short.
@@ -53,7 +45,6 @@ const COMPLETIONS_PER_ENTRY: u32 = 4;
 const IORING_ENTER_REGISTERED_RING: u32 = 1 << 4;
 const IORING_REGISTER_RING_FDS: u32 = 20;
 const IORING_UNREGISTER_RING_FDS: u32 = 21;
-const IORING_REGISTER_SEND_MSG_RING: u32 = 31;
 
 /// What one worker's ring has done. Written by the worker (and `wakes` by who wakes it), read by
 /// anybody: relaxed, these are statistics.
@@ -69,85 +60,6 @@ pub(crate) struct Counters {
 /// Adds to a counter that one thread writes.
 fn count(counter: &AtomicU64, n: u64) {
     counter.store(counter.load(Ordering::Relaxed) + n, Ordering::Relaxed);
-}
-
-/// What wakers ring: set once, when the worker makes its ring.
-#[derive(Debug)]
-pub(crate) struct RingBell {
-    target: OnceLock<Target>,
-    counters: PlainArc<Counters>,
-}
-
-#[derive(Debug)]
-enum Target {
-    /// The descriptor of the worker's ring, which stays open as long as this may be used (rule 4).
-    Message(RawFd),
-    /// An eventfd that the worker's ring polls. Never read: each write makes a completion.
-    Event(OwnedFd),
-}
-
-impl RingBell {
-    pub(crate) fn new(counters: PlainArc<Counters>) -> Self {
-        Self {
-            target: OnceLock::new(),
-            counters,
-        }
-    }
-}
-
-impl Bell for RingBell {
-    fn ring(&self) {
-        self.counters.wakes.fetch_add(1, Ordering::Relaxed);
-        match self
-            .target
-            .get()
-            .expect("a worker sleeps after it has made its ring")
-        {
-            Target::Message(ring) => send_wake(*ring, true),
-            Target::Event(event) => write_event(event),
-        };
-    }
-}
-
-/// Sends a completion with [`Key::WAKE`] to `ring`. The kernel's temporary refusals are retried if
-/// `insist`; false if it cannot be done.
-fn send_wake(ring: RawFd, insist: bool) -> bool {
-    let message = opcode::MsgRingData::new(types::Fd(ring), 0, Key::WAKE.raw(), None).build();
-    loop {
-        // SAFETY: the call reads one entry, which lives until it returns, and writes to nothing of
-        // this process; a ring descriptor that is not one is an error.
-        let sent = unsafe {
-            libc::syscall(
-                libc::SYS_io_uring_register,
-                -1,
-                IORING_REGISTER_SEND_MSG_RING,
-                &raw const message,
-                1,
-            )
-        };
-        if sent >= 0 {
-            return true;
-        }
-        let temporary = matches!(
-            io::Error::last_os_error().raw_os_error(),
-            Some(libc::EINTR | libc::EAGAIN | libc::EBUSY | libc::ENOMEM)
-        );
-        if !(temporary && insist) {
-            return false;
-        }
-        gorin_base::primitive::thread::yield_now();
-    }
-}
-
-fn write_event(event: &OwnedFd) -> bool {
-    let one = 1_u64;
-    loop {
-        // SAFETY: eight bytes of a live variable.
-        let written = unsafe { libc::write(event.as_raw_fd(), (&raw const one).cast(), 8) };
-        if written >= 0 || io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
-            return written >= 0;
-        }
-    }
 }
 
 /// Makes a ring of the smallest size and forgets it: an early and cheap answer to whether there is
@@ -231,9 +143,7 @@ impl Ring {
             ring.poll_event();
             Target::Event(event)
         };
-        bell.target
-            .set(target)
-            .expect("a worker makes its ring once");
+        bell.connect(target);
         Ok(ring)
     }
 
@@ -548,16 +458,6 @@ fn build(config: &Config) -> io::Result<IoUring> {
             _ => return Err(error),
         }
     }
-}
-
-fn new_event() -> io::Result<OwnedFd> {
-    // SAFETY: makes a descriptor and touches no memory.
-    let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
-    if fd < 0 {
-        return Err(error::explain_setup(&io::Error::last_os_error()));
-    }
-    // SAFETY: the descriptor was made above and belongs to nobody else.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// The kernel's form of a request.

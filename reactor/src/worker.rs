@@ -32,6 +32,7 @@ use std::time::{Duration, Instant};
 use gorin_base::clock;
 use gorin_base::primitive::PlainArc;
 
+use crate::bell::RingBell;
 use crate::driver::{Completion, Direction, Driver};
 use crate::key::{Key, Kind};
 use crate::local::{self, EnterGuard};
@@ -39,7 +40,7 @@ use crate::mailbox::{Message, Operation};
 use crate::park::{Notice, Signal};
 use crate::reactor::{Post, Shared};
 use crate::readiness;
-use crate::ring::{Ring, RingBell};
+use crate::ring::Ring;
 use crate::table::Table;
 
 /// How long a worker whose [`Local`] is dropped without [`Local::shutdown`] waits for the kernel.

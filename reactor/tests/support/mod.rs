@@ -2,9 +2,11 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use std::fs;
+use std::future::{Future, poll_fn};
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::AsFd;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::task::Poll;
@@ -75,7 +77,7 @@ impl Idle {
             let (reactor, stopped) = (reactor.clone(), stopped.clone());
             thread::spawn(move || {
                 let mut local = reactor.attach(index).expect("a ring");
-                local.block_on(std::future::poll_fn(|cx| {
+                local.block_on(poll_fn(|cx| {
                     // SAFETY: takes nothing, gives a number.
                     let tid = unsafe { libc::gettid() };
                     // The receiver listens to the first only.
@@ -174,7 +176,7 @@ pub(crate) async fn read(socket: &Socket, buffer: &mut [u8]) -> io::Result<usize
 }
 
 /// `recv(2)`.
-pub(crate) fn receive(fd: std::os::fd::BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+pub(crate) fn receive(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
     let mut stream = std::mem::ManuallyDrop::new(borrow(fd));
     stream.read(buffer)
 }
@@ -193,10 +195,9 @@ pub(crate) async fn write_all(socket: &Socket, mut bytes: &[u8]) -> io::Result<(
 }
 
 /// A stream that must not be dropped.
-fn borrow(fd: std::os::fd::BorrowedFd<'_>) -> TcpStream {
-    use std::os::fd::{AsRawFd, FromRawFd};
+fn borrow(fd: BorrowedFd<'_>) -> TcpStream {
     // SAFETY: the callers forget the stream, so the descriptor stays its owner's.
-    unsafe { TcpStream::from_raw_fd(fd.as_fd().as_raw_fd()) }
+    unsafe { TcpStream::from_raw_fd(fd.as_raw_fd()) }
 }
 
 /// Serves what comes until the peer ends the stream.
@@ -212,4 +213,30 @@ pub(crate) async fn echo(socket: Socket) -> io::Result<usize> {
             }
         }
     }
+}
+
+/// Polls once on behalf of the future that runs.
+pub(crate) async fn poll_once<F: Future + ?Sized>(mut future: Pin<&mut F>) -> Poll<F::Output> {
+    poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await
+}
+
+/// Ready when there is something to read.
+pub(crate) fn peek(fd: BorrowedFd<'_>) -> io::Result<()> {
+    let mut byte = 0_u8;
+    // SAFETY: one byte of a live variable.
+    let n = unsafe { libc::recv(fd.as_raw_fd(), (&raw mut byte).cast(), 1, libc::MSG_PEEK) };
+    if n < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
+}
+
+/// How long the peer waits for the end of the stream once `end` is called.
+pub(crate) fn time_to_fin(mut peer: TcpStream, end: impl FnOnce()) -> Duration {
+    peer.set_read_timeout(Some(LIMIT)).unwrap();
+    let start = Instant::now();
+    end();
+    assert_eq!(peer.read(&mut [0; 1]).unwrap(), 0);
+    start.elapsed()
 }

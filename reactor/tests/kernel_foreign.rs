@@ -1,0 +1,114 @@
+//! Sockets used where no worker of theirs runs: on other threads, on another reactor's worker, and
+//! after their reactor has ended.
+#![cfg(not(loom))]
+
+mod support;
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::Shutdown;
+use std::task::Poll;
+use std::thread;
+use std::time::Duration;
+
+use futures::future::join;
+use gorin_base::check;
+use gorin_reactor::{Direction, Socket};
+use support::*;
+
+#[test]
+fn a_thread_that_is_no_worker_waits_through_one() {
+    let reactor = reactor(2);
+    let workers = [Idle::start(&reactor, 0), Idle::start(&reactor, 1)];
+    let guard = reactor.enter();
+    for _ in 0..20 {
+        let (socket, mut peer) = connection();
+        let client = thread::spawn(move || {
+            peer.write_all(b"hello").unwrap();
+            peer.shutdown(Shutdown::Write).unwrap();
+            let mut answer = Vec::new();
+            peer.read_to_end(&mut answer).unwrap();
+            answer
+        });
+        assert_eq!(check::block_on(echo(socket)).unwrap(), 5);
+        assert_eq!(client.join().unwrap(), b"hello");
+    }
+    // Dropped on a thread that is no worker, with a poll pending at one.
+    let (socket, peer) = connection();
+    let mut buffer = [0; 1];
+    let mut waiting = Box::pin(read(&socket, &mut buffer));
+    assert!(check::poll_once(waiting.as_mut()).is_pending());
+    drop(waiting);
+    let took = time_to_fin(peer, || drop(socket));
+    assert!(took < Duration::from_millis(10), "{took:?}");
+    drop(guard);
+    workers.into_iter().for_each(Idle::stop);
+}
+
+/// A socket belongs to its own reactor, also on a worker of another one.
+#[test]
+fn a_worker_of_another_reactor_waits_through_the_sockets_own() {
+    let home = reactor(1);
+    let worker = Idle::start(&home, 0);
+    let (socket, mut peer) = {
+        let _guard = home.enter();
+        connection()
+    };
+    on_worker(|local| {
+        let before = home.stats().completions;
+        let mut buffer = [0; 8];
+        // Waits first, so that only its own reactor can wake it.
+        let write = async { peer.write_all(b"foreign").unwrap() };
+        let result = local.block_on(join(read(&socket, &mut buffer), write));
+        assert_eq!(result.0.unwrap(), 7);
+        assert!(home.stats().completions > before);
+    });
+    worker.stop();
+}
+
+#[test]
+fn without_a_reactor_or_after_its_end_the_error_says_so() {
+    let (stream, _peer) = tcp_pair();
+    stream.set_nonblocking(true).unwrap();
+    let error = Socket::new(stream.into()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotConnected);
+    assert!(error.to_string().contains("gorin::run"), "{error}");
+
+    let (socket, mut peer) = on_worker(|_| connection());
+    let mut buffer = [0; 8];
+    peer.write_all(b"late").unwrap();
+    // What needs no waiting still works.
+    wait_for("the bytes to arrive", || {
+        let mut looked = Box::pin(socket.io(Direction::Read, peek));
+        matches!(check::poll_once(looked.as_mut()), Poll::Ready(Ok(())))
+    });
+    assert_eq!(check::block_on(read(&socket, &mut buffer)).unwrap(), 4);
+    let error = check::block_on(read(&socket, &mut buffer)).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the gorin runtime of this socket has shut down"
+    );
+}
+
+/// Whoever waits for a socket when its last worker ends gets an error, not silence.
+#[test]
+fn waiting_readers_learn_that_the_reactor_ends() {
+    let reactor = reactor(1);
+    let worker = Idle::start(&reactor, 0);
+    let (socket, _peer) = {
+        let _guard = reactor.enter();
+        connection()
+    };
+    let reader = thread::spawn(move || {
+        check::block_on(read(&socket, &mut [0; 1]))
+            .unwrap_err()
+            .to_string()
+    });
+    wait_for("the reader to wait at the worker", || {
+        reactor.stats().wakes >= 1
+    });
+    worker.stop();
+    assert_eq!(
+        reader.join().unwrap(),
+        "the gorin runtime of this socket has shut down"
+    );
+}

@@ -38,9 +38,10 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::num::NonZeroU64;
 use std::panic::Location;
 use std::rc::Rc;
-use std::task::Waker;
+use std::task::{Poll, Waker};
 use std::time::Instant;
 
 /// How an operation uses an object; decides which orders of two steps have to be told apart.
@@ -118,9 +119,12 @@ pub trait Checker {
     fn choose(&self, n: usize) -> Option<usize>;
     /// See [`now`].
     fn now(&self) -> Option<Instant>;
-    /// See [`set_timer`].
-    fn set_timer(&self, deadline: Instant, waker: &Waker, site: Site) -> Option<TimerKey>;
-    /// See [`cancel_timer`].
+    /// Wakes `waker` when the virtual time, which moves only when every goroutine waits, has come to
+    /// `deadline`. Called by the running goroutine.
+    fn set_timer(&self, deadline: Instant, waker: &Waker) -> TimerKey;
+    /// Gives a timer that has not fired another deadline.
+    fn move_timer(&self, key: TimerKey, deadline: Instant);
+    /// Forgets a timer; one that has fired is forgotten already.
     fn cancel_timer(&self, key: TimerKey);
 }
 
@@ -130,9 +134,9 @@ pub const fn task(id: u64) -> u64 {
     id | 1 << 63
 }
 
-/// Names a timer of the checker's virtual time.
+/// Names a timer of the checker's virtual time; never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct TimerKey(pub u64);
+pub struct TimerKey(pub NonZeroU64);
 
 // std's thread-locals under loom too: loom runs all threads of an execution on one OS thread, and
 // the checker belongs to the execution, not to a loom thread.
@@ -298,25 +302,53 @@ pub fn now() -> Option<Instant> {
     }
 }
 
-/// Asks for a wake-up at `deadline` of the virtual time, which moves only when every goroutine waits.
-/// `None` without a checker: use the real timer then.
-///
-/// A timer future asks in each poll that finds [`now`] before its deadline, and cancels the timer
-/// that it had asked for before.
-#[inline]
-pub fn set_timer(deadline: Instant, waker: &Waker, site: Site) -> Option<TimerKey> {
-    if is_active() {
-        with_checker(|checker| checker.set_timer(deadline, waker, site)).flatten()
-    } else {
-        None
+/// What a timer future keeps beside its real timer: its place in a checker's virtual time.
+#[derive(Debug, Default)]
+pub struct VirtualTimer(Option<TimerKey>);
+
+impl VirtualTimer {
+    /// Not set.
+    pub const fn new() -> Self {
+        Self(None)
+    }
+
+    /// Without a checker `None`: poll the real timer. With one, whether its time has come to
+    /// `deadline`; if not, `waker` will be woken then.
+    #[inline]
+    pub fn poll(&mut self, deadline: Instant, waker: &Waker) -> Option<Poll<()>> {
+        if is_active() {
+            with_checker(|checker| self.poll_with(checker, deadline, waker))
+        } else {
+            None
+        }
+    }
+
+    fn poll_with(&mut self, checker: &dyn Checker, deadline: Instant, waker: &Waker) -> Poll<()> {
+        if let Some(key) = self.0.take() {
+            checker.cancel_timer(key);
+        }
+        if checker.now().is_some_and(|now| now >= deadline) {
+            return Poll::Ready(());
+        }
+        self.0 = Some(checker.set_timer(deadline, waker));
+        Poll::Pending
+    }
+
+    /// Whoever waits is woken at `deadline` instead.
+    #[inline]
+    pub fn reset(&mut self, deadline: Instant) {
+        if let Some(key) = self.0 {
+            with_checker(|checker| checker.move_timer(key, deadline));
+        }
     }
 }
 
-/// The timer is not wanted any more. Without a checker, or after it fired, nothing happens.
-#[inline]
-pub fn cancel_timer(key: TimerKey) {
-    if is_active() {
-        with_checker(|checker| checker.cancel_timer(key));
+impl Drop for VirtualTimer {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(key) = self.0 {
+            with_checker(|checker| checker.cancel_timer(key));
+        }
     }
 }
 
@@ -355,8 +387,11 @@ mod tests {
         fn now(&self) -> Option<Instant> {
             None
         }
-        fn set_timer(&self, _deadline: Instant, _waker: &Waker, _site: Site) -> Option<TimerKey> {
-            Some(TimerKey(7))
+        fn set_timer(&self, _deadline: Instant, _waker: &Waker) -> TimerKey {
+            TimerKey(NonZeroU64::MIN)
+        }
+        fn move_timer(&self, key: TimerKey, _deadline: Instant) {
+            self.note(format!("moved {}", key.0));
         }
         fn cancel_timer(&self, key: TimerKey) {
             self.note(format!("cancelled {}", key.0));
@@ -364,7 +399,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn announce_everything() -> (Option<usize>, Option<TimerKey>) {
+    fn announce_everything() -> (Option<usize>, Option<Poll<()>>) {
         let site = Location::caller();
         created(1, "wait group", site);
         created_queue(2, "channel", 5, site);
@@ -378,9 +413,10 @@ mod tests {
             site,
         });
         unparked(1, 3);
-        let timer = set_timer(crate::clock::now(), Waker::noop(), site);
-        cancel_timer(TimerKey(7));
-        (choose(4), timer)
+        let mut timer = VirtualTimer::new();
+        let polled = timer.poll(crate::clock::now(), Waker::noop());
+        timer.reset(crate::clock::now());
+        (choose(4), polled)
     }
 
     #[test]
@@ -388,7 +424,7 @@ mod tests {
         assert_eq!(announce_everything(), (None, None));
         let recorder = Rc::new(Recorder::default());
         let installed = install(recorder.clone());
-        assert_eq!(announce_everything(), (Some(3), Some(TimerKey(7))));
+        assert_eq!(announce_everything(), (Some(3), Some(Poll::Pending)));
         drop(installed);
         assert_eq!(announce_everything(), (None, None));
         let seen = recorder.0.borrow();
@@ -400,7 +436,8 @@ mod tests {
             "select [(1, Write), (2, Write)]",
             "parked 1 3",
             "unparked 1 3",
-            "cancelled 7",
+            "moved 1",
+            "cancelled 1",
         ];
         assert_eq!(*seen, expected);
     }

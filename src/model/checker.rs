@@ -52,7 +52,9 @@ impl Execution {
     fn named(&self, objects: &[(u64, Access)]) -> Vec<(Object, Access)> {
         let mut names = self.session.names.borrow_mut();
         let mut state = self.state.borrow_mut();
-        let named = objects.iter().map(|&(id, access)| (state.object(id, &mut names), access));
+        let named = objects
+            .iter()
+            .map(|&(id, access)| (state.object(id, &mut names), access));
         named.collect()
     }
 }
@@ -69,6 +71,11 @@ impl Checker for Execution {
     }
 
     fn step(&self, operation: &'static str, objects: &[(u64, Access)], site: Site) {
+        if let [(object, Access::Write)] = *objects
+            && self.state.borrow().is_task(object)
+        {
+            self.session.aborts.set(true);
+        }
         self.announce_step(operation, self.named(objects), Some(site), false);
     }
 
@@ -93,9 +100,13 @@ impl Checker for Execution {
         Some(self.state.borrow().now())
     }
 
-    fn set_timer(&self, deadline: Instant, waker: &Waker, _site: Site) -> Option<TimerKey> {
+    fn set_timer(&self, deadline: Instant, waker: &Waker) -> TimerKey {
         let waker = waker.clone();
         self.state.borrow_mut().set_timer(deadline, waker)
+    }
+
+    fn move_timer(&self, key: TimerKey, deadline: Instant) {
+        self.state.borrow_mut().move_timer(key, deadline);
     }
 
     fn cancel_timer(&self, key: TimerKey) {

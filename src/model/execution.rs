@@ -77,6 +77,8 @@ pub(super) struct Session {
     pub(super) start: Instant,
     /// Steps of all executions.
     pub(super) steps: Cell<usize>,
+    /// The program aborts goroutines.
+    pub(super) aborts: Cell<bool>,
 }
 
 impl Session {
@@ -87,6 +89,7 @@ impl Session {
             strategy: RefCell::new(strategy),
             start,
             steps: Cell::new(0),
+            aborts: Cell::new(false),
         }
     }
 }
@@ -128,7 +131,10 @@ impl Execution {
         CURRENT.set(Some(execution.clone()));
         let _entered = Entered;
         let main = Coroutine::new(main);
-        execution.state.borrow_mut().add(MAIN, Member::new(main, None, None));
+        execution
+            .state
+            .borrow_mut()
+            .add(MAIN, Member::new(main, None, None));
         execution.resume(MAIN);
         let end = execution.run_steps();
         let result = match end {
@@ -176,10 +182,14 @@ impl Execution {
     fn step(&self, goroutine: Goroutine) -> bool {
         let announced = self.state.borrow_mut().begin_step(goroutine);
         self.session.steps.update(|steps| steps + 1);
+        let aborted_before = self.session.aborts.get();
         self.resume(goroutine);
-        let consistent = self.learn(goroutine, &announced);
+        let consistent =
+            self.learn(goroutine, &announced) && aborted_before == self.session.aborts.get();
         let names = self.session.names.borrow();
-        let alone = announced.awaited.is_some_and(|one| names.is_awaited_alone(one));
+        let alone = announced
+            .awaited
+            .is_some_and(|one| names.is_awaited_alone(one));
         let footprint = self.state.borrow_mut().effective(&announced, alone);
         drop(names);
         let mut strategy = self.session.strategy.borrow_mut();
@@ -208,7 +218,8 @@ impl Execution {
             self.session.strategy.borrow_mut().follows(goroutine);
             let goes_on = {
                 let mut names = self.session.names.borrow_mut();
-                self.state.borrow_mut().wake(wakeup, &mut names)
+                let lazy = self.session.aborts.get();
+                self.state.borrow_mut().wake(wakeup, &mut names, lazy)
             };
             if goes_on {
                 self.resume(goroutine);

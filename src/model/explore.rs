@@ -77,7 +77,9 @@ impl Builder {
 
     /// `GORIN_MODEL` overrides how every model of the process is checked.
     fn obey_environment(&mut self) {
-        let Ok(mode) = std::env::var("GORIN_MODEL") else { return };
+        let Ok(mode) = std::env::var("GORIN_MODEL") else {
+            return;
+        };
         let mut words = mode.split(':');
         match (words.next(), words.next(), words.next(), words.next()) {
             (Some("exhaustive"), None, ..) => self.seed = None,

@@ -53,7 +53,11 @@ impl Queueing {
         if self.gives == other.gives {
             return true;
         }
-        let (give, take) = if self.gives { (self, other) } else { (other, self) };
+        let (give, take) = if self.gives {
+            (self, other)
+        } else {
+            (other, self)
+        };
         let (Some(given), Some(taken)) = (give.nth, take.nth) else {
             return !(give.alone && take.alone);
         };
@@ -87,7 +91,9 @@ impl Footprint {
         let uses = uses.into_iter();
         Self {
             everything: false,
-            uses: uses.map(|(object, access)| (object, Use::As(access))).collect(),
+            uses: uses
+                .map(|(object, access)| (object, Use::As(access)))
+                .collect(),
         }
     }
 

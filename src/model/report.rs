@@ -76,7 +76,10 @@ pub(super) enum Cause {
     /// `main` has ended, others wait for ever.
     Leak,
     /// A goroutine panicked.
-    Panic { goroutine: Goroutine, message: String },
+    Panic {
+        goroutine: Goroutine,
+        message: String,
+    },
     /// So many steps and no end.
     Endless(usize),
     /// The program did not do again what it had done.
@@ -88,7 +91,18 @@ pub(super) enum Cause {
 pub(super) struct Thing {
     pub(super) object: Object,
     pub(super) kind: &'static str,
+    /// Its number among those of its kind.
+    pub(super) number: usize,
     pub(super) site: Site,
+}
+
+/// The kind of a goroutine, as an object that others wait for.
+pub(super) const TASK: &str = "goroutine";
+
+impl fmt::Display for Thing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind, self.number)
+    }
 }
 
 /// One step of the failed execution.
@@ -217,23 +231,28 @@ impl Failure {
     }
 
     fn wait(&self, (wait, object, since): &(Wait, Option<Object>, usize)) -> String {
-        format!(
-            "blocked in {} at {}, since step {since}{}\n",
-            wait.operation,
-            wait.site,
-            object.map_or_else(String::new, |object| format!(", on {}", self.thing(object)))
-        )
+        let Wait {
+            operation, site, ..
+        } = wait;
+        match object.and_then(|object| self.thing(object)) {
+            Some(task) if task.kind == TASK => {
+                let started = task.site;
+                format!(
+                    "blocked in {operation} of {task}, started at {started}, since step {since}\n"
+                )
+            }
+            Some(thing) => {
+                let made = thing.site;
+                format!(
+                    "blocked in {operation} at {site}, since step {since}, on {thing} made at {made}\n"
+                )
+            }
+            None => format!("blocked in {operation} at {site}, since step {since}\n"),
+        }
     }
 
-    fn thing(&self, object: Object) -> String {
-        let position = self.things.iter().position(|thing| thing.object == object);
-        match position {
-            Some(index) => {
-                let Thing { kind, site, .. } = self.things[index];
-                format!("{kind} {} made at {site}", index + 1)
-            }
-            None => "something made outside of the model".to_owned(),
-        }
+    fn thing(&self, object: Object) -> Option<&Thing> {
+        self.things.iter().find(|thing| thing.object == object)
     }
 
     fn write_steps(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -243,14 +262,22 @@ impl Failure {
             _ => writeln!(f, "the last {STEPS_SHOWN} of {} steps:", self.steps.len())?,
         }
         for (index, step) in self.steps.iter().enumerate().skip(hidden) {
-            write!(f, "  {:>4}  goroutine {}: {}", index + 1, step.number, step.operation)?;
-            let position = |object| self.things.iter().position(|thing| thing.object == object);
-            if let Some(index) = step.object.and_then(position) {
-                write!(f, ", {} {}", self.things[index].kind, index + 1)?;
+            write!(
+                f,
+                "  {:>4}  goroutine {}: {}",
+                index + 1,
+                step.number,
+                step.operation
+            )?;
+            let thing = step.object.and_then(|object| self.thing(object));
+            if let Some(thing) = thing {
+                write!(f, ", {thing}")?;
             }
             match step.site {
-                Some(site) => writeln!(f, ", at {site}")?,
-                None => writeln!(f)?,
+                Some(site) if thing.is_none_or(|thing| thing.kind != TASK) => {
+                    writeln!(f, ", at {site}")?;
+                }
+                _ => writeln!(f)?,
             }
         }
         Ok(())
@@ -262,7 +289,11 @@ impl fmt::Display for Failure {
         self.write_cause(f)?;
         self.write_members(f)?;
         self.write_steps(f)?;
-        write!(f, "run this schedule again with GORIN_REPLAY='{}'", self.schedule)
+        write!(
+            f,
+            "run this schedule again with GORIN_REPLAY='{}'",
+            self.schedule
+        )
     }
 }
 

@@ -118,7 +118,10 @@ async fn perform(op: Op, ends: &mut Ends, value: u8) -> String {
             Op::Len(n) => format!("{:?}", rx(n)?.len()),
             Op::Peek(n) => {
                 let mut recv = pin!(rx(n)?.recv());
-                format!("{:?}", recv.as_mut().poll(&mut Context::from_waker(Waker::noop())))
+                format!(
+                    "{:?}",
+                    recv.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+                )
             }
             Op::Race(a, b) => race(rx(a)?, rx(b)?).await,
             Op::SelectRecv(a, b) => {
@@ -147,7 +150,9 @@ async fn race(a: &Receiver<u8>, b: &Receiver<u8>) -> String {
         if let Poll::Ready(value) = Pin::new(&mut a).poll(cx) {
             return Poll::Ready(format!("first {value:?}"));
         }
-        Pin::new(&mut b).poll(cx).map(|value| format!("second {value:?}"))
+        Pin::new(&mut b)
+            .poll(cx)
+            .map(|value| format!("second {value:?}"))
     })
     .await
 }
@@ -179,7 +184,10 @@ fn ends(program: &Program, reduction: Reduction, most: usize) -> Option<Explored
             Err(failure) => panic!("{program:?}: {failure}", program = failure.members),
         };
         if let Some(how) = how {
-            let seen: Vec<_> = logs.iter().map(|log| log.lock().unwrap().join(" ")).collect();
+            let seen: Vec<_> = logs
+                .iter()
+                .map(|log| log.lock().unwrap().join(" "))
+                .collect();
             ends.insert(format!("{how}: {}", seen.join(" | ")));
         }
         if !session.strategy.borrow_mut().next() {
@@ -203,7 +211,9 @@ fn compare(seeds: std::ops::Range<u64>, bound: Option<usize>) -> usize {
             };
             ends(&program, reduction, MOST)
         };
-        let Some((full, expected)) = search(true) else { continue };
+        let Some((full, expected)) = search(true) else {
+            continue;
+        };
         let (reduced, found) = search(false).expect("the reduction makes no search longer");
         assert_eq!(found, expected, "seed {seed}: {program:#?}");
         compared += 1;

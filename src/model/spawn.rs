@@ -50,9 +50,10 @@ where
     let coroutine = Coroutine::new(move || run_task(goroutine));
     let member = Member::new(coroutine, info.name, Some(info.site));
     {
+        let mut names = execution.session.names.borrow_mut();
         let mut state = execution.state.borrow_mut();
         state.add(goroutine, member);
-        state.tasks.insert(hook::task(info.id.get()), goroutine);
+        state.add_task(hook::task(info.id.get()), goroutine, info.site, &mut names);
     }
     wake_up(&execution.wakeups, goroutine, Some(runnable));
     handle
@@ -66,7 +67,12 @@ fn wake_up(wakeups: &Wakeups, goroutine: Goroutine, task: Option<Runnable>) {
 fn run_task(goroutine: Goroutine) {
     let execution = execution::current().expect("coroutines run inside an execution");
     loop {
-        let task = execution.state.borrow_mut().member_mut(goroutine).runnable.take();
+        let task = execution
+            .state
+            .borrow_mut()
+            .member_mut(goroutine)
+            .runnable
+            .take();
         if let Some(task) = task {
             task.run();
         }
@@ -105,7 +111,9 @@ pub(super) fn run_main<F: Future<Output = ()>>(main: impl FnOnce() -> F) {
 
 /// Makes an unwinding goroutine the cause of a failure.
 fn note_panic(goroutine: Goroutine, payload: &(dyn Any + Send)) {
-    let Some(execution) = execution::current() else { return };
+    let Some(execution) = execution::current() else {
+        return;
+    };
     if execution.session.limits.panics && goroutine != MAIN {
         return;
     }
@@ -219,7 +227,12 @@ impl<F: Future> Body<F> {
     fn announce_end(&self) {
         let execution = execution::current().expect("coroutines run inside an execution");
         let object = execution.session.names.borrow_mut().task(self.goroutine);
-        execution.announce_step("end of the goroutine", vec![(object, Access::Write)], None, false);
+        execution.announce_step(
+            "end of the goroutine",
+            vec![(object, Access::Write)],
+            None,
+            false,
+        );
     }
 }
 

@@ -3,7 +3,8 @@
 //! Plain data under one borrow. Must not run, wake or drop anything of the program: what is to be
 //! woken or dropped is returned to the caller, who has given the borrow back by then.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::num::NonZeroU64;
 use std::task::Waker;
 use std::time::Instant;
 
@@ -14,7 +15,7 @@ use gorin_executor::task::Runnable;
 use super::coroutine::Started;
 use super::execution::Wakeup;
 use super::footprint::{Awaited, Footprint, Goroutine, MAIN, Names, Object, Queueing, Use};
-use super::report::{Cause, Failure, Member as Reported, Status, Step, Thing};
+use super::report::{Cause, Failure, Member as Reported, Status, Step, TASK, Thing};
 use super::strategy::Decision;
 
 /// Where a goroutine stands.
@@ -73,11 +74,7 @@ pub(super) struct Member {
 }
 
 impl Member {
-    pub(super) fn new(
-        coroutine: Started,
-        name: Option<PlainArc<str>>,
-        site: Option<Site>,
-    ) -> Self {
+    pub(super) fn new(coroutine: Started, name: Option<PlainArc<str>>, site: Option<Site>) -> Self {
         Self {
             name,
             site,
@@ -133,8 +130,8 @@ pub(super) struct State {
     pub(super) current: Option<Goroutine>,
     /// By process-wide id.
     objects: HashMap<u64, Object>,
-    /// By the id that [`hook::task`](gorin_base::hook::task) makes of a task's.
-    pub(super) tasks: HashMap<u64, Goroutine>,
+    /// Those of the process-wide ids that are tasks'.
+    tasks: HashSet<u64>,
     /// In the order in which they were made.
     things: Vec<Thing>,
     queues: HashMap<Object, Queue>,
@@ -143,7 +140,7 @@ pub(super) struct State {
     /// The footprint of the step that runs.
     footprint: Footprint,
     now: Instant,
-    next_timer: u64,
+    next_timer: NonZeroU64,
     timers: BTreeMap<(Instant, TimerKey), Timer>,
     /// The execution is over; whoever still has a stack is unwound.
     pub(super) ending: bool,
@@ -156,7 +153,7 @@ impl State {
             members: Vec::new(),
             started: Vec::new(),
             current: None,
-            tasks: HashMap::new(),
+            tasks: HashSet::new(),
             objects: HashMap::new(),
             things: Vec::new(),
             queues: HashMap::new(),
@@ -164,7 +161,7 @@ impl State {
             schedule: Vec::new(),
             footprint: Footprint::default(),
             now: start,
-            next_timer: 0,
+            next_timer: NonZeroU64::MIN,
             timers: BTreeMap::new(),
             ending: false,
             cause: None,
@@ -311,7 +308,11 @@ impl State {
     /// Recognizes the operation that the running goroutine announces at `site`.
     pub(super) fn awaited(&mut self, site: Site) -> Option<Awaited> {
         let goroutine = self.current?;
-        let times = self.member_mut(goroutine).announced.entry(site).or_insert(0);
+        let times = self
+            .member_mut(goroutine)
+            .announced
+            .entry(site)
+            .or_insert(0);
         *times += 1;
         Some((goroutine, site, *times))
     }
@@ -341,12 +342,16 @@ impl State {
         self.member_mut(current).stage = stage;
     }
 
-    /// Takes note of a wake-up; true if the goroutine goes on at once.
-    pub(super) fn wake(&mut self, wakeup: Wakeup, names: &mut Names) -> bool {
+    /// Takes note of a wake-up; true if the goroutine goes on at once, which it never does if `lazy`:
+    /// where goroutines are aborted, one may be between its wake-up and its next poll.
+    pub(super) fn wake(&mut self, wakeup: Wakeup, names: &mut Names, lazy: bool) -> bool {
         let goroutine = wakeup.goroutine;
         let last = self.footprint.clone();
-        let has_timer = self.timers.values().any(|timer| timer.goroutine == goroutine);
-        let objects = self.waited_for(goroutine);
+        let has_timer = self
+            .timers
+            .values()
+            .any(|timer| timer.goroutine == goroutine);
+        let objects = self.waited_for(goroutine, names);
         let yielded_at = Some(self.steps.len());
         let member = self.member_mut(goroutine);
         if wakeup.task.is_some() {
@@ -358,7 +363,7 @@ impl State {
             Stage::Announced(_) | Stage::Woken(_) | Stage::Done => return false,
         }
         let opaque = objects.is_empty() && !member.timer_fired;
-        let local = !member.timer_fired && !has_timer && !member.woke_itself;
+        let local = !lazy && !member.timer_fired && !has_timer && !member.woke_itself;
         if local && objects.len() == 1 && last.touches(objects[0]) {
             return true;
         }
@@ -369,7 +374,11 @@ impl State {
             Footprint::new(reads.chain([(names.task(goroutine), Access::Write)]))
         };
         member.stage = Stage::Woken(Announced {
-            operation: if member.woke_itself { "yield" } else { "wake-up" },
+            operation: if member.woke_itself {
+                "yield"
+            } else {
+                "wake-up"
+            },
             site: member.waits.first().map(|(wait, _)| wait.site),
             object: objects.first().copied(),
             footprint,
@@ -380,25 +389,25 @@ impl State {
     }
 
     /// The objects that `goroutine` waits for.
-    fn waited_for(&self, goroutine: Goroutine) -> Vec<Object> {
+    fn waited_for(&mut self, goroutine: Goroutine, names: &mut Names) -> Vec<Object> {
         let waits = self.member(goroutine).waits.iter();
-        waits
-            .filter_map(|(wait, _)| self.objects.get(&wait.object).copied())
-            .collect()
+        let ids: Vec<_> = waits.map(|(wait, _)| wait.object).collect();
+        ids.into_iter().map(|id| self.object(id, names)).collect()
     }
 
     /// The object that the process knows as `id`.
     pub(super) fn object(&mut self, id: u64, names: &mut Names) -> Object {
-        if let Some(&goroutine) = self.tasks.get(&id) {
-            return names.task(goroutine);
-        }
         let outside = || names.outside(id);
         *self.objects.entry(id).or_insert_with(outside)
     }
 
     /// The running goroutine made an object.
     pub(super) fn made(&mut self, id: u64, thing: Made, names: &mut Names) {
-        let Made { kind, capacity, site } = thing;
+        let Made {
+            kind,
+            capacity,
+            site,
+        } = thing;
         let maker = self.current.unwrap_or(MAIN);
         let member = self.member_mut(maker);
         let nth = member.made;
@@ -409,7 +418,38 @@ impl State {
             let turns = Some([0; 2]);
             self.queues.insert(object, Queue { capacity, turns });
         }
-        self.things.push(Thing { object, kind, site });
+        let same_kind = self.things.iter().filter(|thing| thing.kind == kind);
+        let number = same_kind.count() + 1;
+        self.things.push(Thing {
+            object,
+            kind,
+            number,
+            site,
+        });
+    }
+
+    /// The goroutine as an object that others wait for.
+    pub(super) fn add_task(
+        &mut self,
+        id: u64,
+        goroutine: Goroutine,
+        site: Site,
+        names: &mut Names,
+    ) {
+        let object = names.task(goroutine);
+        self.tasks.insert(id);
+        self.objects.insert(id, object);
+        self.things.push(Thing {
+            object,
+            kind: TASK,
+            number: self.number(goroutine),
+            site,
+        });
+    }
+
+    /// True if `id` is that of a task.
+    pub(super) fn is_task(&self, id: u64) -> bool {
+        self.tasks.contains(&id)
     }
 
     /// The running goroutine starts another one; returns its number.
@@ -443,19 +483,29 @@ impl State {
         self.now
     }
 
-    pub(super) fn set_timer(&mut self, deadline: Instant, waker: Waker) -> Option<TimerKey> {
-        let goroutine = self.current?;
-        self.next_timer += 1;
+    pub(super) fn set_timer(&mut self, deadline: Instant, waker: Waker) -> TimerKey {
+        let goroutine = self.current.unwrap_or(MAIN);
         let key = TimerKey(self.next_timer);
-        self.timers
-            .insert((deadline, key), Timer { goroutine, waker });
-        Some(key)
+        self.next_timer = self.next_timer.saturating_add(1);
+        let timer = Timer { goroutine, waker };
+        self.timers.insert((deadline, key), timer);
+        key
     }
 
-    /// Removes a timer; the caller drops it.
+    pub(super) fn move_timer(&mut self, key: TimerKey, deadline: Instant) {
+        if let Some(timer) = self.take_timer(key) {
+            self.timers.insert((deadline, key), timer);
+        }
+    }
+
+    /// Removes a timer; the caller drops what it would have woken.
     pub(super) fn cancel_timer(&mut self, key: TimerKey) -> Option<Waker> {
+        self.take_timer(key).map(|timer| timer.waker)
+    }
+
+    fn take_timer(&mut self, key: TimerKey) -> Option<Timer> {
         let at = self.timers.keys().find(|(_, one)| *one == key).copied()?;
-        self.timers.remove(&at).map(|timer| timer.waker)
+        self.timers.remove(&at)
     }
 
     /// Moves the time to the next deadline; returns whom to wake.
@@ -466,7 +516,9 @@ impl State {
         self.now = self.now.max(deadline);
         // No step made these wake-ups: none of them completes what a goroutine waits for.
         self.footprint = Footprint::default();
-        let later = self.timers.split_off(&(self.now, TimerKey(u64::MAX)));
+        let later = self
+            .timers
+            .split_off(&(self.now, TimerKey(NonZeroU64::MAX)));
         let due = std::mem::replace(&mut self.timers, later);
         for timer in due.values() {
             self.member_mut(timer.goroutine).timer_fired = true;
@@ -537,9 +589,8 @@ impl State {
     }
 
     fn reported_waits(&self, member: &Member) -> Vec<(Wait, Option<Object>, usize)> {
-        let with_object = |&(wait, since): &(Wait, usize)| {
-            (wait, self.objects.get(&wait.object).copied(), since)
-        };
+        let with_object =
+            |&(wait, since): &(Wait, usize)| (wait, self.objects.get(&wait.object).copied(), since);
         member.waits.iter().map(with_object).collect()
     }
 }

@@ -120,7 +120,9 @@ impl Random {
 
 impl Strategy for Random {
     fn pick(&mut self, options: &Options<'_>) -> Result<Option<Goroutine>, String> {
-        Ok(Some(options.enabled[self.stream.usize(..options.enabled.len())]))
+        Ok(Some(
+            options.enabled[self.stream.usize(..options.enabled.len())],
+        ))
     }
 
     fn choose(&mut self, n: usize) -> Result<usize, String> {

@@ -10,13 +10,19 @@ use std::any::Any;
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
+use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use gorin_base::hook::{self, Access, Wait};
 use gorin_base::primitive::unwinding;
 
 use super::raw::RawTask;
 use super::{Payload, TaskId};
+
+/// What a report of a model checker calls a join. A poll does not know where the handle is awaited:
+/// the report says which goroutine is waited for instead.
+const JOIN: &str = "join";
 
 /// Waits for a goroutine and takes its output.
 ///
@@ -47,6 +53,8 @@ pub struct JoinHandle<T> {
     /// The output was given out.
     taken: bool,
     abort_on_drop: bool,
+    /// A model checker was told that this waits.
+    announced: bool,
     marker: PhantomData<T>,
 }
 
@@ -65,6 +73,7 @@ impl<T> JoinHandle<T> {
             task,
             taken: false,
             abort_on_drop: false,
+            announced: false,
             marker: PhantomData,
         }
     }
@@ -85,7 +94,9 @@ impl<T> JoinHandle<T> {
     /// assert!(handle.await.unwrap_err().is_cancelled());
     /// # }));
     /// ```
+    #[track_caller]
     pub fn abort(&self) {
+        hook::step("abort", self.object(), Access::Write, Location::caller());
         self.task.abort();
     }
 
@@ -102,8 +113,40 @@ impl<T> JoinHandle<T> {
     }
 
     /// True once the goroutine has finished and its result can be had without waiting.
+    #[track_caller]
     pub fn is_finished(&self) -> bool {
+        let site = Location::caller();
+        hook::step("is_finished", self.object(), Access::Read, site);
         self.task.state().is_complete()
+    }
+
+    /// What a model checker calls the task.
+    fn object(&self) -> u64 {
+        hook::task(self.id().get())
+    }
+
+    /// Tells a model checker that the join begins, before the state is looked at.
+    #[cold]
+    fn announce(&self) {
+        if !self.announced {
+            hook::waiting_step(JOIN, self.object(), Access::Take, Location::caller());
+        }
+    }
+
+    /// Tells a model checker that the join waits, or that it waits no more.
+    #[cold]
+    fn announce_waiting(&mut self, waits: bool) {
+        let (object, key) = (self.object(), 0);
+        match waits {
+            true => hook::parked(Wait {
+                operation: JOIN,
+                object,
+                key,
+                site: Location::caller(),
+            }),
+            false => hook::unparked(object, key),
+        }
+        self.announced = waits;
     }
 
     /// Stores `cx`'s waker where completion finds it; false if the task is complete.
@@ -131,8 +174,17 @@ impl<T> Future for JoinHandle<T> {
             !self.taken,
             "a JoinHandle was polled after it gave its result"
         );
+        if hook::is_active() {
+            self.announce();
+        }
         if !self.task.state().is_complete() && self.register(cx) {
+            if hook::is_active() && !self.announced {
+                self.announce_waiting(true);
+            }
             return Poll::Pending;
+        }
+        if self.announced {
+            self.announce_waiting(false);
         }
         std::task::ready!(gorin_base::coop::poll_ready(cx));
         gorin_base::coop::spend();
@@ -147,8 +199,11 @@ impl<T> Drop for JoinHandle<T> {
         if unwinding() {
             return;
         }
+        if self.announced {
+            self.announce_waiting(false);
+        }
         if self.abort_on_drop {
-            self.task.abort();
+            self.abort();
         }
         // SAFETY: this is the handle, and it goes.
         unsafe { self.task.detach(self.taken) };

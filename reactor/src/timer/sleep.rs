@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
+use gorin_base::hook::VirtualTimer;
 use gorin_base::primitive::PlainArc;
 use gorin_base::{clock, coop};
 
@@ -53,6 +54,8 @@ pub struct Sleep {
     home: Option<PlainArc<Shard>>,
     /// Present once registered, also after it has fired.
     timer: Option<Timer>,
+    /// Takes the place of `timer` inside a model checker.
+    virtual_timer: VirtualTimer,
 }
 
 impl Sleep {
@@ -66,6 +69,7 @@ impl Sleep {
             deadline: Some(deadline),
             home: home.flatten(),
             timer: None,
+            virtual_timer: VirtualTimer::new(),
         }
     }
 
@@ -75,6 +79,7 @@ impl Sleep {
             deadline: None,
             home: None,
             timer: None,
+            virtual_timer: VirtualTimer::new(),
         }
     }
 
@@ -84,6 +89,7 @@ impl Sleep {
     /// not waiting, or was woken already, it has to poll it again, as for any future.
     pub fn reset(&mut self, deadline: Instant) {
         self.deadline = Some(deadline);
+        self.virtual_timer.reset(deadline);
         if let Some(timer) = &self.timer {
             let shard = timer.shard();
             if !timer.reset(shard.number(deadline), caller(shard)) {
@@ -146,6 +152,9 @@ impl Future for Sleep {
         let Some(deadline) = self.deadline else {
             return Poll::Pending;
         };
+        if let Some(polled) = self.virtual_timer.poll(deadline, cx.waker()) {
+            return polled;
+        }
         ready!(coop::poll_ready(cx));
         let ended = match &self.timer {
             Some(timer) => ready!(timer.poll(cx.waker())),

@@ -208,7 +208,7 @@ impl Shutdown {
 
     /// Adds what another worker, not a thread of these, left behind.
     pub(super) fn with(mut self, drained: &Drained) -> Shutdown {
-        self.abandoned_operations += abandoned(&drained);
+        self.abandoned_operations += abandoned(drained);
         self
     }
 

@@ -14,12 +14,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// Longer than any step of a test takes on a slow and busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The path of the example `name`, built with the profile of this test.
 ///
 /// Bare `cargo test` has built it already; `cargo test --test echo` has not.
-pub fn example(name: &str) -> PathBuf {
+pub(crate) fn example(name: &str) -> PathBuf {
     // One at a time: the second call would only wait for cargo's lock.
     static BUILDING: Mutex<()> = Mutex::new(());
     let _building = BUILDING.lock();
@@ -54,19 +54,19 @@ pub fn example(name: &str) -> PathBuf {
 }
 
 /// A process that is killed when the test ends, however it ends.
-pub struct Process {
+pub(crate) struct Process {
     child: Child,
     lines: mpsc::Receiver<String>,
 }
 
 impl Process {
     /// Starts `program` with its standard output readable by line.
-    pub fn start(program: &Path, args: &[&str]) -> Process {
+    pub(crate) fn start(program: &Path, args: &[&str]) -> Process {
         Process::start_command(Command::new(program).args(args))
     }
 
     /// As [`start`](Process::start), for a command with more settings.
-    pub fn start_command(command: &mut Command) -> Process {
+    pub(crate) fn start_command(command: &mut Command) -> Process {
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -77,12 +77,12 @@ impl Process {
         Process { child, lines }
     }
 
-    pub fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
     /// The next line of its output that contains `text`.
-    pub fn line_with(&self, text: &str) -> String {
+    pub(crate) fn line_with(&self, text: &str) -> String {
         let deadline = Instant::now() + PATIENCE;
         let mut seen = String::new();
         while let Ok(line) = self
@@ -98,7 +98,7 @@ impl Process {
     }
 
     /// Sends a signal to it.
-    pub fn signal(&self, signal: &str) {
+    pub(crate) fn signal(&self, signal: &str) {
         let status = Command::new("kill")
             .args([&format!("-{signal}"), &self.id().to_string()])
             .status();
@@ -106,7 +106,7 @@ impl Process {
     }
 
     /// Waits for its end.
-    pub fn wait(mut self) -> ExitStatus {
+    pub(crate) fn wait(mut self) -> ExitStatus {
         let deadline = Instant::now() + PATIENCE;
         // Its output ends when it does, so that waiting for the one is waiting for the other.
         loop {
@@ -143,7 +143,7 @@ fn read_lines(output: ChildStdout) -> mpsc::Receiver<String> {
 }
 
 /// The echo example, serving on a free port of the loopback interface.
-pub fn start_echo(workers: usize) -> (Process, String) {
+pub(crate) fn start_echo(workers: usize) -> (Process, String) {
     let mut command = Command::new(example("echo"));
     command
         .arg("127.0.0.1:0")
@@ -158,7 +158,7 @@ pub fn start_echo(workers: usize) -> (Process, String) {
 }
 
 /// Runs `body` on a thread of its own and fails if it does not end within [`PATIENCE`].
-pub fn within_patience<T: Send + 'static>(body: impl FnOnce() -> T + Send + 'static) -> T {
+pub(crate) fn within_patience<T: Send + 'static>(body: impl FnOnce() -> T + Send + 'static) -> T {
     let (sender, result) = mpsc::channel();
     let thread = thread::spawn(move || {
         // Nobody listens any more when the test has given up.
@@ -168,32 +168,39 @@ pub fn within_patience<T: Send + 'static>(body: impl FnOnce() -> T + Send + 'sta
         Ok(value) => value,
         Err(mpsc::RecvTimeoutError::Timeout) => panic!("hangs: not done after {PATIENCE:?}"),
         Err(mpsc::RecvTimeoutError::Disconnected) => {
-            let panic = thread.join().err().expect("it ended without a value");
+            let panic = thread.join().expect_err("it ended without a value");
             std::panic::resume_unwind(panic)
         }
     }
 }
 
-/// What this process holds open.
+/// What this process holds for gorin, or may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Held {
-    pub descriptors: usize,
-    pub threads: usize,
+pub(crate) struct Held {
+    /// Open descriptors of any kind.
+    pub(crate) descriptors: usize,
+    /// Threads by the names of workers and of the kernel's threads for io_uring. The others are the
+    /// test harness's, which come and go.
+    pub(crate) threads: usize,
 }
 
 impl Held {
     /// Now. Only for tests that are alone in their process.
-    pub fn now() -> Held {
-        let entries = |dir| fs::read_dir(dir).expect("/proc is mounted").count();
+    pub(crate) fn now() -> Held {
+        let entries = |dir| fs::read_dir(dir).expect("/proc is mounted").flatten();
+        // A thread that is gone by now has no name and does not count.
+        let name = |thread: fs::DirEntry| fs::read_to_string(thread.path().join("comm"));
+        let is_ours = |name: &String| name.starts_with("gorin") || name.starts_with("iou-");
+        let names = entries("/proc/self/task").map(name);
         Held {
-            descriptors: entries("/proc/self/fd"),
-            threads: entries("/proc/self/task"),
+            descriptors: entries("/proc/self/fd").count(),
+            threads: names.flatten().filter(is_ours).count(),
         }
     }
 
     /// Waits until no more is held than `self`: a joined thread leaves /proc a moment later, and
     /// the kernel closes a ring in the background.
-    pub fn wait_until_back(self) {
+    pub(crate) fn wait_until_back(self) {
         let deadline = Instant::now() + Duration::from_secs(10);
         loop {
             let now = Held::now();

@@ -4,6 +4,9 @@
 //! given number of polls ([`cut`]: before the first, when it has just parked, when it was woken),
 //! and by a timer at a random moment, so that the cut races with the partner's commit.
 
+// Runtimes need a kernel; under loom there are none.
+#![cfg(not(loom))]
+
 mod common;
 
 use std::future::{Future, poll_fn};

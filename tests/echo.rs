@@ -1,6 +1,9 @@
 //! The echo example, started as a user starts it, and strangers that talk to it: plain threads
 //! with std's blocking sockets, which share no code with the server.
 
+// Runtimes need a kernel; under loom there are none.
+#![cfg(not(loom))]
+
 mod common;
 
 use std::io::{self, Read, Write};

@@ -1,5 +1,8 @@
 //! The small examples do what their first lines say. (The echo pair has `echo.rs`.)
 
+// Runtimes need a kernel; under loom there are none.
+#![cfg(not(loom))]
+
 mod common;
 
 use std::process::{Command, Output};

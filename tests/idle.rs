@@ -1,5 +1,8 @@
 //! An idle runtime sleeps in the kernel and costs no CPU time, with connections open and without.
 
+// Runtimes need a kernel; under loom there are none.
+#![cfg(not(loom))]
+
 mod common;
 
 use std::fs;

@@ -11,6 +11,9 @@
 //! purpose (a closed channel gives an error, not a panic; destructors run at the end of `main`) the
 //! comment says so.
 
+// Runtimes need a kernel; under loom there are none.
+#![cfg(not(loom))]
+
 #[path = "../common/mod.rs"]
 mod common;
 

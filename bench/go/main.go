@@ -98,12 +98,15 @@ func broken(format string, args ...any) {
 }
 
 // measure runs batch in growing sizes until one lasts as long as wanted; prints its nanoseconds
-// per operation.
+// and its sleeps per operation.
 func measure(s *setup, name string, size int, batch func(int) time.Duration) {
 	for {
+		slept := sleeps()
 		elapsed := batch(size)
+		slept = sleeps() - slept
 		if elapsed >= s.wanted*8/10 {
 			metric(name, float64(elapsed.Nanoseconds())/float64(size))
+			metric("sleeps", float64(slept)/float64(size))
 			return
 		}
 		factor := float64(s.wanted) / float64(max(elapsed, 1))

@@ -10,13 +10,22 @@ import (
 	"time"
 )
 
-// cpuTime is the user and system time of this process.
-func cpuTime() time.Duration {
-	var usage syscall.Rusage
+func rusage() (usage syscall.Rusage) {
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
 		broken("getrusage: %v", err)
 	}
+	return usage
+}
+
+// cpuTime is the user and system time of this process.
+func cpuTime() time.Duration {
+	usage := rusage()
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+}
+
+// sleeps is how often a thread of this process went to sleep.
+func sleeps() int64 {
+	return rusage().Nvcsw
 }
 
 // residentBytes is the resident set of this process.
@@ -37,7 +46,7 @@ func residentBytes() int {
 func obeyStdin() {
 	lines := bufio.NewScanner(os.Stdin)
 	for lines.Scan() && lines.Text() == "stats" {
-		fmt.Printf("stats %d %d\n", cpuTime().Microseconds(), residentBytes())
+		fmt.Printf("stats %d %d %d\n", cpuTime().Microseconds(), residentBytes(), sleeps())
 	}
 	os.Exit(0)
 }

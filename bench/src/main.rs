@@ -30,7 +30,15 @@ fn main() -> ExitCode {
         print!("{HELP}");
         return ExitCode::SUCCESS;
     }
-    let command = format!("cargo run --release -p gorin-bench -- {}", words.join(" "));
+    let features = if cfg!(feature = "tpc") {
+        " --features tpc"
+    } else {
+        ""
+    };
+    let command = format!(
+        "cargo run --release -p gorin-bench{features} -- {}",
+        words.join(" ")
+    );
     match Args::parse(words).and_then(|args| run(args, command.trim_end_matches(" -- "))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {

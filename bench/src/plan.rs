@@ -150,7 +150,7 @@ mod metrics {
         }
     }
 
-    pub(super) const TASK: &[Metric] = &[lower("task", "ns/task")];
+    pub(super) const TASK: &[Metric] = &[lower("task", "ns/task"), lower("sleeps", "/task")];
     pub(super) const YIELD: &[Metric] = &[lower("yield", "ns/yield")];
     pub(super) const PARKED: &[Metric] = &[
         lower("mem", "B/task"),
@@ -166,13 +166,14 @@ mod metrics {
     ];
     pub(super) const IDLE: &[Metric] = &[lower("cpu", "us/s")];
     pub(super) const TIME: &[Metric] = &[lower("time", "ms")];
-    pub(super) const TRIP: &[Metric] = &[lower("trip", "ns/trip")];
+    pub(super) const TRIP: &[Metric] = &[lower("trip", "ns/trip"), lower("sleeps", "/trip")];
     pub(super) const MESSAGE: &[Metric] = &[lower("msg", "ns/msg")];
     pub(super) const ECHO: &[Metric] = &[
         higher("rate", "req/s"),
         lower("p50", "us"),
         lower("p99", "us"),
         lower("cpu", "us/req"),
+        lower("sleeps", "/req"),
     ];
     pub(super) const HOG: &[Metric] = &[
         lower("p50", "us"),

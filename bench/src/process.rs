@@ -3,23 +3,28 @@
 use crate::wire::Usage;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage, setrlimit};
+use nix::sys::time::TimeVal;
 use nix::unistd::{Pid, SysconfVar, sysconf};
 use std::time::Duration;
 
-/// User and system time of all threads of this process.
+/// CPU time, memory and sleeps of all threads of this process so far.
 ///
 /// # Panics
 /// Never on Linux: `getrusage` of oneself cannot fail.
-pub fn cpu_time() -> Duration {
+pub fn usage() -> Usage {
     let usage = getrusage(UsageWho::RUSAGE_SELF).expect("getrusage of oneself");
-    [usage.user_time(), usage.system_time()]
-        .into_iter()
-        .map(|time| Duration::from_micros(time.tv_sec() as u64 * 1_000_000 + time.tv_usec() as u64))
-        .sum()
+    let time = |time: TimeVal| {
+        Duration::from_micros(time.tv_sec() as u64 * 1_000_000 + time.tv_usec() as u64)
+    };
+    Usage {
+        cpu: time(usage.user_time()) + time(usage.system_time()),
+        resident_bytes: resident_bytes(),
+        sleeps: usage.voluntary_context_switches() as u64,
+    }
 }
 
 /// Resident set of this process in bytes; 0 if /proc is not mounted.
-pub fn resident_bytes() -> u64 {
+fn resident_bytes() -> u64 {
     let page_bytes = match sysconf(SysconfVar::PAGE_SIZE) {
         Ok(Some(bytes)) => bytes as u64,
         _ => 4096,
@@ -29,14 +34,6 @@ pub fn resident_bytes() -> u64 {
         .and_then(|text| text.split_whitespace().nth(1)?.parse::<u64>().ok())
         .unwrap_or(0)
         * page_bytes
-}
-
-/// CPU time and memory so far.
-pub fn usage() -> Usage {
-    Usage {
-        cpu: cpu_time(),
-        resident_bytes: resident_bytes(),
-    }
 }
 
 /// The CPUs that this thread may run on.
@@ -82,10 +79,17 @@ mod tests {
     use std::time::Instant;
 
     #[test]
+    fn a_sleep_is_counted() {
+        let before = usage().sleeps;
+        std::thread::sleep(Duration::from_millis(1));
+        assert!(usage().sleeps > before);
+    }
+
+    #[test]
     fn spinning_uses_cpu_time_and_a_touched_block_is_resident() {
         let before = usage();
         let start = Instant::now();
-        while cpu_time() - before.cpu < Duration::from_millis(20) {
+        while usage().cpu - before.cpu < Duration::from_millis(20) {
             assert!(
                 start.elapsed() < Duration::from_secs(20),
                 "CPU time stands still"

@@ -159,12 +159,12 @@ impl Round<'_> {
         let (mut server, addr) = self.server(server)?;
         let before = usage(&mut server)?;
         let mut metrics = self.client_of(addr, words)?.finish()?;
-        let cpu = usage(&mut server)?.cpu - before.cpu;
-        let requests = metrics.get("requests").copied().unwrap_or(0.0);
-        metrics.insert(
-            "cpu".to_owned(),
-            cpu.as_secs_f64() * 1e6 / requests.max(1.0),
-        );
+        let after = usage(&mut server)?;
+        let requests = metrics.get("requests").copied().unwrap_or(0.0).max(1.0);
+        let cpu_us = (after.cpu - before.cpu).as_secs_f64() * 1e6;
+        metrics.insert("cpu".to_owned(), cpu_us / requests);
+        let sleeps = after.sleeps - before.sleeps;
+        metrics.insert("sleeps".to_owned(), sleeps as f64 / requests);
         Ok(metrics)
     }
 

@@ -6,7 +6,7 @@
 //! | `unsupported <reason>` | this contender cannot do the row |
 //! | `addr <address>` | a server listens there |
 //! | `ready` | a client holds its connections |
-//! | `stats <cpu µs> <resident bytes>` | a server's answer to `stats` on its stdin |
+//! | `stats <cpu µs> <resident bytes> <sleeps>` | a server's answer to `stats` on its stdin |
 //!
 //! A server and a waiting client end when their stdin ends.
 
@@ -26,7 +26,7 @@ pub enum Line {
     Addr(SocketAddr),
     /// A client holds its connections and waits for a line.
     Ready,
-    /// CPU time and resident memory so far.
+    /// CPU time, resident memory and sleeps so far.
     Stats(Usage),
 }
 
@@ -37,6 +37,8 @@ pub struct Usage {
     pub cpu: Duration,
     /// Resident set.
     pub resident_bytes: u64,
+    /// How often a thread went to sleep: each time somebody has to wake it.
+    pub sleeps: u64,
 }
 
 impl std::fmt::Display for Line {
@@ -47,12 +49,12 @@ impl std::fmt::Display for Line {
             Line::Addr(addr) => write!(f, "addr {addr}"),
             Line::Ready => f.write_str("ready"),
             Line::Stats(usage) => {
-                write!(
-                    f,
-                    "stats {} {}",
-                    usage.cpu.as_micros(),
-                    usage.resident_bytes
-                )
+                let Usage {
+                    cpu,
+                    resident_bytes,
+                    sleeps,
+                } = usage;
+                write!(f, "stats {} {resident_bytes} {sleeps}", cpu.as_micros())
             }
         }
     }
@@ -76,11 +78,18 @@ impl std::str::FromStr for Line {
             "addr" => Ok(Line::Addr(rest.parse().map_err(|_| bad())?)),
             "ready" => Ok(Line::Ready),
             "stats" => {
-                let (cpu, resident) = rest.split_once(' ').ok_or_else(bad)?;
-                Ok(Line::Stats(Usage {
-                    cpu: Duration::from_micros(cpu.parse().map_err(|_| bad())?),
-                    resident_bytes: resident.parse().map_err(|_| bad())?,
-                }))
+                let numbers: Result<Vec<u64>, _> = rest.split(' ').map(str::parse).collect();
+                match numbers.map_err(|_| bad())?.as_slice() {
+                    &[cpu, resident_bytes, sleeps] => {
+                        let cpu = Duration::from_micros(cpu);
+                        Ok(Line::Stats(Usage {
+                            cpu,
+                            resident_bytes,
+                            sleeps,
+                        }))
+                    }
+                    _ => Err(bad()),
+                }
             }
             _ => Err(bad()),
         }
@@ -138,6 +147,7 @@ mod tests {
             Line::Stats(Usage {
                 cpu: Duration::from_micros(7),
                 resident_bytes: 9,
+                sleeps: 11,
             }),
         ];
         for line in lines {

@@ -44,7 +44,7 @@ fn a_run_measures_and_writes_its_report_between_the_markers() {
         "{report}"
     );
     for row in [
-        "spawn_join.w1 ",
+        "spawn_join.w1.task",
         "chan_spsc.1.w1 ",
         "echo.c1.m64.rate",
         "idle_connections ",

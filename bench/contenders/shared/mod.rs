@@ -23,6 +23,7 @@ mod timers;
 use crate::rt::MaybeSend;
 use gorin_bench::args::Args;
 use gorin_bench::calibrate::Calibration;
+use gorin_bench::process::usage;
 use gorin_bench::wire::{self, Line};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -115,20 +116,23 @@ fn run_row(mut args: Args) -> Outcome {
 }
 
 /// Runs `batch(size)` in growing sizes until one lasts as long as wanted; prints its nanoseconds
-/// per operation as `metric`.
+/// per operation as `metric`, and how often a thread went to sleep per operation as `sleeps`.
 pub(crate) fn measure<F, B>(setup: &Setup, metric: &'static str, first: u64, batch: F)
 where
     F: Fn(u64) -> B + MaybeSend + 'static,
     B: Future<Output = Duration> + MaybeSend,
 {
     let mut calibration = Calibration::new(first, setup.wanted);
-    let measured = crate::rt::run(setup.workers, async move {
+    let (measured, sleeps) = crate::rt::run(setup.workers, async move {
         loop {
+            let sleeps = usage().sleeps;
             let elapsed = batch(calibration.size()).await;
+            let sleeps = usage().sleeps - sleeps;
             if let Some(measured) = calibration.record(elapsed) {
-                break measured;
+                break (measured, sleeps as f64 / calibration.size() as f64);
             }
         }
     });
+    wire::metric("sleeps", sleeps);
     wire::metric(metric, measured);
 }

@@ -102,7 +102,7 @@ pub(crate) fn parked(setup: &Setup) -> Outcome {
             Arc::new(Milestone::default()),
             Arc::new(Milestone::default()),
         );
-        let resident = process::resident_bytes();
+        let resident = process::usage().resident_bytes;
         let start = Instant::now();
         for _ in 0..total {
             let (gate, arrived, left) = (gate.clone(), arrived.clone(), left.clone());
@@ -113,7 +113,7 @@ pub(crate) fn parked(setup: &Setup) -> Outcome {
             }));
         }
         let created = arrived.wait_for(total).await;
-        let bytes = process::resident_bytes().saturating_sub(resident);
+        let bytes = process::usage().resident_bytes.saturating_sub(resident);
         let opened = start.elapsed();
         gate.open();
         let woken = left.wait_for(total).await.saturating_sub(opened);
@@ -168,9 +168,9 @@ pub(crate) fn idle_cpu(setup: &Setup) -> Outcome {
         }
         // Starting up, and going to sleep for the first time, is not idleness.
         rt::sleep(Duration::from_millis(300)).await;
-        let before = process::cpu_time();
+        let before = process::usage().cpu;
         rt::sleep(wanted).await;
-        let used = process::cpu_time() - before;
+        let used = process::usage().cpu - before;
         gate.open();
         used
     });

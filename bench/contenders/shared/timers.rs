@@ -46,13 +46,13 @@ pub(crate) fn fire(setup: &Setup) -> Outcome {
             })
             .collect();
         rt::sleep((start + lead).saturating_duration_since(Instant::now())).await;
-        let cpu = process::cpu_time();
+        let cpu = process::usage().cpu;
         let mut lateness = Histogram::<u64>::new_with_max(60_000_000_000, 3)
             .expect("a minute in ns fits with 3 digits");
         for task in tasks {
             lateness.saturating_record(rt::join(task).await.as_nanos() as u64);
         }
-        let cpu = process::cpu_time() - cpu;
+        let cpu = process::usage().cpu - cpu;
         wire::metric("p50", lateness.value_at_quantile(0.5) as f64 / 1e3);
         wire::metric("p99", lateness.value_at_quantile(0.99) as f64 / 1e3);
         wire::metric("cpu", cpu.as_nanos() as f64 / f64::from(count));

@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{PATIENCE, Process, example, start_echo};
+use common::{PATIENCE, Process, cpu_time, example, start_echo};
 use socket2::SockRef;
 
 /// Bytes that belong to client `id` alone, and depend on their place.
@@ -164,6 +164,44 @@ fn ctrl_c_cuts_off_who_does_not_finish() {
         "the server ends the connection"
     );
     assert_eq!(server.line_with("served "), "served 1 connections, 1 bytes");
+    assert!(server.wait().success());
+}
+
+#[test]
+fn a_server_without_descriptors_waits_for_better_times_and_says_so_once() {
+    // Enough for the server itself and some connections.
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "ulimit -n 20; exec \"$0\" 127.0.0.1:0 2>&1"])
+        .arg(example("echo"))
+        .env("GORIN_WORKERS", "2");
+    let server = Process::start_command(&mut command);
+    let line = server.line_with("listening on ");
+    let address = line.rsplit(' ').next().unwrap();
+    // The kernel takes them all; the server cannot.
+    let clients: Vec<TcpStream> = (0..30).map(|_| connect(address)).collect();
+    let complaint = server.line_with("cannot accept");
+    assert!(complaint.contains("ulimit -n"), "{complaint}");
+    let before = cpu_time(server.id());
+    thread::sleep(Duration::from_secs(1));
+    let used = cpu_time(server.id()) - before;
+    assert!(
+        used < Duration::from_millis(50),
+        "trying again costs {used:?} a second"
+    );
+    // Each client that leaves makes room for one that waits, until all have been served.
+    for mut client in clients {
+        client.write_all(b"x").unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        let mut reply = Vec::new();
+        client.read_to_end(&mut reply).unwrap();
+        assert_eq!(reply, b"x");
+    }
+    server.signal("INT");
+    let lines = server.lines_until("served ");
+    assert_eq!(lines.last().unwrap(), "served 30 connections, 30 bytes");
+    let again = lines.iter().filter(|line| line.contains("cannot accept"));
+    assert_eq!(again.count(), 0, "{lines:?}");
     assert!(server.wait().success());
 }
 

@@ -11,7 +11,7 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{PATIENCE, start_echo};
+use common::{PATIENCE, cpu_time, start_echo};
 
 /// `io_uring_enter`, the same number on every architecture.
 const IO_URING_ENTER: &str = "426";
@@ -33,22 +33,6 @@ fn system_calls(process: u32) -> Vec<(String, String)> {
             (name.trim().to_owned(), number.to_owned())
         })
         .collect()
-}
-
-/// CPU time that `process` has used: what its threads have run, from the scheduler itself, which
-/// is finer than the 10 ms ticks of `/proc/<pid>/stat`.
-fn cpu_time(process: u32) -> Duration {
-    let tasks = fs::read_dir(format!("/proc/{process}/task")).expect("it runs");
-    let nanos = tasks.map(|task| {
-        let text = fs::read_to_string(task.expect("it runs").path().join("schedstat"));
-        let text = text.expect("the kernel keeps scheduler statistics");
-        let ran = text
-            .split_whitespace()
-            .next()
-            .expect("the first number is the time run");
-        ran.parse::<u64>().expect("it is a number")
-    });
-    Duration::from_nanos(nanos.sum())
 }
 
 /// Waits until every thread of `process` sleeps in `io_uring_enter`.

@@ -83,18 +83,24 @@ impl Process {
 
     /// The next line of its output that contains `text`.
     pub(crate) fn line_with(&self, text: &str) -> String {
+        let mut lines = self.lines_until(text);
+        lines.pop().expect("the last line contains the text")
+    }
+
+    /// Its output up to the next line that contains `text`.
+    pub(crate) fn lines_until(&self, text: &str) -> Vec<String> {
         let deadline = Instant::now() + PATIENCE;
-        let mut seen = String::new();
-        while let Ok(line) = self
-            .lines
-            .recv_timeout(deadline.saturating_duration_since(Instant::now()))
-        {
-            if line.contains(text) {
-                return line;
+        let mut seen = Vec::new();
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.lines.recv_timeout(left) {
+                Ok(line) => seen.push(line),
+                Err(error) => panic!("{error}: no line contains `{text}`; there was {seen:#?}"),
             }
-            seen = seen + &line + "\n";
+            if seen.last().is_some_and(|line| line.contains(text)) {
+                return seen;
+            }
         }
-        panic!("no line of the output contains `{text}`; there was:\n{seen}");
     }
 
     /// Sends a signal to it.
@@ -155,6 +161,22 @@ pub(crate) fn start_echo(workers: usize) -> (Process, String) {
         .next()
         .expect("the address is the last word");
     (process, address.to_owned())
+}
+
+/// CPU time that `process` has used: what its threads have run, from the scheduler itself, which
+/// is finer than the 10 ms ticks of `/proc/<pid>/stat`.
+pub(crate) fn cpu_time(process: u32) -> Duration {
+    let tasks = fs::read_dir(format!("/proc/{process}/task")).expect("it runs");
+    let nanos = tasks.map(|task| {
+        let text = fs::read_to_string(task.expect("it runs").path().join("schedstat"));
+        let text = text.expect("the kernel keeps scheduler statistics");
+        let ran = text
+            .split_whitespace()
+            .next()
+            .expect("the first number is the time run");
+        ran.parse::<u64>().expect("it is a number")
+    });
+    Duration::from_nanos(nanos.sum())
 }
 
 /// Runs `body` on a thread of its own and fails if it does not end within [`PATIENCE`].

@@ -94,6 +94,7 @@ fn without_a_reactor_or_after_its_end_the_error_says_so() {
 fn waiting_readers_learn_that_the_reactor_ends() {
     let reactor = reactor(1);
     let worker = Idle::start(&reactor, 0);
+    wait_until_asleep(worker.tid);
     let (socket, _peer) = {
         let _guard = reactor.enter();
         connection()

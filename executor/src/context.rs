@@ -26,7 +26,7 @@ use std::rc::Rc;
 
 use gorin_base::primitive::{Arc, thread_local, unwinding};
 
-use crate::executor::{Executor, Shared};
+use crate::executor::{Executor, Shared, spawn_on};
 use crate::run_queue::Owner;
 use crate::task::{JoinHandle, Readied, Runnable, Spec};
 
@@ -202,7 +202,7 @@ where
     let Some(context) = top() else { no_executor() };
     let shared = &context.shared;
     let shard = context.index().unwrap_or(shared.colleagues.len());
-    shared.spawn(shard, spec, future, Location::caller())
+    spawn_on(shared, shard, spec, future, Location::caller())
 }
 
 #[cold]

@@ -166,37 +166,6 @@ impl Shared {
         }
     }
 
-    /// Spawns on this executor; `shard` spreads the registry's locks.
-    pub(crate) fn spawn<F>(
-        self: &Arc<Self>,
-        shard: usize,
-        spec: Spec,
-        future: F,
-        site: &'static Location<'static>,
-    ) -> JoinHandle<F::Output>
-    where
-        F: Future + Send + 'static,
-        F::Output: Send + 'static,
-    {
-        let scheduler = Scheduler {
-            shared: self.clone(),
-            place: AtomicU64::new(UNLISTED),
-        };
-        let (task, handle) = task::allocate(spec, future, scheduler, site);
-        match self.registry.insert(shard, task.registered()) {
-            Some(place) => {
-                // Relaxed: see the field.
-                task.scheduler()
-                    .place
-                    .store(place.to_bits(), Ordering::Relaxed);
-                Scheduler::schedule(task, Readied::Woken);
-            }
-            // Stopped: the task is cancelled, and its future dropped, here.
-            None => drop(task),
-        }
-        handle
-    }
-
     /// Queues a task that was readied by a thread that is no worker of this executor.
     ///
     /// Once the last handle is gone there is no worker: the thread runs what is queued, which was
@@ -205,7 +174,7 @@ impl Shared {
         self.enqueue(task);
         self.idle.call_one();
         // Relaxed: the fence in `call_one` orders it behind the push; paired with `abandon`.
-        if self.abandoned.load(Ordering::Relaxed) {
+        if self.abandoned.load(Ordering::Relaxed) && !seeded::bug("executor.late_push_ignored") {
             self.run_injected();
         }
     }
@@ -293,6 +262,37 @@ impl Shared {
     }
 }
 
+/// Spawns a goroutine on the executor; `shard` spreads the registry's locks.
+pub(crate) fn spawn_on<F>(
+    shared: &Arc<Shared>,
+    shard: usize,
+    spec: Spec,
+    future: F,
+    site: &'static Location<'static>,
+) -> JoinHandle<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    let scheduler = Scheduler {
+        shared: shared.clone(),
+        place: AtomicU64::new(UNLISTED),
+    };
+    let (task, handle) = task::allocate(spec, future, scheduler, site);
+    match shared.registry.insert(shard, task.registered()) {
+        Some(place) => {
+            // Relaxed: see the field.
+            task.scheduler()
+                .place
+                .store(place.to_bits(), Ordering::Relaxed);
+            Scheduler::schedule(task, Readied::Woken);
+        }
+        // Stopped: the task is cancelled, and its future dropped, here.
+        None => drop(task),
+    }
+    handle
+}
+
 /// A work-stealing executor: a handle that can be cloned and sent.
 ///
 /// It owns no thread: each worker runs on the thread that takes it by [`worker`](Self::worker) and
@@ -352,7 +352,7 @@ impl Executor {
         let shard = context::worker_of(&self.shared)
             .and_then(|context| context.index())
             .unwrap_or(self.num_workers());
-        self.shared.spawn(shard, spec, future, Location::caller())
+        spawn_on(&self.shared, shard, spec, future, Location::caller())
     }
 
     /// The owner's side of worker `index`, to be taken once and on the thread that will run it.

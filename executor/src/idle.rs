@@ -122,10 +122,6 @@ impl Idle {
 
     /// Puts worker `index` on the list. Contains the fence before the last look at the queues.
     pub(crate) fn sit(&self, index: usize, waker: Waker, searching: bool) {
-        if searching && seeded::bug("idle.search_ends_before_sitting") {
-            self.counts.fetch_sub(SEARCHING, Ordering::AcqRel);
-            return self.sit(index, waker, false);
-        }
         let previous = {
             let mut list = self.list.lock();
             list.idle.push(index);
@@ -137,7 +133,9 @@ impl Idle {
             matches!(previous, Seat::Up),
             "worker {index} sat down twice"
         );
-        fence(Ordering::SeqCst);
+        if !seeded::bug("idle.no_fence_after_sitting") {
+            fence(Ordering::SeqCst);
+        }
     }
 
     /// Takes worker `index` off the list, by itself: it saw work, or was polled for another reason.

@@ -18,7 +18,7 @@
 //! | task state | `task/state.rs` | `task/models.rs` |
 //! | ring and LIFO slot | `run_queue.rs` | `models/queue.rs` |
 //! | idle, searching, called | `idle.rs` | `models/idle.rs` |
-//! | stop and spawn, last handle | `executor.rs`, `registry.rs` | `models/stop.rs` |
+//! | worker, main future, stop, last handle | `worker.rs`, `executor.rs`, `registry.rs` | `tests/loom_executor.rs` |
 //!
 //! What is not in here: file descriptors, timers, channels. They wake wakers, and that is all this
 //! crate knows of them.
@@ -26,6 +26,8 @@
 mod context;
 mod executor;
 mod idle;
+#[cfg(test)]
+mod models;
 mod registry;
 mod report;
 mod run_queue;

@@ -63,9 +63,14 @@ pub(crate) struct Stealer {
 
 /// An empty queue.
 pub(crate) fn new() -> (Owner, Stealer) {
+    new_at(0)
+}
+
+/// An empty queue whose counters start at `start`.
+pub(crate) fn new_at(start: u32) -> (Owner, Stealer) {
     let queue = PlainArc::new(RunQueue {
-        head: AtomicU32::new(0),
-        tail: AtomicU32::new(0),
+        head: AtomicU32::new(start),
+        tail: AtomicU32::new(start),
         slots: (0..CAPACITY)
             .map(|_| AtomicPtr::new(ptr::null_mut()))
             .collect(),

@@ -506,6 +506,7 @@ impl Wake for MainWaker {
         match worker_of(&self.shared) {
             // Its own thread: it looks at the flag before it sits.
             Some(context) if context.index() == Some(self.index) => context.get_up(),
+            _ if seeded::bug("worker.main_not_called") => {}
             _ => self.shared.idle.call(self.index),
         }
     }

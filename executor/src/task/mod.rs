@@ -21,6 +21,9 @@ mod join;
 mod raw;
 mod state;
 
+#[cfg(test)]
+mod models;
+
 use std::any::Any;
 use std::fmt;
 use std::future::Future;

@@ -309,6 +309,11 @@ impl<F: Future, S: Schedule> Cell<F, S> {
     /// # Safety
     /// No reference and no owner may be left.
     unsafe fn free(task: NonNull<Header>) {
+        // SAFETY: by contract.
+        let cell = unsafe { Self::of(task) };
+        // Nothing in production; under loom an access that is not over is reported.
+        cell.stage.with_mut(|_| ());
+        cell.join_waker.with_mut(|_| ());
         // SAFETY: the cell came from a `Box` of this type, and nobody else has it any more.
         drop(unsafe { Box::from_raw(task.cast::<Self>().as_ptr()) });
     }
@@ -409,7 +414,7 @@ impl RawTask {
         output.expect("a complete task has its output")
     }
 
-    fn info(&self) -> TaskInfo {
+    pub(super) fn info(&self) -> TaskInfo {
         let header = self.header();
         TaskInfo {
             id: header.id,

@@ -161,7 +161,8 @@ impl State {
             if state & COMPLETE != 0 {
                 Err(OnWake::Nothing)
             } else if state & OWNED != 0 {
-                if seeded::bug("task.lost_wake") {
+                let known = state & NOTIFIED != 0 && seeded::bug("task.second_wake_skipped");
+                if known || seeded::bug("task.lost_wake") {
                     return Err(OnWake::Nothing);
                 }
                 Ok((state | NOTIFIED, OnWake::Nothing))
@@ -187,17 +188,17 @@ impl State {
     }
 
     /// Asks the owner to drop the future; makes the caller the owner if there is none.
+    ///
+    /// An owner needs no `NOTIFIED` for it: it looks at `ABORTED` before and after each poll.
     pub(super) fn abort(&self) -> OnWake {
         self.update(|state| {
             if state & (COMPLETE | ABORTED) != 0 {
                 Err(OnWake::Nothing)
             } else if state & OWNED != 0 {
-                let notified = if seeded::bug("task.abort_unnoticed") {
-                    0
-                } else {
-                    NOTIFIED
-                };
-                Ok((state | ABORTED | notified, OnWake::Nothing))
+                if seeded::bug("task.abort_unnoticed") {
+                    return Err(OnWake::Nothing);
+                }
+                Ok((state | ABORTED, OnWake::Nothing))
             } else {
                 Ok((state | ABORTED | OWNED, OnWake::Schedule))
             }
@@ -232,7 +233,7 @@ impl State {
             if state & NOTIFIED != 0 {
                 return OnPause::Again;
             }
-            if state < REFERENCE {
+            if state < REFERENCE && !seeded::bug("task.orphan_kept") {
                 return OnPause::Cancel;
             }
             let release = if seeded::bug("task.pause_relaxed") {
@@ -260,7 +261,7 @@ impl State {
         let registration = usize::from(registered) * REFERENCE;
         self.update(|state| {
             debug_assert!(state & OWNED != 0 && state & COMPLETE == 0, "{state:#x}");
-            if state & JOINABLE == 0 && !dropped {
+            if state & JOINABLE == 0 && !dropped && !seeded::bug("task.detach_unseen") {
                 return Err(OnComplete::Unclaimed);
             }
             let complete = (state & !NOTIFIED) | COMPLETE;
@@ -352,7 +353,12 @@ impl State {
 
     /// One reference less.
     pub(super) fn drop_reference(&self) -> OnDrop {
-        let left = self.0.fetch_sub(REFERENCE, Ordering::AcqRel) - REFERENCE;
+        let order = if seeded::bug("task.free_unordered") {
+            Ordering::Relaxed
+        } else {
+            Ordering::AcqRel
+        };
+        let left = self.0.fetch_sub(REFERENCE, order) - REFERENCE;
         let (next, outcome) = orphaned(left);
         if outcome == OnDrop::Schedule {
             // Idle and without references: nobody else can reach the word any more.
@@ -364,7 +370,8 @@ impl State {
 
 /// What follows when the word became `left` by the loss of a reference, and the word then.
 fn orphaned(left: usize) -> (usize, OnDrop) {
-    if left >= REFERENCE || left & OWNED != 0 {
+    let owned = left & OWNED != 0 && !seeded::bug("task.owner_ignored");
+    if left >= REFERENCE || owned {
         (left, OnDrop::Alive)
     } else if left & COMPLETE != 0 {
         (left, OnDrop::Free)

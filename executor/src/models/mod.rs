@@ -1,0 +1,6 @@
+//! Models of what the workers share: the queues, and who sleeps.
+//!
+//! Must not: use the public interface alone; those models are `tests/loom_executor.rs`.
+
+mod idle;
+mod queue;

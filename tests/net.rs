@@ -1,0 +1,353 @@
+//! The TCP sockets from the inside of a runtime: halves, handles, options, closing, names, and use
+//! from threads and runtimes that they do not belong to.
+
+// Runtimes need a kernel; under loom there are none.
+#![cfg(not(loom))]
+
+mod common;
+
+use std::future::Future;
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr};
+use std::pin::pin;
+use std::task::Poll;
+use std::thread;
+use std::time::Duration;
+
+use common::within_patience;
+use futures::StreamExt;
+use gorin::Runtime;
+use gorin::io::{AsyncReadExt, AsyncWriteExt};
+use gorin::net::{TcpListener, TcpStream};
+use gorin::prelude::*;
+use gorin_base::check::poll_once;
+
+/// Runs `program` on one worker, on two, and with `block_on` on a thread that is no worker.
+fn everywhere<F: Future<Output = io::Result<()>> + 'static>(program: fn() -> F) {
+    within_patience(move || {
+        for workers in [1, 2] {
+            let builder = Runtime::builder().workers(workers);
+            builder.run(program()).unwrap().unwrap();
+        }
+        let runtime = Runtime::builder().workers(1).build().unwrap();
+        runtime.block_on(program()).unwrap();
+    });
+}
+
+/// Two ends of one connection.
+async fn connection() -> io::Result<(TcpStream, TcpStream)> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let client = TcpStream::connect(listener.local_addr()?).await?;
+    let (server, peer) = listener.accept().await?;
+    assert_eq!(peer, client.local_addr()?);
+    assert_eq!(server.local_addr()?, client.peer_addr()?);
+    Ok((client, server))
+}
+
+#[test]
+fn bytes_go_both_ways_and_half_close_ends_one_of_them() {
+    everywhere(|| async {
+        let (client, server) = connection().await?;
+        client.write_all(b"ping").await?;
+        client.shutdown(Shutdown::Write)?;
+        let mut request = String::new();
+        (&server).read_to_string(&mut request).await?;
+        assert_eq!(request, "ping");
+        server.write_all(b"pong").await?;
+        drop(server);
+        let mut reply = String::new();
+        (&client).read_to_string(&mut reply).await?;
+        assert_eq!(reply, "pong");
+        Ok(())
+    });
+}
+
+#[test]
+fn the_halves_of_a_stream_work_in_two_goroutines() {
+    everywhere(|| async {
+        let (client, server) = connection().await?;
+        let message = vec![7; 3_000_000];
+        let echo = go(async move {
+            let (reader, mut writer) = server.split();
+            gorin::io::copy(reader, &mut writer).await
+        });
+        let (mut reader, mut writer) = client.split();
+        let sent = message.clone();
+        let sender = go(async move { writer.write_all(&sent).await });
+        let mut reply = Vec::new();
+        reader.read_to_end(&mut reply).await?;
+        assert!(reply == message);
+        sender.await.unwrap()?;
+        assert_eq!(echo.await.unwrap()?, 3_000_000);
+        Ok(())
+    });
+}
+
+#[test]
+fn several_buffers_are_read_and_written_by_one_call() {
+    everywhere(|| async {
+        let (mut client, mut server) = connection().await?;
+        let parts = [
+            IoSlice::new(b"five"),
+            IoSlice::new(b" "),
+            IoSlice::new(b"rings"),
+        ];
+        assert_eq!(client.write_vectored(&parts).await?, 10);
+        let (mut left, mut right) = ([0; 6], [0; 6]);
+        let mut parts = [IoSliceMut::new(&mut left), IoSliceMut::new(&mut right)];
+        assert_eq!(server.read_vectored(&mut parts).await?, 10);
+        assert_eq!((&left, &right[..4]), (b"five r", &b"ings"[..]));
+        Ok(())
+    });
+}
+
+#[test]
+fn a_peek_leaves_the_bytes_to_the_next_read() {
+    everywhere(|| async {
+        let (client, server) = connection().await?;
+        let sender = go(async move {
+            yield_now().await;
+            client.write_all(b"twice").await?;
+            io::Result::Ok(client)
+        });
+        let mut buf = [0; 8];
+        for _ in 0..2 {
+            assert_eq!(server.peek(&mut buf).await?, 5);
+        }
+        assert_eq!(server.read(&mut buf).await?, 5);
+        assert_eq!(&buf[..5], b"twice");
+        drop(sender.await.unwrap()?);
+        assert_eq!(server.read(&mut buf).await?, 0, "the end");
+        Ok(())
+    });
+}
+
+#[test]
+fn options_are_the_sockets_own() {
+    everywhere(|| async {
+        let (client, server) = connection().await?;
+        assert!(!client.nodelay()?);
+        client.set_nodelay(true)?;
+        assert!(client.clone().nodelay()? && !server.nodelay()?);
+        client.set_ttl(42)?;
+        assert_eq!(client.ttl()?, 42);
+        assert_eq!(client.linger()?, None);
+        client.set_linger(Some(Duration::from_secs(3)))?;
+        assert_eq!(client.linger()?, Some(Duration::from_secs(3)));
+        Ok(())
+    });
+}
+
+#[test]
+fn close_ends_the_pending_calls_of_others_and_all_later_ones() {
+    everywhere(|| async {
+        let (client, server) = connection().await?;
+        let reader = client.clone();
+        let mut byte = [0];
+        let mut pending = pin!(reader.read(&mut byte));
+        assert!(poll_once(pending.as_mut()).is_pending());
+        client.close();
+        assert!(pending.await.is_err());
+        assert!(client.write(b"x").await.is_err());
+        assert_eq!(server.read(&mut [0; 1]).await?, 0, "the peer sees the end");
+        client.close();
+        Ok(())
+    });
+}
+
+#[test]
+fn closing_a_listener_ends_a_pending_accept() {
+    everywhere(|| async {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let mut pending = pin!(listener.accept());
+        assert!(poll_once(pending.as_mut()).is_pending());
+        listener.close();
+        assert!(pending.await.is_err());
+        assert!(listener.accept().await.is_err());
+        Ok(())
+    });
+}
+
+#[test]
+fn several_goroutines_may_accept_and_read_at_once() {
+    everywhere(|| async {
+        let listener = std::sync::Arc::new(TcpListener::bind("127.0.0.1:0").await?);
+        let address = listener.local_addr()?;
+        let acceptors: Vec<_> = (0..4)
+            .map(|_| {
+                let listener = listener.clone();
+                go(async move { listener.accept().await.map(|(stream, _)| stream) })
+            })
+            .collect();
+        let mut clients = Vec::new();
+        for _ in 0..4 {
+            clients.push(TcpStream::connect(address).await?);
+        }
+        for acceptor in acceptors {
+            // Three goroutines wait for three bytes of one stream; each gets one.
+            let stream = acceptor.await.unwrap()?;
+            let readers: Vec<_> = (0..3)
+                .map(|_| {
+                    let stream = stream.clone();
+                    go(async move {
+                        let mut byte = [0];
+                        (&stream).read_exact(&mut byte).await.map(|()| byte[0])
+                    })
+                })
+                .collect();
+            let peer = stream.peer_addr()?;
+            let is_peer = |client: &&TcpStream| client.local_addr().is_ok_and(|own| own == peer);
+            let client = clients.iter().find(is_peer).unwrap();
+            client.write_all(b"abc").await?;
+            let mut bytes = Vec::new();
+            for reader in readers {
+                bytes.push(reader.await.unwrap()?);
+            }
+            bytes.sort_unstable();
+            assert_eq!(bytes, b"abc");
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn the_incoming_stream_gives_every_connection() {
+    everywhere(|| async {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let clients = go(async move {
+            let mut clients = Vec::new();
+            for _ in 0..10 {
+                clients.push(TcpStream::connect(address).await?);
+            }
+            io::Result::Ok(clients)
+        });
+        let accepted: Vec<_> = listener.incoming().take(10).collect().await;
+        assert!(accepted.iter().all(Result::is_ok), "{accepted:?}");
+        assert_eq!(clients.await.unwrap()?.len(), 10);
+        Ok(())
+    });
+}
+
+#[test]
+fn connecting_tries_one_address_after_the_other() {
+    everywhere(|| async {
+        let refuses = {
+            // Its port is free again, and nobody listens there.
+            let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+            listener.local_addr()?
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let addresses: [SocketAddr; 2] = [refuses, listener.local_addr()?];
+        let stream = TcpStream::connect(&addresses[..]).await?;
+        assert_eq!(stream.peer_addr()?, addresses[1]);
+        let error = TcpStream::connect(refuses).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+        Ok(())
+    });
+}
+
+#[test]
+fn names_are_resolved() {
+    everywhere(|| async {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let port = listener.local_addr()?.port();
+        let stream = TcpStream::connect(("localhost", port)).await?;
+        assert_eq!(stream.peer_addr()?.port(), port);
+        let error = TcpStream::connect("name.invalid:80").await.unwrap_err();
+        assert!(error.to_string().contains("`name.invalid`"), "{error}");
+        Ok(())
+    });
+}
+
+#[test]
+fn an_address_in_use_is_an_error_and_a_closed_listener_frees_it() {
+    everywhere(|| async {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let error = TcpListener::bind(address).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        // With connections of it still open: the address can be had again at once.
+        let _client = TcpStream::connect(address).await?;
+        let _server = listener.accept().await?;
+        drop(listener);
+        TcpListener::bind(address).await?;
+        Ok(())
+    });
+}
+
+#[test]
+fn streams_come_from_std_and_go_back_to_it() {
+    everywhere(|| async {
+        let listener = TcpListener::from_std(std::net::TcpListener::bind("127.0.0.1:0")?)?;
+        let address = listener.local_addr()?;
+        let std_client = std::net::TcpStream::connect(address)?;
+        let client = TcpStream::from_std(std_client)?;
+        let (server, _) = listener.accept().await?;
+        client.write_all(b"hi").await?;
+        assert_eq!(server.read(&mut [0; 8]).await?, 2);
+        // Back in std it is the same connection, and still open.
+        let mut std_client = client.into_std()?;
+        std_client.set_nonblocking(false)?;
+        std_client.write_all(b"again")?;
+        assert_eq!(server.read(&mut [0; 8]).await?, 5);
+        server.write_all(b"!").await?;
+        std_client.read_exact(&mut [0])?;
+        Ok(())
+    });
+}
+
+#[test]
+fn a_write_to_a_peer_that_is_gone_is_an_error_and_no_signal() {
+    everywhere(|| async {
+        let (client, server) = connection().await?;
+        server.set_linger(Some(Duration::ZERO))?;
+        drop(server);
+        let kind = loop {
+            match client.write(b"anybody there?").await {
+                Ok(_) => yield_now().await,
+                Err(error) => break error.kind(),
+            }
+        };
+        use io::ErrorKind::{BrokenPipe, ConnectionReset};
+        assert!(matches!(kind, BrokenPipe | ConnectionReset), "{kind}");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_stream_works_on_the_workers_of_another_runtime_and_on_plain_threads() {
+    within_patience(|| {
+        let home = Runtime::builder().workers(1).build().unwrap();
+        let abroad = Runtime::builder().workers(1).build().unwrap();
+        let (client, server) = home.block_on(connection()).unwrap();
+        let echo = abroad.go(async move {
+            let mut buf = [0; 100];
+            let len = server.read(&mut buf).await?;
+            server.write_all(&buf[..len]).await
+        });
+        let plain = thread::spawn(move || {
+            gorin_base::check::block_on(async {
+                client.write_all(b"far from home").await?;
+                let mut reply = [0; 13];
+                (&client).read_exact(&mut reply).await?;
+                io::Result::Ok(reply)
+            })
+        });
+        assert_eq!(&plain.join().unwrap().unwrap(), b"far from home");
+        abroad.block_on(echo).unwrap().unwrap();
+    });
+}
+
+#[test]
+fn an_empty_write_is_ready_at_once() {
+    everywhere(|| async {
+        let (client, _server) = connection().await?;
+        assert!(matches!(
+            poll_once(pin!(client.write(&[]))),
+            Poll::Ready(Ok(0))
+        ));
+        client.write_all(&[]).await?;
+        Ok(())
+    });
+}

@@ -61,6 +61,8 @@ pub const EXIT_TIMEOUT: Duration = Duration::from_secs(5);
 /// process there and then). One that computes and never awaits is waited for [`EXIT_TIMEOUT`] and
 /// then reported on stderr and left behind.
 ///
+/// Since `main` stays on this thread, a goroutine that computes for long on worker 0 delays it.
+///
 /// A panic of `main` is passed on after the same teardown.
 ///
 /// ```

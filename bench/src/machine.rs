@@ -73,19 +73,21 @@ fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
         .map(|(_, value)| value.trim())
 }
 
-/// Names and versions of [`PACKAGES`] by the text of Cargo.lock.
+/// Names and versions of [`PACKAGES`] by the text of Cargo.lock. Where it holds several versions
+/// the newest is ours: the older ones are dependencies of contenders.
 fn versions(lock: &str) -> String {
-    let mut found = Vec::new();
-    for package in PACKAGES {
+    let version = |package: &str| {
         let heading = format!("name = \"{package}\"\nversion = \"");
-        for (at, _) in lock.match_indices(&heading) {
-            let rest = &lock[at + heading.len()..];
-            if let Some((version, _)) = rest.split_once('"') {
-                found.push(format!("{package} {version}"));
-            }
-        }
-    }
-    found.join(", ")
+        let at = lock.rfind(&heading)? + heading.len();
+        lock[at..]
+            .split_once('"')
+            .map(|(version, _)| format!("{package} {version}"))
+    };
+    PACKAGES
+        .into_iter()
+        .filter_map(version)
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 #[cfg(test)]
@@ -94,7 +96,8 @@ mod tests {
 
     #[test]
     fn versions_come_from_the_lock_file() {
-        let lock = "[[package]]\nname = \"tokio\"\nversion = \"1.2.3\"\n\n\
+        let lock = "[[package]]\nname = \"tokio\"\nversion = \"0.9.0\"\n\n\
+                    [[package]]\nname = \"tokio\"\nversion = \"1.2.3\"\n\n\
                     [[package]]\nname = \"tokio-util\"\nversion = \"9.9.9\"\n";
         assert_eq!(versions(lock), "tokio 1.2.3");
     }

@@ -273,8 +273,6 @@ pub struct Size {
     primes: usize,
     idle_connections: usize,
     cold_starts: usize,
-    /// Whether all capacities are measured.
-    complete: bool,
 }
 
 impl Size {
@@ -290,7 +288,6 @@ impl Size {
         primes: 2000,
         idle_connections: 8_000,
         cold_starts: 20,
-        complete: true,
     };
 
     /// A look at everything in a few minutes: for finding gross changes, not for quoting.
@@ -305,7 +302,6 @@ impl Size {
         primes: 300,
         idle_connections: 1_000,
         cold_starts: 5,
-        complete: false,
     };
 
     /// As small as it goes: does it work?
@@ -320,7 +316,6 @@ impl Size {
         primes: 50,
         idle_connections: 50,
         cold_starts: 1,
-        complete: true,
     };
 
     /// All rows at this size.
@@ -374,11 +369,6 @@ impl Size {
 
     fn message_rows(&self) -> Vec<Row> {
         const BOARDS: &[Board] = &[Board::Runtimes, Board::Channels];
-        let capacities: &[&str] = if self.complete {
-            &["0", "1", "64", "unb"]
-        } else {
-            &["0", "64"]
-        };
         let mut rows = Vec::new();
         let mut add = |name: String, words: String, metrics| {
             for workers in [1, 2] {
@@ -388,7 +378,7 @@ impl Size {
         };
         add("pingpong".into(), "pingpong".into(), metrics::TRIP);
         for (shape, senders, receivers) in [("spsc", 1, 1), ("mpsc8", 8, 1), ("mpmc8x8", 8, 8)] {
-            for capacity in capacities {
+            for capacity in ["0", "1", "64", "unb"] {
                 let words = format!(
                     "chan --capacity {capacity} --senders {senders} --receivers {receivers}"
                 );

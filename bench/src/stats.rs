@@ -22,9 +22,10 @@ impl Samples {
         }
     }
 
-    /// (largest − smallest) ÷ median: the noise. `None` without samples or with a median of zero.
+    /// (largest − smallest) ÷ median: the noise. `None` with fewer than two samples, or a median of
+    /// zero.
     pub fn spread(&self) -> Option<f64> {
-        let median = self.median()?;
+        let median = self.median().filter(|_| self.0.len() > 1)?;
         (median != 0.0).then(|| (self.0[self.0.len() - 1] - self.0[0]) / median.abs())
     }
 }
@@ -83,6 +84,7 @@ mod tests {
     fn the_spread_is_relative_to_the_median() {
         assert_eq!(samples(&[90.0, 100.0, 120.0]).spread(), Some(0.3));
         assert_eq!(samples(&[0.0, 0.0]).spread(), None);
+        assert_eq!(samples(&[5.0]).spread(), None);
         assert_eq!(samples(&[]).spread(), None);
     }
 

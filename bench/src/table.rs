@@ -117,7 +117,8 @@ fn render_cells(
                 let _ = write!(cell, " ±{:.0}%", spread * 50.0);
             }
             if let Some(ratio) = ratio.filter(|_| Some(median) != best) {
-                let _ = write!(cell, " ({ratio:.2})");
+                let digits = if ratio < 10.0 { 2 } else { 0 };
+                let _ = write!(cell, " ({ratio:.digits$})");
             }
             cell
         })
@@ -128,7 +129,8 @@ fn render_cells(
 fn number(value: f64) -> String {
     match value.abs() {
         0.0 => "0".to_owned(),
-        0.0..0.1 => format!("{value:.4}"),
+        0.0..0.0001 => "<0.0001".to_owned(),
+        0.0001..0.1 => format!("{value:.4}"),
         0.1..10.0 => format!("{value:.2}"),
         10.0..100.0 => format!("{value:.1}"),
         _ => {
@@ -239,7 +241,7 @@ mod tests {
         let text = render("head", &rows, &columns, &results);
         let expected = "head\n### Runtimes, each with its own channel\n\n\
             | benchmark | unit | ours | a | b |\n|---|---|---:|---:|---:|\n\
-            | spawn_join.w1.task | ns/task | **100** ±10% (0.50) | 1,500 ±0% (7.50) | **200** ±0% |\n\
+            | spawn_join.w1.task | ns/task | **100** ±10% (0.50) | 1,500 (7.50) | **200** |\n\
             | spawn_join.w1.sleeps | /task | – | – | – |\n\n\
             ### Gaps\n\n- c: failed: no\\|ring (spawn_join.w1)\n\n";
         assert_eq!(text, expected);
@@ -247,8 +249,11 @@ mod tests {
 
     #[test]
     fn numbers_keep_three_digits() {
-        let texts = [0.0, 0.004_321, 9.876, 98.76, 987.6, 1_234_567.0].map(number);
-        assert_eq!(texts, ["0", "0.0043", "9.88", "98.8", "988", "1,234,567"]);
+        let texts = [0.0, 0.000_01, 0.004_321, 9.876, 98.76, 987.6, 1_234_567.0].map(number);
+        assert_eq!(
+            texts,
+            ["0", "<0.0001", "0.0043", "9.88", "98.8", "988", "1,234,567"]
+        );
     }
 
     #[test]

@@ -17,7 +17,7 @@ use gorin_reactor::{Local, Reactor, Sleep};
 
 use super::role::Role;
 use super::threads::Threads;
-use super::{EXIT_TIMEOUT, Handle, Runtime};
+use super::{EXIT_TIMEOUT, Handle, Runtime, current};
 
 /// The environment variable that sets the number of workers.
 const WORKERS: &str = "GORIN_WORKERS";
@@ -123,12 +123,14 @@ impl Builder {
                 return Err(error);
             }
         };
+        let _current = current::set(&handle);
         let mut worker = handle.shared.executor.worker(0);
         // Caught so that goroutines, ring and threads are gone when the panic reaches the caller.
         let outcome = catch_unwind(AssertUnwindSafe(|| local.block_on(worker.run_until(main))));
         let deadline = handle.stop(self.exit_timeout);
         finish(&mut local, worker.run(), deadline);
         drop(worker);
+        handle.shared.over.close();
         let own = local.shutdown(deadline);
         threads.join(&handle, deadline).with(&own).report();
         match outcome {

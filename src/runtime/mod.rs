@@ -12,6 +12,7 @@
 //! | this one | [`run`], [`Runtime`], [`Handle`]: what users hold |
 //! | `builder.rs` | [`Builder`]: settings, their defaults and checks, and `run` itself |
 //! | `threads.rs` | the worker threads: start, end, and who did not end in time |
+//! | `current.rs` | which runtime a thread belongs to |
 //! | `role.rs` | what the calling thread is, and the texts for calls from the wrong thread |
 //!
 //! # Teardown
@@ -28,6 +29,7 @@
 //! and ending the process (not ours to decide).
 
 mod builder;
+mod current;
 mod role;
 mod threads;
 
@@ -244,6 +246,36 @@ impl Handle {
         }
     }
 
+    /// The runtime of this thread: to give it to threads that do not belong to it.
+    ///
+    /// ```
+    /// use gorin::runtime::Handle;
+    ///
+    /// gorin::run(async {
+    ///     let (tx, rx) = gorin::chan(1);
+    ///     let handle = Handle::current();
+    ///     std::thread::spawn(move || handle.go(async move { tx.send("from a thread").await }));
+    ///     assert_eq!(rx.recv().await, Some("from a thread"));
+    /// });
+    /// ```
+    ///
+    /// # Panics
+    /// On a thread that belongs to no runtime.
+    #[track_caller]
+    pub fn current() -> Handle {
+        Handle::try_current().unwrap_or_else(|| {
+            panic!(
+                "Handle::current was called on a thread that belongs to no gorin runtime: call it \
+                 inside gorin::run, and give the handle to the thread that needs it"
+            )
+        })
+    }
+
+    /// As [`current`](Handle::current), but `None` on a thread that belongs to no runtime.
+    pub fn try_current() -> Option<Handle> {
+        current::get()
+    }
+
     /// Starts a goroutine on this runtime. See [`go`](crate::go). After the runtime was stopped
     /// the handle of the new goroutine gives `Cancelled`.
     #[track_caller]
@@ -311,6 +343,7 @@ impl Handle {
         EnterGuard {
             _executor: self.shared.executor.enter(),
             _reactor: self.shared.reactor.enter(),
+            _current: current::set(self),
         }
     }
 
@@ -352,4 +385,5 @@ impl fmt::Debug for Handle {
 pub struct EnterGuard {
     _executor: gorin_executor::EnterGuard,
     _reactor: gorin_reactor::EnterGuard,
+    _current: current::Guard,
 }

@@ -15,7 +15,7 @@ use gorin_executor::TaskInfo;
 use gorin_reactor::Drained;
 
 use super::role::Role;
-use super::{EXIT_TIMEOUT, Handle};
+use super::{EXIT_TIMEOUT, Handle, current};
 
 /// The worker threads of one runtime.
 #[derive(Debug)]
@@ -146,6 +146,7 @@ fn spawn(
 /// The life of a worker thread.
 fn work(handle: &Handle, index: usize, events: &mpsc::Sender<Event>) {
     let _role = Role::enter(Role::Worker, "a worker thread");
+    let _current = current::set(handle);
     // Nobody listens any more when the runtime gave up waiting: a send that fails is no error.
     let mut local = match handle.shared.reactor.attach(index) {
         Ok(local) => {

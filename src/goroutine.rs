@@ -60,7 +60,7 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    if gorin_base::hook::is_active() {
+    if crate::model::is_running() {
         return crate::model::spawn(spec, future);
     }
     gorin_executor::spawn(spec, future)

@@ -63,6 +63,67 @@ fn explore<F: Fn() + Send + Sync + 'static>(
     );
 }
 
+/// Where the exploration of a whole program ends. loom's environment variables come first.
+#[cfg(loom)]
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Forced switches per execution.
+    pub preemptions: usize,
+    /// Executions.
+    pub executions: usize,
+    /// Time for all executions.
+    pub duration: std::time::Duration,
+    /// Operations per execution.
+    pub branches: usize,
+}
+
+/// What an exploration has covered.
+#[cfg(loom)]
+#[derive(Clone, Copy, Debug)]
+pub struct Explored {
+    /// Executions.
+    pub executions: usize,
+    /// Forced switches per execution; `None` if there was no bound.
+    pub preemptions: Option<usize>,
+    /// A bound on executions or time ended it.
+    pub capped: bool,
+    /// How long it took.
+    pub elapsed: std::time::Duration,
+}
+
+/// Explores `body` within `bounds`, for a checker that counts and reports by itself.
+#[cfg(loom)]
+pub fn explore_within<F: Fn() + Send + Sync + 'static>(bounds: Bounds, body: F) -> Explored {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound.get_or_insert(bounds.preemptions);
+    builder.max_permutations.get_or_insert(bounds.executions);
+    builder.max_duration.get_or_insert(bounds.duration);
+    builder.max_branches = builder.max_branches.max(bounds.branches);
+    if builder.checkpoint_file.is_none() {
+        // Only then does loom look at its limits.
+        builder.checkpoint_interval = bounds.executions.clamp(1, 1000);
+    }
+    // std's atomic on purpose, as above.
+    let executions = PlainArc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counter = executions.clone();
+    let start = std::time::Instant::now();
+    builder.check(move || {
+        counter.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        body();
+    });
+    let executions = executions.load(std::sync::atomic::Ordering::Relaxed);
+    let elapsed = start.elapsed();
+    Explored {
+        executions,
+        preemptions: builder.preemption_bound,
+        capped: builder
+            .max_permutations
+            .is_some_and(|most| executions >= most)
+            || builder.max_duration.is_some_and(|most| elapsed >= most),
+        elapsed,
+    }
+}
+
 /// Runs `body` many times on std threads; the loom form of this function explores it instead.
 #[cfg(not(loom))]
 pub fn model<F: Fn() + Send + Sync + 'static>(name: &str, body: F) {

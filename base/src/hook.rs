@@ -141,13 +141,16 @@ pub struct TimerKey(pub NonZeroU64);
 // std's thread-locals under loom too: loom runs all threads of an execution on one OS thread, and
 // the checker belongs to the execution, not to a loom thread.
 std::thread_local! {
-    /// Written by `install` and by its guard, on this thread only; true while `CHECKER` is set. Kept
-    /// apart because a `Cell<bool>` needs no lazy initialization and no destructor: one load.
+    /// Written by `install` and by its guard, on this thread only; true while `CHECKER` is set and
+    /// takes control. Kept apart because a `Cell<bool>` needs no lazy initialization and no
+    /// destructor: one load.
     static ACTIVE: Cell<bool> = const { Cell::new(false) };
+    /// As `ACTIVE`, but also true while `CHECKER` only takes notes.
+    static OBSERVED: Cell<bool> = const { Cell::new(false) };
     static CHECKER: RefCell<Option<Rc<dyn Checker>>> = const { RefCell::new(None) };
 }
 
-/// True while a checker is installed on this thread.
+/// True while a checker that takes control is installed on this thread.
 #[inline(always)]
 pub fn is_active() -> bool {
     ACTIVE.get()
@@ -177,6 +180,7 @@ impl fmt::Debug for Installed {
 impl Drop for Installed {
     fn drop(&mut self) {
         ACTIVE.set(false);
+        OBSERVED.set(false);
         let checker = CHECKER.try_with(|slot| slot.borrow_mut().take());
         drop(checker);
     }
@@ -187,12 +191,23 @@ impl Drop for Installed {
 /// # Panics
 /// If this thread has a checker already: a model cannot run inside a model.
 pub fn install(checker: Rc<dyn Checker>) -> Installed {
+    let installed = observe(checker);
+    ACTIVE.set(true);
+    installed
+}
+
+/// As [`install`] for a checker that is told of [`created`], [`parked`] and [`unparked`] only: it
+/// takes notes for its reports, and something else, such as loom, is in control.
+///
+/// # Panics
+/// As [`install`].
+pub fn observe(checker: Rc<dyn Checker>) -> Installed {
     assert!(
-        !is_active(),
+        !OBSERVED.get(),
         "this thread already runs a model: a model cannot be started inside another one"
     );
     CHECKER.with(|slot| *slot.borrow_mut() = Some(checker));
-    ACTIVE.set(true);
+    OBSERVED.set(true);
     Installed {
         _not_send: std::marker::PhantomData,
     }
@@ -202,7 +217,7 @@ pub fn install(checker: Rc<dyn Checker>) -> Installed {
 /// (`"channel"`), `site` where the user made it.
 #[inline]
 pub fn created(object: u64, kind: &'static str, site: Site) {
-    if is_active() {
+    if OBSERVED.get() {
         with_checker(|checker| checker.created(object, kind, None, site));
     }
 }
@@ -213,7 +228,7 @@ pub fn created(object: u64, kind: &'static str, site: Site) {
 /// the n-th `Take`, or the one that makes room for it, can find each other missing.
 #[inline]
 pub fn created_queue(object: u64, kind: &'static str, capacity: usize, site: Site) {
-    if is_active() {
+    if OBSERVED.get() {
         with_checker(|checker| checker.created(object, kind, Some(capacity), site));
     }
 }
@@ -267,7 +282,7 @@ where
 /// The operation announced last by this goroutine is queued and waits.
 #[inline]
 pub fn parked(wait: Wait) {
-    if is_active() {
+    if OBSERVED.get() {
         with_checker(|checker| checker.parked(wait));
     }
 }
@@ -276,7 +291,7 @@ pub fn parked(wait: Wait) {
 /// taken the result, or was dropped.
 #[inline]
 pub fn unparked(object: u64, key: usize) {
-    if is_active() {
+    if OBSERVED.get() {
         with_checker(|checker| checker.unparked(object, key));
     }
 }

@@ -62,10 +62,18 @@ mod imp {
     // them on purpose.
     std::thread_local! {
         static CHOICE: Cell<usize> = const { Cell::new(0) };
+        static MOST: Cell<usize> = const { Cell::new(1) };
+    }
+
+    /// The greatest `n` that [`below`] was asked for since this was called last: as many values of
+    /// [`set_choice`] can make a difference.
+    pub fn take_most_choices() -> usize {
+        MOST.replace(1)
     }
 
     /// The choice given to [`set_choice`], modulo `n`.
     pub fn below(n: usize) -> usize {
+        MOST.set(MOST.get().max(n));
         if n < 2 { 0 } else { CHOICE.get() % n }
     }
 

@@ -163,5 +163,9 @@ fn describe(failure: &Failure, site: &dyn Display) -> String {
         Some(name) if name != "main" => format!(" (test {name})"),
         _ => String::new(),
     };
-    format!("the model at {site} failed{test}: {failure} @ {site}'")
+    let replay = match failure.schedule() {
+        "" => String::new(),
+        schedule => format!("\nrun it again with GORIN_REPLAY='{schedule} @ {site}'"),
+    };
+    format!("the model at {site} failed{test}: {failure}{replay}")
 }

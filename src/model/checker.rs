@@ -7,8 +7,9 @@ use std::time::Instant;
 
 use gorin_base::hook::{Access, Checker, Site, TimerKey, Wait};
 
+use super::Object;
 use super::execution::Execution;
-use super::footprint::{Footprint, Object};
+use super::footprint::Footprint;
 use super::state::{Announced, Made};
 
 impl Execution {

@@ -30,7 +30,7 @@ std::thread_local! {
 
 /// Why a coroutine handed control back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Yield {
+enum Yield {
     /// It called [`suspend`].
     Suspended,
     /// Its job has ended.
@@ -39,18 +39,9 @@ pub(super) enum Yield {
 
 /// One stack.
 #[derive(Debug)]
-pub(super) struct Coroutine(Generator<'static, (), Yield>);
+struct Coroutine(Generator<'static, (), Yield>);
 
 impl Coroutine {
-    /// A coroutine that is about to run `job`, which must not unwind.
-    pub(super) fn new(job: impl FnOnce() + 'static) -> Started {
-        let idle = IDLE.with_borrow_mut(Vec::pop);
-        Started {
-            coroutine: idle.unwrap_or_else(Self::with_new_stack),
-            job: Some(Box::new(job)),
-        }
-    }
-
     fn with_new_stack() -> Self {
         Self(Gn::new_opt(STACK_WORDS, || {
             loop {
@@ -70,6 +61,15 @@ pub(super) struct Started {
 }
 
 impl Started {
+    /// A coroutine that is about to run `job`, which must not unwind.
+    pub(super) fn new(job: impl FnOnce() + 'static) -> Self {
+        let idle = IDLE.with_borrow_mut(Vec::pop);
+        Self {
+            coroutine: idle.unwrap_or_else(Coroutine::with_new_stack),
+            job: Some(Box::new(job)),
+        }
+    }
+
     /// Runs the job until it suspends or ends; gives the stack back in the latter case.
     pub(super) fn resume(mut self) -> Option<Started> {
         if let Some(job) = self.job.take() {
@@ -111,7 +111,7 @@ mod tests {
         for _ in 0..3 {
             let seen = progress.clone();
             let start = progress.get();
-            let job = Coroutine::new(move || {
+            let job = Started::new(move || {
                 seen.set(seen.get() + 1);
                 suspend();
                 seen.set(seen.get() + 1);

@@ -30,8 +30,9 @@ use gorin_base::hook;
 use gorin_base::primitive::{Mutex, PlainArc};
 use gorin_executor::task::Runnable;
 
-use super::coroutine::Coroutine;
-use super::footprint::{Goroutine, MAIN, Names};
+use super::Goroutine;
+use super::coroutine::Started;
+use super::footprint::{MAIN, Names};
 use super::report::{Cause, Failure};
 use super::state::{Announced, Member, Stage, State};
 use super::strategy::{Decision, Options, Strategy};
@@ -130,7 +131,7 @@ impl Execution {
         let _hook = hook::install(execution.clone());
         CURRENT.set(Some(execution.clone()));
         let _entered = Entered;
-        let main = Coroutine::new(main);
+        let main = Started::new(main);
         execution
             .state
             .borrow_mut()

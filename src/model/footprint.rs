@@ -12,11 +12,7 @@ use std::rc::Rc;
 
 use gorin_base::hook::Access;
 
-/// Number of a goroutine, the same in all executions of a model; `main` is 0.
-pub(super) type Goroutine = usize;
-
-/// Number of an object, the same in all executions of a model.
-pub(super) type Object = usize;
+use super::{Goroutine, Object};
 
 /// `main`, whose number is fixed.
 pub(super) const MAIN: Goroutine = 0;

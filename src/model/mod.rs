@@ -3,6 +3,8 @@
 //! See [`model`](model()).
 
 mod builder;
+mod report;
+
 #[cfg(not(loom))]
 mod checker;
 #[cfg(not(loom))]
@@ -15,7 +17,6 @@ mod explore;
 mod footprint;
 #[cfg(not(loom))]
 mod order;
-mod report;
 #[cfg(not(loom))]
 mod schedule;
 #[cfg(not(loom))]
@@ -29,12 +30,24 @@ mod state;
 #[cfg(not(loom))]
 mod strategy;
 
+#[cfg(loom)]
+mod threads;
+
 use std::future::Future;
 
 pub use builder::Builder;
 pub use report::{Coverage, Failure, Report};
+
 #[cfg(not(loom))]
-pub(crate) use spawn::spawn;
+pub(crate) use spawn::{is_running, spawn};
+#[cfg(loom)]
+pub(crate) use threads::{is_running, spawn};
+
+/// Number of a goroutine, the same in all executions of a model; `main` is 0.
+type Goroutine = usize;
+
+/// Number of an object that goroutines communicate by.
+type Object = usize;
 
 /// Checks the goroutine program that `main` starts in every interleaving.
 #[track_caller]

@@ -1,6 +1,8 @@
 //! Which steps happen before which: vector clocks over goroutines.
+//!
+//! Must not know what a step is.
 
-use super::footprint::Goroutine;
+use super::Goroutine;
 
 /// For each goroutine, how many of its steps happen before something. Missing entries are 0.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

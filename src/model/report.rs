@@ -8,7 +8,7 @@ use std::time::Duration;
 use gorin_base::hook::{Site, Wait};
 use gorin_base::primitive::PlainArc;
 
-use super::footprint::{Goroutine, Object};
+use super::{Goroutine, Object};
 
 /// What a check has covered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,8 +81,10 @@ pub(super) enum Cause {
         message: String,
     },
     /// So many steps and no end.
+    #[cfg_attr(loom, expect(dead_code, reason = "loom has its own limit"))]
     Endless(usize),
     /// The program did not do again what it had done.
+    #[cfg_attr(loom, expect(dead_code, reason = "loom finds that out by itself"))]
     Nondeterministic(String),
 }
 
@@ -120,9 +122,10 @@ pub(super) struct Step {
 #[derive(Clone, Debug)]
 pub(super) enum Status {
     Done,
-    /// It waits: for what, and since which step.
-    Waiting(Vec<(Wait, Option<Object>, usize)>),
+    /// It waits: for what, and since which step if steps are counted.
+    Waiting(Vec<(Wait, Option<Object>, Option<usize>)>),
     /// It could go on.
+    #[cfg_attr(loom, expect(dead_code, reason = "loom does not say who could"))]
     Ready(&'static str, Option<Site>),
 }
 
@@ -230,24 +233,21 @@ impl Failure {
         Ok(())
     }
 
-    fn wait(&self, (wait, object, since): &(Wait, Option<Object>, usize)) -> String {
+    fn wait(&self, (wait, object, since): &(Wait, Option<Object>, Option<usize>)) -> String {
         let Wait {
             operation, site, ..
         } = wait;
+        let since = since.map_or_else(String::new, |step| format!(", since step {step}"));
         match object.and_then(|object| self.thing(object)) {
             Some(task) if task.kind == TASK => {
                 let started = task.site;
-                format!(
-                    "blocked in {operation} of {task}, started at {started}, since step {since}\n"
-                )
+                format!("blocked in {operation} of {task}, started at {started}{since}\n")
             }
             Some(thing) => {
                 let made = thing.site;
-                format!(
-                    "blocked in {operation} at {site}, since step {since}, on {thing} made at {made}\n"
-                )
+                format!("blocked in {operation} at {site}{since}, on {thing} made at {made}\n")
             }
-            None => format!("blocked in {operation} at {site}, since step {since}\n"),
+            None => format!("blocked in {operation} at {site}{since}\n"),
         }
     }
 
@@ -273,7 +273,9 @@ impl Failure {
             if let Some(thing) = thing {
                 write!(f, ", {thing}")?;
             }
-            match step.site {
+            // A handle dropped at the end of its scope is dropped by the standard library.
+            let site = step.site.filter(|site| !site.file().starts_with("/rustc/"));
+            match site {
                 Some(site) if thing.is_none_or(|thing| thing.kind != TASK) => {
                     writeln!(f, ", at {site}")?;
                 }
@@ -289,11 +291,7 @@ impl fmt::Display for Failure {
         self.write_cause(f)?;
         self.write_members(f)?;
         self.write_steps(f)?;
-        write!(
-            f,
-            "run this schedule again with GORIN_REPLAY='{}'",
-            self.schedule
-        )
+        write!(f, "schedule: {}", self.schedule)
     }
 }
 

@@ -22,7 +22,8 @@
 //!
 //! Must not know what goroutines are made of: it sees numbers and footprints.
 
-use super::footprint::{Footprint, Goroutine};
+use super::Goroutine;
+use super::footprint::Footprint;
 use super::order::Clock;
 use super::strategy::{Options, Strategy};
 

@@ -18,11 +18,18 @@ use gorin_base::primitive::PlainArc;
 use gorin_executor::task::{self, Payload, Readied, Runnable, Schedule, TaskOf, TaskRef};
 use gorin_executor::{JoinHandle, Spec};
 
-use super::coroutine::Coroutine;
+use super::Goroutine;
+use super::coroutine::Started;
 use super::execution::{self, GiveUp, Wakeup, Wakeups};
-use super::footprint::{Goroutine, MAIN};
+use super::footprint::MAIN;
 use super::report::Cause;
 use super::state::Member;
+
+/// True while a model runs on this thread.
+#[inline]
+pub(crate) fn is_running() -> bool {
+    hook::is_active()
+}
 
 /// Starts `future` as a goroutine of the execution that runs on this thread.
 #[track_caller]
@@ -47,7 +54,7 @@ where
     };
     let (runnable, handle) = task::build(spec, body, scheduler);
     let info = runnable.info();
-    let coroutine = Coroutine::new(move || run_task(goroutine));
+    let coroutine = Started::new(move || run_task(goroutine));
     let member = Member::new(coroutine, info.name, Some(info.site));
     {
         let mut names = execution.session.names.borrow_mut();

@@ -14,9 +14,10 @@ use gorin_executor::task::Runnable;
 
 use super::coroutine::Started;
 use super::execution::Wakeup;
-use super::footprint::{Awaited, Footprint, Goroutine, MAIN, Names, Object, Queueing, Use};
+use super::footprint::{Awaited, Footprint, MAIN, Names, Queueing, Use};
 use super::report::{Cause, Failure, Member as Reported, Status, Step, TASK, Thing};
 use super::strategy::Decision;
+use super::{Goroutine, Object};
 
 /// Where a goroutine stands.
 #[derive(Clone, Debug)]
@@ -588,9 +589,10 @@ impl State {
         }
     }
 
-    fn reported_waits(&self, member: &Member) -> Vec<(Wait, Option<Object>, usize)> {
-        let with_object =
-            |&(wait, since): &(Wait, usize)| (wait, self.objects.get(&wait.object).copied(), since);
+    fn reported_waits(&self, member: &Member) -> Vec<(Wait, Option<Object>, Option<usize>)> {
+        let with_object = |&(wait, since): &(Wait, usize)| {
+            (wait, self.objects.get(&wait.object).copied(), Some(since))
+        };
         member.waits.iter().map(with_object).collect()
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! A strategy sees goroutines and footprints only. Must not touch the program.
 
-use super::footprint::{Footprint, Goroutine};
+use super::Goroutine;
+use super::footprint::Footprint;
 
 /// One decision of an execution, as a schedule lists it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

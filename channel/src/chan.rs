@@ -9,6 +9,7 @@ use gorin_base::hook::{self, Access, Site};
 use gorin_base::primitive::PlainArc;
 use gorin_base::seeded;
 
+use crate::hint::Hint;
 use crate::lock::Lock;
 use crate::receiver::Receiver;
 use crate::sender::Sender;
@@ -51,6 +52,7 @@ pub struct Shared<T> {
     pub(crate) capacity: usize,
     /// A channel that nobody will ever use from the other end; `close` leaves it open.
     never: bool,
+    pub(crate) hint: Hint,
     pub(crate) state: Lock<State<T>>,
 }
 
@@ -66,6 +68,7 @@ impl<T> Shared<T> {
             id,
             capacity,
             never,
+            hint: Hint::new(),
             state: Lock::new(State::new(capacity, buffer)),
         })
     }

@@ -8,6 +8,7 @@ mod chan;
 mod claim;
 mod error;
 mod few;
+mod hint;
 #[expect(
     unsafe_code,
     reason = "the lock and its data are apart; see the text of the file"

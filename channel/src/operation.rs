@@ -122,15 +122,25 @@ impl<O> Wait<O> {
     where
         O: Operation<'a, T>,
     {
-        hook::waiting_step(O::NAME, shared.id, O::ACCESS, self.site);
-        let now = self.operation.now(shared, &mut shared.state.lock());
-        if !matches!(now, Now::Wait) {
-            return Poll::Ready(settle(shared, now));
+        hook::step(O::NAME, shared.id, Access::Write, self.site);
+        if !shared.hint.will_wait(O::WANTS) {
+            let now = self.operation.now(shared, &mut shared.state.lock());
+            if !matches!(now, Now::Wait) {
+                return Poll::Ready(settle(shared, now));
+            }
         }
-        // A waker must not be cloned under the lock: look again once that is done.
+        self.enter(shared, cx)
+    }
+
+    /// Stands in line, unless it turns out that it need not.
+    fn enter<'a, T>(&mut self, shared: &'a Shared<T>, cx: &mut Context<'_>) -> Poll<O::Output>
+    where
+        O: Operation<'a, T>,
+    {
+        // Cloned before the look that decides: a waker must not be cloned under the lock.
         let owner = Owner::One(cx.waker().clone());
         let mut state = shared.state.lock();
-        let now = if seeded::bug("operation.no_second_look") {
+        let now = if seeded::bug("operation.no_look_before_waiting") {
             Now::Wait
         } else {
             self.operation.now(shared, &mut state)
@@ -142,6 +152,7 @@ impl<O> Wait<O> {
         }
         let value = self.operation.give_up_value();
         let key = state.waiters.push(O::WANTS, value, owner);
+        shared.hint.update(&state);
         state.check();
         drop(state);
         self.key = Some(key);

@@ -165,6 +165,7 @@ impl<T> Drop for Receiver<T> {
         if gorin_base::primitive::unwinding() {
             return;
         }
+        self.stream.cancel(&self.shared);
         // Nobody can tell the drop of a receiver that is not the last from its absence.
         if hook::is_active() && self.shared.state.lock().receivers == 1 {
             let site = Location::caller();

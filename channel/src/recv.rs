@@ -27,8 +27,10 @@ impl<'a, T> Operation<'a, T> for RecvOp {
     }
 
     #[inline]
-    fn now(&mut self, _shared: &'a Shared<T>, state: &mut State<T>) -> Now<Self::Output> {
-        match state.recv_now() {
+    fn now(&mut self, shared: &'a Shared<T>, state: &mut State<T>) -> Now<Self::Output> {
+        let received = state.recv_now();
+        shared.hint.update(state);
+        match received {
             Received::Value(value, wakeup) => Now::Done(Some(value), wakeup),
             Received::Closed => Now::Done(None, None),
             Received::Empty => Now::Wait,

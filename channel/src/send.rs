@@ -47,11 +47,13 @@ impl<'a, T> Operation<'a, T> for SendOp<T> {
     }
 
     #[inline]
-    fn now(&mut self, _shared: &'a Shared<T>, state: &mut State<T>) -> Now<Self::Output> {
+    fn now(&mut self, shared: &'a Shared<T>, state: &mut State<T>) -> Now<Self::Output> {
         if self.has_happened() {
             return Now::Done(Ok(()), None);
         }
-        match state.send_now(&mut self.value) {
+        let sent = state.send_now(&mut self.value);
+        shared.hint.update(state);
+        match sent {
             Sent::Done(wakeup) => Now::Done(Ok(()), wakeup),
             Sent::Full => Now::Wait,
             Sent::NoMemory => Now::NoMemory,

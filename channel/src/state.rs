@@ -118,6 +118,21 @@ impl<T> State<T> {
         self.closed || self.len() > 0 || self.waiters.any_free(Side::Send, |w| w == Wants::Taker)
     }
 
+    /// As the negation of [`recv_is_ready`](Self::recv_is_ready), roughly.
+    #[inline]
+    pub(crate) fn receive_seems_to_wait(&self) -> bool {
+        self.buffer.is_empty()
+            && self.returned.is_empty()
+            && self.waiters.is_empty(Side::Send)
+            && !self.closed
+    }
+
+    /// As the negation of [`send_is_ready`](Self::send_is_ready), roughly.
+    #[inline]
+    pub(crate) fn send_seems_to_wait(&self) -> bool {
+        !self.has_place() && self.waiters.is_empty(Side::Receive) && !self.closed
+    }
+
     /// Sends the value in `slot` if that needs no waiting.
     #[inline]
     pub(crate) fn send_now(&mut self, slot: &mut Option<T>) -> Sent {

@@ -1,0 +1,75 @@
+//! A guess, read without the lock, whether an operation will have to wait.
+//!
+//! An operation that waits needs a clone of its waker, and a waker must not be cloned under the
+//! lock. Cloning it always would cost the operations that need not wait two atomic operations;
+//! finding out under the lock first costs those that wait a second locking. So the last operation
+//! leaves a note behind. Both ways are right whatever the note says: nothing may depend on it.
+//!
+//! Under loom the note is a choice of the model, so that both ways are explored and the note itself
+//! multiplies no executions.
+
+use crate::state::State;
+use crate::waiter::Wants;
+
+#[cfg(not(loom))]
+use gorin_base::primitive::{AtomicU8, Ordering};
+
+/// A receive would wait.
+#[cfg(not(loom))]
+const RECEIVE: u8 = 1;
+/// A send or a reservation would wait.
+#[cfg(not(loom))]
+const SEND: u8 = 2;
+
+/// The note.
+#[derive(Debug)]
+pub(crate) struct Hint {
+    /// Written under the channel's lock, read without it. Relaxed throughout: a stale or torn-off
+    /// value costs time only.
+    #[cfg(not(loom))]
+    waits: AtomicU8,
+}
+
+impl Hint {
+    pub(crate) fn new() -> Self {
+        Self {
+            #[cfg(not(loom))]
+            waits: AtomicU8::new(0),
+        }
+    }
+
+    /// Whether an operation that wants this is likely to wait.
+    #[inline]
+    pub(crate) fn will_wait(&self, wants: Wants) -> bool {
+        #[cfg(not(loom))]
+        {
+            let bit = match wants {
+                Wants::Value => RECEIVE,
+                Wants::Taker | Wants::Place => SEND,
+            };
+            self.waits.load(Ordering::Relaxed) & bit != 0
+        }
+        #[cfg(loom)]
+        {
+            let _ = wants;
+            gorin_base::rng::below(2) == 0
+        }
+    }
+
+    /// Notes what the next operations will find.
+    #[inline]
+    pub(crate) fn update<T>(&self, state: &State<T>) {
+        #[cfg(not(loom))]
+        {
+            let receive = if state.receive_seems_to_wait() {
+                RECEIVE
+            } else {
+                0
+            };
+            let send = if state.send_seems_to_wait() { SEND } else { 0 };
+            self.waits.store(receive | send, Ordering::Relaxed);
+        }
+        #[cfg(loom)]
+        let _ = state;
+    }
+}

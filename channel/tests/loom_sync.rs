@@ -1,0 +1,70 @@
+//! Models: wait groups and notifications.
+
+mod common;
+
+use common::*;
+use gorin_channel::sync::{Notify, WaitGroup};
+
+/// The wait ends after both members are done, and sees what they wrote. For: a zero that nobody is
+/// told of, a decrement that publishes nothing, a wait that begins between the last look and the
+/// notification.
+#[test]
+fn a_wait_ends_after_the_last_member() {
+    model("a wait ends after the last member", || {
+        let group = WaitGroup::new();
+        let (first, second) = (group.add(), group.add());
+        let memory = Unordered::new();
+        let written = memory.clone();
+        let member = thread::spawn(move || {
+            written.write(7);
+            drop(first);
+        });
+        drop(second);
+        block_on(group.wait());
+        assert_eq!(memory.read(), 7);
+        member.join().unwrap();
+    });
+}
+
+/// Of two members the last one's notification speaks for both. For: a decrement that does not pass
+/// on what the other member published.
+#[test]
+fn the_last_member_speaks_for_all() {
+    model("the last member speaks for all", || {
+        let group = WaitGroup::new();
+        let members = [1, 2].map(|n| {
+            let token = group.add();
+            let memory = Unordered::new();
+            let written = memory.clone();
+            let thread = thread::spawn(move || {
+                written.write(n);
+                drop(token);
+            });
+            (thread, memory)
+        });
+        if group.count() == 0 {
+            assert_eq!([members[0].1.read(), members[1].1.read()], [1, 2]);
+        }
+        for (thread, _) in members {
+            thread.join().unwrap();
+        }
+    });
+}
+
+/// A notification reaches one of two waiters, and if that one is dropped, the other. For: a
+/// notification that is lost with a dropped wait.
+#[test]
+fn a_notification_is_not_lost_with_a_dropped_wait() {
+    model("a notification is not lost with a dropped wait", || {
+        let notify = PlainArc::new(Notify::new());
+        let mine = notify.clone();
+        let mut first = boxed(async move { mine.notified().await });
+        assert!(poll_once(first.as_mut()).is_pending());
+        let theirs = notify.clone();
+        let waiter = thread::spawn(move || block_on(theirs.notified()));
+        let dropper = thread::spawn(move || drop(first));
+        notify.notify_one();
+        waiter.join().unwrap();
+        dropper.join().unwrap();
+    });
+}

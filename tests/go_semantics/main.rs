@@ -5,6 +5,7 @@
 //! | `goroutines.rs` | G1–G14: the go statement, goroutine life, scheduling |
 //! | `channels.rs` | G21–G29, G35–G40: making, sending, receiving, order, nil channels, memory |
 //! | `closing.rs` | G30–G34, G41: closing a channel and losing its other side |
+//! | `select.rs` | G42–G51: select between goroutines |
 //! | `time.rs` | G52: sleeping |
 //!
 //! The numbers only keep the order; each test's name says its rule. Where Rust differs from Go on
@@ -20,6 +21,7 @@ mod common;
 mod channels;
 mod closing;
 mod goroutines;
+mod select;
 mod time;
 
 use std::future::Future;

@@ -1,0 +1,223 @@
+//! G42–G51: select, between goroutines on one worker and on two.
+//!
+//! Single steps, polled by hand, are tested with the channels; here the partners are goroutines.
+
+use std::cell::Cell;
+use std::future::pending;
+use std::time::Duration;
+
+use gorin::channel::unbounded;
+use gorin::prelude::*;
+use gorin::time::after;
+
+use super::everywhere;
+
+#[test]
+fn g42_operands_are_evaluated_once_in_source_order_also_of_cases_not_taken() {
+    everywhere(|| async {
+        let evaluated = Cell::new(String::new());
+        let note = |name: &str, value: u32| {
+            evaluated.set(evaluated.take() + name);
+            value
+        };
+        let (tx, _rx) = chan(1);
+        let (full, _full_rx) = chan(0);
+        select! {
+            _ = full.send(note("a", 1)) => unreachable!("nobody receives"),
+            sent = tx.send(note("b", 2)) => assert!(sent.is_ok()),
+            _ = full.send(note("c", 3)) => unreachable!("nobody receives"),
+        }
+        assert_eq!(evaluated.take(), "abc");
+    });
+}
+
+#[test]
+fn g44_ready_cases_are_chosen_equally_often() {
+    everywhere(|| async {
+        const ROUNDS: usize = 3000;
+        let channels: Vec<_> = (0..3).map(|_| chan(ROUNDS)).collect();
+        for (tx, _) in &channels {
+            for _ in 0..ROUNDS {
+                tx.send(()).await.unwrap();
+            }
+        }
+        let [first, second, third] = [0, 1, 2].map(|i: usize| &channels[i].1);
+        let idle = Receiver::<()>::never();
+        let mut counts = [0; 3];
+        for _ in 0..ROUNDS {
+            let chosen = select! {
+                _ = first.recv() => 0,
+                _ = idle.recv() => unreachable!("a nil channel"),
+                _ = second.recv() => 1,
+                _ = third.recv() => 2,
+            };
+            counts[chosen] += 1;
+        }
+        // Five standard deviations around a third.
+        let fair = |count: &usize| count.abs_diff(ROUNDS / 3) < 130;
+        assert!(counts.iter().all(fair), "{counts:?}");
+    });
+}
+
+#[test]
+fn g45_default_is_taken_only_if_nothing_is_ready() {
+    everywhere(|| async {
+        let (tx, rx) = chan(1);
+        let receive = || async {
+            select! {
+                value = rx.recv() => value,
+                default => Some("nothing"),
+            }
+        };
+        assert_eq!(receive().await, Some("nothing"));
+        tx.send("a value").await.unwrap();
+        assert_eq!(receive().await, Some("a value"));
+        tx.close();
+        assert_eq!(receive().await, None, "a closed channel is ready");
+    });
+}
+
+#[test]
+fn g46_of_two_partners_that_come_at_once_exactly_one_is_served() {
+    everywhere(|| async {
+        const ROUNDS: usize = 2000;
+        let (left, lefts) = chan(0);
+        let (right, rights) = chan(0);
+        let senders = [left, right].map(|tx| {
+            go(async move {
+                let mut sent = 0;
+                while tx.send(()).await.is_ok() {
+                    sent += 1;
+                }
+                sent
+            })
+        });
+        let mut received = [0; 2];
+        for _ in 0..ROUNDS {
+            select! {
+                value = lefts.recv() => received[0] += usize::from(value.is_some()),
+                value = rights.recv() => received[1] += usize::from(value.is_some()),
+            }
+        }
+        drop((lefts, rights));
+        for (sender, received) in senders.into_iter().zip(received) {
+            assert_eq!(sender.await.unwrap(), received, "of {ROUNDS}");
+        }
+        assert_eq!(received.iter().sum::<usize>(), ROUNDS);
+    });
+}
+
+#[test]
+fn g47_selects_that_both_send_and_receive_on_both_channels_meet_and_lose_nothing() {
+    everywhere(|| async {
+        const EACH: usize = 1000;
+        let (a, from_a) = chan(0);
+        let (b, from_b) = chan(0);
+        let (results, collected) = unbounded();
+        for player in 0..4 {
+            let (a, from_a) = (a.clone(), from_a.clone());
+            let (b, from_b) = (b.clone(), from_b.clone());
+            let results = results.clone();
+            go(async move {
+                let mut next = 0;
+                loop {
+                    let offered = (next < EACH).then_some(player * EACH + next);
+                    let to_a = offered.map(|_| &a);
+                    let to_b = offered.map(|_| &b);
+                    let received = select! {
+                        _ = to_a.send(offered.unwrap_or(0)) => None,
+                        _ = to_b.send(offered.unwrap_or(0)) => None,
+                        value = from_a.recv() => value,
+                        value = from_b.recv() => value,
+                    };
+                    match received {
+                        None => next += 1,
+                        Some(value) if results.try_send(value).is_ok() => {}
+                        // The test has seen enough and is over.
+                        Some(_) => return,
+                    }
+                }
+            });
+        }
+        let mut values = Vec::new();
+        while values.len() < 4 * EACH {
+            values.push(collected.recv().await.unwrap());
+        }
+        values.sort_unstable();
+        assert_eq!(values, (0..4 * EACH).collect::<Vec<_>>());
+    });
+}
+
+#[test]
+fn g48_a_select_whose_cases_are_all_off_blocks_for_ever() {
+    everywhere(|| async {
+        let nil: Option<Receiver<u8>> = None;
+        let (tx, rx) = chan(1);
+        tx.send(1).await.unwrap();
+        let blocked = go(async move {
+            select! {
+                _ = nil.recv() => {}
+                _ = rx.recv(), if false => {}
+            }
+        });
+        yield_now().await;
+        assert!(!blocked.is_finished());
+        blocked.abort();
+        assert!(blocked.await.unwrap_err().is_cancelled());
+    });
+}
+
+#[test]
+fn g49_bodies_may_break_continue_return_and_use_the_question_mark() {
+    async fn first_even(rx: Receiver<u32>) -> Result<u32, &'static str> {
+        loop {
+            select! {
+                value = rx.recv() => {
+                    let value = value.ok_or("the end")?;
+                    if value % 2 == 1 {
+                        continue;
+                    }
+                    return Ok(value);
+                }
+                _ = pending::<()>() => break Err("unreachable"),
+            }
+        }
+    }
+    everywhere(|| async {
+        let (tx, rx) = chan(4);
+        for value in [1, 3, 4, 5] {
+            tx.send(value).await.unwrap();
+        }
+        drop(tx);
+        assert_eq!(first_even(rx.clone()).await, Ok(4));
+        assert_eq!(first_even(rx).await, Err("the end"));
+    });
+}
+
+#[test]
+fn g51_a_timer_is_a_case_like_any_other_and_loses_no_value_when_it_wins() {
+    everywhere(|| async {
+        let (tx, rx) = chan(0);
+        let sender = go(async move {
+            for number in 0..300 {
+                tx.send(number).await.unwrap();
+                if number % 7 == 0 {
+                    gorin::time::sleep(Duration::from_micros(70)).await;
+                }
+            }
+        });
+        let (mut received, mut timeouts) = (Vec::new(), 0);
+        loop {
+            select! {
+                value = rx.recv() => match value {
+                    Some(number) => received.push(number),
+                    None => break,
+                },
+                _ = after(Duration::from_micros(40)) => timeouts += 1,
+            }
+        }
+        sender.await.unwrap();
+        assert_eq!(received, (0..300).collect::<Vec<_>>());
+        assert!(timeouts > 0, "the timer never won");
+    });
+}

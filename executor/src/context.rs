@@ -53,11 +53,12 @@ pub(crate) struct Desk {
 }
 
 impl Context {
-    /// The worker's number, if the thread is one.
-    pub(crate) fn index(&self) -> Option<usize> {
-        self.desk.as_ref().map(|desk| desk.index)
+    /// The number of the worker.
+    pub(crate) fn index(&self) -> usize {
+        self.desk().index
     }
 
+    /// The worker's things; the context must be a worker's.
     pub(crate) fn desk(&self) -> &Desk {
         self.desk
             .as_ref()
@@ -200,9 +201,8 @@ where
     F::Output: Send + 'static,
 {
     let Some(context) = top() else { no_executor() };
-    let shared = &context.shared;
-    let shard = context.index().unwrap_or(shared.colleagues.len());
-    spawn_on(shared, shard, spec, future, Location::caller())
+    let worker = context.desk.is_some().then_some(&*context);
+    spawn_on(&context.shared, worker, spec, future, Location::caller())
 }
 
 #[cold]

@@ -28,7 +28,7 @@ use gorin_base::primitive::{
 };
 use gorin_base::seeded;
 
-use crate::context::{self, EnterGuard};
+use crate::context::{self, Context, EnterGuard};
 use crate::idle::Idle;
 use crate::registry::{Place, Registry};
 use crate::run_queue::{self, Owner, Stealer};
@@ -187,6 +187,11 @@ impl Shared {
     }
 
     pub(crate) fn pop_injected(&self) -> Option<Runnable> {
+        // Popping an empty queue costs a fence. Whoever must not miss a push looks after a fence of
+        // its own, by `has_visible_work`.
+        if self.injector.is_empty() {
+            return None;
+        }
         self.injector.pop().ok()
     }
 
@@ -262,10 +267,10 @@ impl Shared {
     }
 }
 
-/// Spawns a goroutine on the executor; `shard` spreads the registry's locks.
+/// Spawns a goroutine on the executor, from `worker` if this thread is one of it.
 pub(crate) fn spawn_on<F>(
     shared: &Arc<Shared>,
-    shard: usize,
+    worker: Option<&Context>,
     spec: Spec,
     future: F,
     site: &'static Location<'static>,
@@ -279,13 +284,17 @@ where
         place: AtomicU64::new(UNLISTED),
     };
     let (task, handle) = task::allocate(spec, future, scheduler, site);
+    let shard = worker.map_or(shared.colleagues.len(), Context::index);
     match shared.registry.insert(shard, task.registered()) {
         Some(place) => {
             // Relaxed: see the field.
             task.scheduler()
                 .place
                 .store(place.to_bits(), Ordering::Relaxed);
-            Scheduler::schedule(task, Readied::Woken);
+            match worker {
+                Some(worker) => worker.ready(task.into_runnable(), Readied::Woken),
+                None => shared.inject(task.into_runnable()),
+            }
         }
         // Stopped: the task is cancelled, and its future dropped, here.
         None => drop(task),
@@ -349,10 +358,14 @@ impl Executor {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        let shard = context::worker_of(&self.shared)
-            .and_then(|context| context.index())
-            .unwrap_or(self.num_workers());
-        spawn_on(&self.shared, shard, spec, future, Location::caller())
+        let worker = context::worker_of(&self.shared);
+        spawn_on(
+            &self.shared,
+            worker.as_deref(),
+            spec,
+            future,
+            Location::caller(),
+        )
     }
 
     /// The owner's side of worker `index`, to be taken once and on the thread that will run it.

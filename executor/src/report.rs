@@ -31,9 +31,12 @@ pub(crate) fn unjoined_panic(task: &TaskInfo, payload: &(dyn Any + Send)) {
     let _ = std::io::stderr().write_all(line.as_bytes());
 }
 
-/// Drops `value`, whose destructor may panic with a payload whose destructor panics in turn.
+/// Drops `value`, whose destructor may panic; what that panic carries is dropped too, unless its
+/// destructor panics in turn: it is leaked then, since the next one might do so for ever.
 pub(crate) fn discard<T>(value: T) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
+    let dropped = catch_unwind(AssertUnwindSafe(|| drop(value)));
+    let Err(payload) = dropped else { return };
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
         std::mem::forget(payload);
     }
 }

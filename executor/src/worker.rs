@@ -120,8 +120,10 @@ impl Worker {
         let settled = Settled(self);
         async move {
             let settled = settled;
+            let flag = MainWaker::new(settled.0);
             let mut main = UntilMain {
-                waker: MainWaker::new(settled.0),
+                waker: Waker::from(flag.clone()),
+                flag,
                 future: pin!(main),
                 end: None,
             };
@@ -446,27 +448,29 @@ impl Main for UntilOver {
 /// The `main` of [`Worker::run_until`].
 struct UntilMain<'a, F: Future> {
     future: Pin<&'a mut F>,
-    waker: PlainArc<MainWaker>,
+    flag: PlainArc<MainWaker>,
+    /// Made of the flag.
+    waker: Waker,
     end: Option<Result<F::Output, Payload>>,
 }
 
 impl<F: Future> Main for UntilMain<'_, F> {
     fn is_due(&self, shared: &Shared) -> bool {
         // Relaxed: a set flag is followed by a call of this worker, whose lock orders it.
-        self.waker.woken.load(Ordering::Relaxed) || shared.has_crashed()
+        self.flag.woken.load(Ordering::Relaxed) || shared.has_crashed()
     }
 
     fn poll(&mut self) -> bool {
-        if let Some(payload) = self.waker.shared.take_crash() {
+        if let Some(payload) = self.flag.shared.take_crash() {
             self.end = Some(Err(payload));
             return true;
         }
         // Acquires what the wakes before wrote; later ones set it anew.
-        if !self.waker.woken.swap(false, Ordering::AcqRel) {
+        if !self.flag.woken.swap(false, Ordering::AcqRel) {
             return false;
         }
-        let waker = Waker::from(self.waker.clone());
-        match self.future.as_mut().poll(&mut Context::from_waker(&waker)) {
+        let mut context = Context::from_waker(&self.waker);
+        match self.future.as_mut().poll(&mut context) {
             Poll::Ready(output) => {
                 self.end = Some(Ok(output));
                 true
@@ -505,7 +509,7 @@ impl Wake for MainWaker {
         }
         match worker_of(&self.shared) {
             // Its own thread: it looks at the flag before it sits.
-            Some(context) if context.index() == Some(self.index) => context.get_up(),
+            Some(context) if context.index() == self.index => context.get_up(),
             _ if seeded::bug("worker.main_not_called") => {}
             _ => self.shared.idle.call(self.index),
         }

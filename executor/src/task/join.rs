@@ -53,6 +53,8 @@ pub struct JoinHandle<T> {
     /// The output was given out.
     taken: bool,
     abort_on_drop: bool,
+    /// The join waker was published before.
+    registered: bool,
     /// A model checker was told that this waits.
     announced: bool,
     marker: PhantomData<T>,
@@ -73,6 +75,7 @@ impl<T> JoinHandle<T> {
             task,
             taken: false,
             abort_on_drop: false,
+            registered: false,
             announced: false,
             marker: PhantomData,
         }
@@ -150,10 +153,11 @@ impl<T> JoinHandle<T> {
     }
 
     /// Stores `cx`'s waker where completion finds it; false if the task is complete.
-    fn register(&self, cx: &Context<'_>) -> bool {
-        if !self.task.state().reclaim_join_waker() {
+    fn register(&mut self, cx: &Context<'_>) -> bool {
+        if self.registered && !self.task.state().reclaim_join_waker() {
             return false;
         }
+        self.registered = true;
         // SAFETY: the field was just reclaimed, or never published.
         let previous = unsafe { self.task.replace_join_waker(None) };
         let waker = match previous {

@@ -136,7 +136,7 @@ fn wake_vs_run() {
 /// Bug: the second one finds the bit set and publishes nothing.
 #[test]
 fn two_wakes_vs_run() {
-    model("two_wakes_vs_run", || {
+    model_bounded("two_wakes_vs_run", 3, || {
         let queue = Queue::default();
         let (handle, up, waker) = parked(&queue);
         // Owned and in the queue, and woken once more.

@@ -351,8 +351,14 @@ impl State {
         }
     }
 
-    /// One reference less.
+    /// One reference less. The last one of a complete task is found by a plain load: nobody else
+    /// can make new ones.
     pub(super) fn drop_reference(&self) -> OnDrop {
+        // Acquire, as the subtraction: everybody else's last access is over.
+        let state = self.0.load(Ordering::Acquire);
+        if state & COMPLETE != 0 && state & OWNED == 0 && state / REFERENCE == 1 {
+            return OnDrop::Free;
+        }
         let order = if seeded::bug("task.free_unordered") {
             Ordering::Relaxed
         } else {

@@ -8,7 +8,7 @@
 //! [`YIELDS`] yields it sleeps, so a waiter of higher priority cannot keep the holder from running.
 //!
 //! ```text
-//!   locked   false --swap(true, Acquire)--> true    by whoever enters
+//!   locked   false --exchange (Acquire)---> true    by whoever enters
 //!            true  --store(false, Release)--> false by the holder, when it leaves
 //! ```
 //!
@@ -17,6 +17,7 @@
 #[cfg(not(loom))]
 use gorin_base::primitive::spin_loop;
 use gorin_base::primitive::{AtomicBool, Ordering, thread};
+use gorin_base::seeded;
 
 /// Attempts on a taken lock, each after twice as long a spin, before the waiter gives up its CPU.
 #[cfg(not(loom))]
@@ -34,7 +35,7 @@ const SLEEP_US: (u64, u64) = (50, 1000);
 #[derive(Debug)]
 pub(crate) struct SpinLock {
     /// Written and read by every thread that uses the channel. The Release store of `unlock` pairs
-    /// with the Acquire swap of the next `lock`, so the data's last writes are seen.
+    /// with the Acquire exchange of the next `lock`, so the data's last writes are seen.
     locked: AtomicBool,
 }
 
@@ -48,11 +49,24 @@ impl SpinLock {
     /// Waits until the lock is free and takes it.
     #[inline]
     pub(crate) fn lock(&self) -> SpinGuard<'_> {
-        // Acquire: pairs with the Release store of the last holder.
-        if self.locked.swap(true, Ordering::Acquire) {
+        if !self.try_lock() {
             self.lock_contended();
         }
         SpinGuard(self)
+    }
+
+    #[inline]
+    fn try_lock(&self) -> bool {
+        let success = if seeded::bug("spin.relaxed_lock") {
+            Ordering::Relaxed
+        } else {
+            Ordering::Acquire
+        };
+        // Acquire: pairs with the Release store of the last holder. Relaxed if it is taken: there
+        // is nothing to see yet.
+        self.locked
+            .compare_exchange(false, true, success, Ordering::Relaxed)
+            .is_ok()
     }
 
     #[cold]
@@ -60,8 +74,7 @@ impl SpinLock {
         let mut wait = Backoff::default();
         loop {
             wait.pause();
-            // Acquire: as in `lock`.
-            if !self.locked.swap(true, Ordering::Acquire) {
+            if self.try_lock() {
                 return;
             }
         }
@@ -104,8 +117,13 @@ pub(crate) struct SpinGuard<'a>(&'a SpinLock);
 impl Drop for SpinGuard<'_> {
     #[inline]
     fn drop(&mut self) {
-        // Release: pairs with the Acquire swap of the next holder.
-        self.0.locked.store(false, Ordering::Release);
+        let order = if seeded::bug("spin.relaxed_unlock") {
+            Ordering::Relaxed
+        } else {
+            Ordering::Release
+        };
+        // Release: pairs with the Acquire exchange of the next holder.
+        self.0.locked.store(false, order);
     }
 }
 

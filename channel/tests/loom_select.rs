@@ -8,16 +8,14 @@ use std::pin::Pin;
 use common::*;
 use gorin_channel::{Chan, SendError, chan, select};
 
-/// Exactly one of two senders is served by the select, the other by the receive after it.
-/// For: a claim that two partners win, a loser's value that vanishes.
-fn select_against_two_senders(capacity: usize) {
+/// A select and a sender that come at the same time meet, in the buffer or directly. For: a sender
+/// that comes between the look and the line.
+fn select_against_a_sender(capacity: usize) {
     let (a, a_rx) = chan(capacity);
-    let (b, b_rx) = chan(capacity);
-    let senders = [(a, 1), (b, 2)].map(|(tx, n)| {
-        thread::spawn(move || {
-            let back = block_on(tx.send(n)).err();
-            (back.map(SendError::into_inner), tx)
-        })
+    let (b, b_rx) = chan::<u8>(capacity);
+    let sender = thread::spawn(move || {
+        block_on(a.send(1)).unwrap();
+        a
     });
     let received = block_on(async {
         select! {
@@ -25,48 +23,87 @@ fn select_against_two_senders(capacity: usize) {
             value = b_rx.recv() => value,
         }
     });
-    let loser = if received == Some(1) { &b_rx } else { &a_rx };
-    loser.close();
-    let results = senders.map(|sender| sender.join().unwrap());
-    let mut got = vec![received.unwrap()];
-    got.extend(results.iter().filter_map(|(back, _)| *back));
-    got.extend(loser.try_recv());
-    got.sort_unstable();
-    assert_eq!(got, [1, 2]);
+    assert_eq!(received, Some(1));
+    drop((sender.join().unwrap(), b));
 }
 
 #[test]
-fn select_against_two_senders_0() {
-    model_with_choices("select against two senders, capacity 0", 2, || {
-        select_against_two_senders(0);
+fn select_against_a_sender_0() {
+    model_with_choices("select against a sender, capacity 0", 2, || {
+        select_against_a_sender(0);
     });
 }
 
 #[test]
-fn select_against_two_senders_1() {
-    model_with_choices("select against two senders, capacity 1", 2, || {
-        select_against_two_senders(1);
+fn select_against_a_sender_1() {
+    model_with_choices("select against a sender, capacity 1", 2, || {
+        select_against_a_sender(1);
     });
 }
 
-/// A select that sends to either of two receivers delivers once; the other receiver ends by close.
-/// For: both sends taking effect.
+/// Of two senders that find a waiting select, exactly one is taken. For: a claim that two partners
+/// win, a loser's value that vanishes.
 #[test]
-fn select_sends_to_one_of_two_receivers() {
-    model_with_choices("select sends to one of two receivers", 2, || {
+fn two_senders_find_a_waiting_select() {
+    model("two senders find a waiting select", || {
         let (a, a_rx) = chan(0);
         let (b, b_rx) = chan(0);
-        let receivers = [a_rx, b_rx].map(|rx| thread::spawn(move || (block_on(rx.recv()), rx)));
+        let mut waiting = boxed(async move {
+            let received = select! {
+                value = a_rx.recv() => value,
+                value = b_rx.recv() => value,
+            };
+            (received, a_rx, b_rx)
+        });
+        assert!(poll_once(waiting.as_mut()).is_pending());
+        let senders = [(a, 1), (b, 2)]
+            .map(|(tx, n)| thread::spawn(move || (tx.try_send(n).ok().map(|()| n), tx)));
+        let results = senders.map(|sender| sender.join().unwrap());
+        let (received, ..) = block_on(waiting);
+        let sent: Vec<_> = results.iter().filter_map(|(sent, _)| *sent).collect();
+        assert_eq!(sent, received.into_iter().collect::<Vec<_>>());
+    });
+}
+
+/// Of two receivers that find a select waiting to send to either, exactly one is given its value.
+/// For: both sends taking effect.
+#[test]
+fn two_receivers_find_a_waiting_select() {
+    model("two receivers find a waiting select", || {
+        let (a, a_rx) = chan(0);
+        let (b, b_rx) = chan(0);
+        let mut waiting = boxed(async move {
+            let sent = select! {
+                result = a.send(1) => result.map(|()| 1),
+                result = b.send(2) => result.map(|()| 2),
+            };
+            (sent, a, b)
+        });
+        assert!(poll_once(waiting.as_mut()).is_pending());
+        let receivers = [a_rx, b_rx].map(|rx| thread::spawn(move || (rx.try_recv().ok(), rx)));
+        let results = receivers.map(|receiver| receiver.join().unwrap());
+        let (sent, ..) = block_on(waiting);
+        let received: Vec<_> = results.iter().filter_map(|(got, _)| *got).collect();
+        assert_eq!(received, [sent.unwrap()]);
+    });
+}
+
+/// A select that sends and a receiver that come at the same time meet.
+#[test]
+fn a_sending_select_against_a_receiver() {
+    model_with_choices("a sending select against a receiver", 2, || {
+        let (a, a_rx) = chan(0);
+        let (b, b_rx) = chan::<u8>(0);
+        let receiver = thread::spawn(move || (block_on(a_rx.recv()), a_rx));
         block_on(async {
             select! {
                 result = a.send(1) => result.unwrap(),
-                result = b.send(1) => result.unwrap(),
+                result = b.send(1) => panic!("nobody receives there: {result:?}"),
             }
         });
-        a.close();
-        b.close();
-        let results = receivers.map(|receiver| receiver.join().unwrap());
-        assert_eq!(results.iter().filter(|(got, _)| got.is_some()).count(), 1);
+        let (received, a_rx) = receiver.join().unwrap();
+        assert_eq!(received, Some(1));
+        drop((a_rx, b_rx));
     });
 }
 

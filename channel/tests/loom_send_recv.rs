@@ -43,23 +43,27 @@ fn one_sender_one_receiver_2() {
     one_sender_one_receiver(2);
 }
 
-/// One value is received, the other is received too, still there, or given back. For: a value
-/// overwritten, a parked sender that is neither let in nor told.
+/// Of two senders, one in line already, one is served by the receive and the other is served too,
+/// still there, or given its value back. For: a value overwritten, a sender neither let in nor told.
 fn two_senders(capacity: usize) {
-    model(&format!("two senders, capacity {capacity}"), move || {
+    model_with_choices(&format!("two senders, capacity {capacity}"), 2, move || {
         let (tx, rx) = chan(capacity);
-        let senders = [1, 2].map(|n| {
-            let tx = tx.clone();
-            thread::spawn(move || (block_on(tx.send(n)).err(), tx))
-        });
-        let mut got = vec![block_on(rx.recv()).unwrap()];
+        (0..capacity).for_each(|_| tx.try_send(0).unwrap());
+        let (first, second) = (tx.clone(), tx);
+        let mut in_line = boxed(async move { first.send(1).await });
+        assert!(poll_once(in_line.as_mut()).is_pending());
+        let sender = thread::spawn(move || (block_on(second.send(2)).err(), second));
+        let receiver = thread::spawn(move || (block_on(rx.recv()), rx));
+        let (received, rx) = receiver.join().unwrap();
         rx.close();
-        let results = senders.map(|sender| sender.join().unwrap());
-        let back = results.iter().filter_map(|(error, _)| *error);
+        let (back, second) = sender.join().unwrap();
+        let mut got: Vec<_> = received.into_iter().collect();
+        got.extend(std::iter::from_fn(|| rx.try_recv().ok()));
         got.extend(back.map(SendError::into_inner));
-        got.extend(rx.try_recv());
+        got.extend(block_on(in_line).err().map(SendError::into_inner));
         got.sort_unstable();
-        assert_eq!(got, [1, 2]);
+        assert_eq!(got[capacity..], [1, 2]);
+        drop(second);
     });
 }
 
@@ -78,20 +82,30 @@ fn two_senders_2() {
     two_senders(2);
 }
 
-/// Of two receivers one gets the value, the other the end. For: one value given twice, a receiver
-/// that is forgotten.
+/// Of two receivers, one in line already, one gets the value and the other the end. For: one value
+/// given twice, a receiver that is forgotten.
 fn two_receivers(capacity: usize) {
-    model(&format!("two receivers, capacity {capacity}"), move || {
-        let (tx, rx) = chan(capacity);
-        let other = rx.clone();
-        let receivers = [rx, other].map(|rx| thread::spawn(move || (block_on(rx.recv()), rx)));
-        block_on(tx.send(1)).unwrap();
-        tx.close();
-        let results = receivers.map(|receiver| receiver.join().unwrap());
-        let mut got = [results[0].0, results[1].0];
-        got.sort_unstable();
-        assert_eq!(got, [None, Some(1)]);
-    });
+    model_with_choices(
+        &format!("two receivers, capacity {capacity}"),
+        2,
+        move || {
+            let (tx, rx) = chan(capacity);
+            let first = rx.clone();
+            let mut in_line = boxed(async move { first.recv().await });
+            assert!(poll_once(in_line.as_mut()).is_pending());
+            let receiver = thread::spawn(move || (block_on(rx.recv()), rx));
+            let sender = thread::spawn(move || {
+                tx.try_send(1).unwrap();
+                tx.close();
+                tx
+            });
+            let (second, rx) = receiver.join().unwrap();
+            let tx = sender.join().unwrap();
+            // Whoever comes first to the line is served first.
+            assert_eq!((block_on(in_line), second), (Some(1), None));
+            drop((tx, rx));
+        },
+    );
 }
 
 #[test]

@@ -65,6 +65,18 @@ impl Default for Config {
     }
 }
 
+/// What the workers have done so far; see [`Executor::counters`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counters {
+    /// Polls of goroutines.
+    pub polls: u64,
+    /// Times a worker took goroutines from another's queue.
+    pub steals: u64,
+    /// Times an idle worker was woken for work: each is at most one system call.
+    pub calls: u64,
+}
+
 /// What the others see of a worker.
 pub(crate) struct Colleague {
     pub(crate) stealer: Stealer,
@@ -73,6 +85,8 @@ pub(crate) struct Colleague {
     /// Polls so far. Written by the worker, relaxed; thieves compare two reads to see whether it is
     /// stuck in one poll.
     pub(crate) polls: AtomicUsize,
+    /// Times it took tasks of others. Written by the worker, relaxed.
+    pub(crate) steals: AtomicUsize,
 }
 
 /// What all parts of one executor share.
@@ -150,6 +164,7 @@ impl Shared {
                 stealer,
                 owner: Mutex::new(Some(owner)),
                 polls: AtomicUsize::new(0),
+                steals: AtomicUsize::new(0),
             }
         };
         Shared {
@@ -407,6 +422,21 @@ impl Executor {
     /// How many workers the executor has.
     pub fn num_workers(&self) -> usize {
         self.shared.colleagues.len()
+    }
+
+    /// What all workers together have done since the executor was made; counts that move meanwhile
+    /// may be missed.
+    pub fn counters(&self) -> Counters {
+        let sum = |count: fn(&Colleague) -> &AtomicUsize| {
+            // Relaxed: nothing depends on them.
+            let counts = self.shared.colleagues.iter().map(count);
+            counts.map(|n| n.load(Ordering::Relaxed) as u64).sum()
+        };
+        Counters {
+            polls: sum(|colleague| &colleague.polls),
+            steals: sum(|colleague| &colleague.steals),
+            calls: self.shared.idle.calls(),
+        }
     }
 
     /// Which goroutines live, for shutdown reports.

@@ -52,6 +52,8 @@ struct List {
     /// The idle workers, the one that sat down last at the end: its caches are warmest.
     idle: Vec<usize>,
     seats: Vec<Seat>,
+    /// Workers that were taken off the list by others, or by their own thread's wakes.
+    calls: u64,
 }
 
 #[derive(Debug)]
@@ -90,6 +92,7 @@ impl Idle {
             list: Mutex::new(List {
                 idle: Vec::with_capacity(workers),
                 seats: (0..workers).map(|_| Seat::Up).collect(),
+                calls: 0,
             }),
         }
     }
@@ -187,6 +190,7 @@ impl Idle {
             let Some(index) = list.idle.pop() else { return };
             self.counts
                 .fetch_add(SEARCHING.wrapping_sub(IDLE), Ordering::AcqRel);
+            list.calls += 1;
             std::mem::replace(&mut list.seats[index], Seat::Called { search: true })
         };
         seat.wake();
@@ -200,9 +204,15 @@ impl Idle {
                 return;
             }
             self.remove(&mut list, index);
+            list.calls += 1;
             std::mem::replace(&mut list.seats[index], Seat::Called { search: false })
         };
         seat.wake();
+    }
+
+    /// How many calls there were.
+    pub(crate) fn calls(&self) -> u64 {
+        self.list.lock().calls
     }
 
     /// Wakes all idle workers.

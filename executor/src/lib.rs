@@ -36,7 +36,7 @@ mod worker;
 mod yield_now;
 
 pub use context::{EnterGuard, current, spawn};
-pub use executor::{Config, Executor, PanicPolicy};
+pub use executor::{Config, Counters, Executor, PanicPolicy};
 pub use task::{JoinError, JoinHandle, Spec, TaskId, TaskInfo};
 pub use worker::Worker;
 pub use yield_now::yield_now;

@@ -29,7 +29,9 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
-use gorin_base::primitive::{Arc, AtomicBool, Ordering, PlainArc, spin_loop, unwinding};
+use gorin_base::primitive::{
+    Arc, AtomicBool, AtomicUsize, Ordering, PlainArc, spin_loop, unwinding,
+};
 use gorin_base::{clock, coop, rng, seeded};
 
 use crate::context::{Desk, Entry, worker_of};
@@ -139,6 +141,11 @@ impl Worker {
         self.executor.shared()
     }
 
+    /// What the others see of this worker.
+    fn colleague(&self) -> &Colleague {
+        &self.shared().colleagues[self.desk().index]
+    }
+
     fn desk(&self) -> &Desk {
         self.entry.context().desk()
     }
@@ -197,7 +204,7 @@ impl Worker {
 
     fn poll_task(&mut self, task: Runnable) {
         self.tick = self.tick.wrapping_add(1);
-        self.shared().colleagues[self.desk().index].count_poll();
+        count(&self.colleague().polls);
         let polling = Polling::new(self.desk());
         coop::with_budget(|| task.run());
         drop(polling);
@@ -234,33 +241,39 @@ impl Worker {
         if search { self.search() } else { None }
     }
 
-    /// Looks at the others' queues.
+    /// Becomes a searcher, if that is allowed, and looks at the others' queues.
     fn search(&mut self) -> Option<Runnable> {
-        let shared = self.executor.shared();
-        let others = shared.colleagues.len();
-        if others < 2 {
+        if self.shared().colleagues.len() < 2 {
             return None;
         }
+        self.searching = self.searching || self.shared().idle.try_search();
         if !self.searching {
-            self.searching = shared.idle.try_search();
-            if !self.searching {
-                return None;
-            }
+            return None;
         }
+        (0..SEARCH_ROUNDS)
+            .find_map(|round| {
+                let task = self.steal(|victim| victim.stealer.steal_into(&self.desk().queue));
+                let task = task.or_else(|| self.shared().pop_injected());
+                if task.is_none() {
+                    spin(SEARCH_SPINS << round);
+                }
+                task
+            })
+            .or_else(|| self.steal(Colleague::steal_lifo_if_stuck))
+    }
+
+    /// Tries all other workers, beginning anywhere.
+    fn steal(&self, from: impl Fn(&Colleague) -> Option<Runnable>) -> Option<Runnable> {
+        let colleagues = &self.shared().colleagues;
         let me = self.desk().index;
-        let first = rng::below(others);
-        let victims = || {
-            let indices = (first..first + others).map(|i| i % others);
-            indices.filter(|&i| i != me).map(|i| &shared.colleagues[i])
-        };
-        for round in 0..SEARCH_ROUNDS {
-            let stolen = victims().find_map(|victim| victim.stealer.steal_into(&self.desk().queue));
-            if let Some(task) = stolen.or_else(|| shared.pop_injected()) {
-                return Some(task);
-            }
-            spin(SEARCH_SPINS << round);
-        }
-        victims().find_map(Colleague::steal_lifo_if_stuck)
+        let (before, behind) = colleagues.split_at(rng::below(colleagues.len()));
+        let task = behind
+            .iter()
+            .chain(before)
+            .filter(|victim| !std::ptr::eq(*victim, &colleagues[me]))
+            .find_map(from)?;
+        count(&self.colleague().steals);
+        Some(task)
     }
 
     /// Ends the search after work was found, and calls the next worker if there is more.
@@ -319,13 +332,13 @@ impl Colleague {
         }
         self.stealer.steal_lifo()
     }
+}
 
-    /// Counts one poll; called by its worker alone.
-    fn count_poll(&self) {
-        // Relaxed: one writer, and readers only compare.
-        let polls = self.polls.load(Ordering::Relaxed);
-        self.polls.store(polls.wrapping_add(1), Ordering::Relaxed);
-    }
+/// Adds one to a count that its worker alone writes.
+fn count(counter: &AtomicUsize) {
+    // Relaxed, and no read-modify-write: one writer, and nothing depends on what readers see.
+    let count = counter.load(Ordering::Relaxed);
+    counter.store(count.wrapping_add(1), Ordering::Relaxed);
 }
 
 fn spin(times: u32) {

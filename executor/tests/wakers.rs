@@ -319,6 +319,10 @@ fn the_cell_behaves_as_async_tasks_does() {
         let [ours, theirs] = sides.map(|mut side| {
             while (side.run_one)() {}
             let output = (side.finish)();
+            // Without handle and wakers nobody can wake it any more: both cells drop the future.
+            let wakers = std::mem::take(&mut side.log.0.lock().unwrap().1);
+            drop(wakers);
+            while (side.run_one)() {}
             let log = std::mem::take(&mut side.log.0.lock().unwrap().0);
             (log, output)
         });

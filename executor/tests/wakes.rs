@@ -1,0 +1,107 @@
+//! How many workers are woken for what: none where the worker that readied a task runs it next.
+//!
+//! Waking a sleeping worker costs more than hundreds of the operations below, so these counts are
+//! the executor's speed.
+
+#![cfg(not(loom))]
+
+mod common;
+
+use std::sync::mpsc;
+
+use common::{Gate, Threads, block_on};
+use gorin_executor::{Counters, Spec, spawn, yield_now};
+
+const ROUNDS: usize = if cfg!(miri) { 50 } else { 2_000 };
+
+/// Runs `main` as a goroutine on two workers, and returns what that took.
+fn measured(main: impl Future<Output = ()> + Send + 'static) -> Counters {
+    let threads = Threads::new(2);
+    block_on(threads.executor.spawn(Spec::new(), main)).unwrap();
+    threads.executor.counters()
+}
+
+#[test]
+fn goroutines_that_yield_or_join_what_they_spawn_wake_no_second_worker() {
+    let yielding = measured(async {
+        for _ in 0..ROUNDS {
+            yield_now().await;
+        }
+    });
+    let joining = measured(async {
+        for _ in 0..ROUNDS {
+            spawn(Spec::new(), async {}).await.unwrap();
+        }
+    });
+    for counters in [yielding, joining] {
+        assert!(counters.polls >= ROUNDS as u64, "{counters:?}");
+        // A few: the start, and a worker that was still searching when this began.
+        assert!(counters.calls < 20, "{counters:?}");
+    }
+}
+
+#[test]
+fn a_pair_that_wakes_each_other_stays_on_one_worker() {
+    let counters = measured(async {
+        let gates: Vec<_> = (0..ROUNDS)
+            .map(|_| (Gate::default(), Gate::default()))
+            .collect();
+        let other = gates.clone();
+        let pong = spawn(Spec::new(), async move {
+            for (ping, pong) in other {
+                ping.await;
+                pong.open();
+            }
+        });
+        for (ping, pong) in gates {
+            ping.open();
+            pong.await;
+        }
+        pong.await.unwrap();
+    });
+    assert!(counters.polls >= 2 * ROUNDS as u64, "{counters:?}");
+    assert!(counters.calls < 20, "{counters:?}");
+}
+
+#[test]
+fn work_that_is_left_behind_by_a_busy_worker_is_taken_by_another() {
+    let threads = Threads::new(2);
+    let (sender, receiver) = mpsc::channel();
+    let handle = threads.executor.spawn(Spec::new(), async move {
+        for answer in [sender.clone(), sender] {
+            spawn(
+                Spec::new(),
+                async move { answer.send(()).unwrap_or_default() },
+            );
+        }
+        // Keeps this worker in one poll until the displaced one has run.
+        receiver.iter().take(1).count()
+    });
+    assert_eq!(
+        block_on(handle).unwrap(),
+        1,
+        "the first of the two was stolen"
+    );
+    assert!(threads.executor.counters().steals > 0);
+}
+
+#[test]
+fn a_waker_of_a_sleeping_worker_calls_it_once() {
+    let threads = Threads::new(1);
+    let gates: Vec<_> = (0..10).map(|_| Gate::default()).collect();
+    let handles: Vec<_> = gates
+        .iter()
+        .map(|gate| threads.executor.spawn(Spec::new(), gate.clone()))
+        .collect();
+    while gates.iter().any(|gate| gate.waiting() == 0) {
+        std::thread::yield_now();
+    }
+    let before = threads.executor.counters();
+    for (gate, handle) in gates.iter().zip(handles) {
+        gate.open();
+        block_on(handle).unwrap();
+    }
+    let after = threads.executor.counters();
+    assert!(after.calls - before.calls <= 10, "{before:?} {after:?}");
+    assert!(after.polls > before.polls);
+}

@@ -41,6 +41,11 @@ pub trait Operation<'a, T> {
     /// What a report calls it.
     const NAME: &'static str;
 
+    /// How it uses the channel, for a model checker. A send that waits gives and a receive that
+    /// waits takes: their order need not be explored, and a pipeline has one execution instead of
+    /// thousands.
+    const ACCESS: Access = Access::Write;
+
     /// How it uses the channel, for a model checker.
     const ACCESS: Access;
 
@@ -122,7 +127,7 @@ impl<O> Wait<O> {
     where
         O: Operation<'a, T>,
     {
-        hook::step(O::NAME, shared.id, Access::Write, self.site);
+        hook::waiting_step(O::NAME, shared.id, O::ACCESS, self.site);
         if !shared.hint.will_wait(O::WANTS) {
             let now = self.operation.now(shared, &mut shared.state.lock());
             if !matches!(now, Now::Wait) {

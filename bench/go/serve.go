@@ -17,10 +17,10 @@ func serve(s *setup) {
 		broken("cannot listen on %s: %v", s.addr, err)
 	}
 	go obeyStdin()
+	fmt.Printf("addr %s\n", listener.Addr())
 	for range s.hogs {
 		go hog()
 	}
-	fmt.Printf("addr %s\n", listener.Addr())
 	for {
 		conn, err := listener.Accept()
 		if errors.Is(err, syscall.ECONNABORTED) {

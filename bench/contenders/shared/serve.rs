@@ -59,7 +59,7 @@ pub(crate) fn serve(options: Options) -> Outcome {
     let workers = options.workers / servers;
     std::thread::scope(|scope| {
         for (index, listener) in listeners.into_iter().enumerate().rev() {
-            let hogs = if index == 0 { options.hogs } else { 0 };
+            let hogs = options.hogs / servers + usize::from(index < options.hogs % servers);
             let unready = unready.clone();
             let server = move || {
                 let ready = move || {
@@ -100,14 +100,14 @@ async fn accept_all(
     buffer_bytes: usize,
     ready: impl FnOnce() + rt::MaybeSend + 'static,
 ) {
-    for _ in 0..hogs {
-        rt::detach(rt::spawn(hog()));
-    }
     let listener = match net::Listener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => give_up("cannot use the listener", &error),
     };
     ready();
+    for _ in 0..hogs {
+        rt::detach(rt::spawn(hog()));
+    }
     loop {
         match listener.accept().await {
             Ok(stream) => rt::detach(rt::spawn(echo(stream, buffer_bytes))),

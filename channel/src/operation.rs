@@ -41,11 +41,6 @@ pub trait Operation<'a, T> {
     /// What a report calls it.
     const NAME: &'static str;
 
-    /// How it uses the channel, for a model checker. A send that waits gives and a receive that
-    /// waits takes: their order need not be explored, and a pipeline has one execution instead of
-    /// thousands.
-    const ACCESS: Access = Access::Write;
-
     /// How it uses the channel, for a model checker.
     const ACCESS: Access;
 

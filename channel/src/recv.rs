@@ -20,7 +20,6 @@ impl<'a, T> Operation<'a, T> for RecvOp {
     type Output = Option<T>;
     const NAME: &'static str = "chan receive";
     const ACCESS: Access = Access::Take;
-    const ACCESS: Access = Access::Take;
     const WANTS: Wants = Wants::Value;
 
     fn is_ready(&self, state: &State<T>) -> bool {

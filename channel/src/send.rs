@@ -40,7 +40,6 @@ impl<'a, T> Operation<'a, T> for SendOp<T> {
     type Output = Result<(), SendError<T>>;
     const NAME: &'static str = "chan send";
     const ACCESS: Access = Access::Give;
-    const ACCESS: Access = Access::Give;
     const WANTS: Wants = Wants::Taker;
 
     fn is_ready(&self, state: &State<T>) -> bool {

@@ -32,7 +32,7 @@ use gorin_executor::task::Runnable;
 
 use super::Goroutine;
 use super::coroutine::Started;
-use super::footprint::{MAIN, Names};
+use super::footprint::{Footprint, MAIN, Names};
 use super::report::{Cause, Failure};
 use super::state::{Announced, Member, Stage, State};
 use super::strategy::{Decision, Options, Strategy};
@@ -187,12 +187,20 @@ impl Execution {
         self.resume(goroutine);
         let consistent =
             self.learn(goroutine, &announced) && aborted_before == self.session.aborts.get();
-        let names = self.session.names.borrow();
+        let mut names = self.session.names.borrow_mut();
         let alone = announced
             .awaited
             .is_some_and(|one| names.is_awaited_alone(one));
-        let footprint = self.state.borrow_mut().effective(&announced, alone);
+        let mut footprint = self.state.borrow_mut().effective(&announced, alone);
+        if self.session.aborts.get() && goroutine != MAIN {
+            // A goroutine that stops to wait sees whether it was aborted.
+            footprint = footprint.and_reads(names.task(goroutine));
+        }
         drop(names);
+        if self.state.borrow().yields(goroutine) {
+            // When it goes on depends on whether anybody has taken a step since.
+            footprint = Footprint::everything();
+        }
         let mut strategy = self.session.strategy.borrow_mut();
         strategy.step(goroutine, &footprint);
         consistent
@@ -216,13 +224,16 @@ impl Execution {
             let woken = self.wakeups.lock().pop_front();
             let Some(wakeup) = woken else { return };
             let goroutine = wakeup.goroutine;
-            self.session.strategy.borrow_mut().follows(goroutine);
             let goes_on = {
                 let mut names = self.session.names.borrow_mut();
                 let lazy = self.session.aborts.get();
-                self.state.borrow_mut().wake(wakeup, &mut names, lazy)
+                let mut state = self.state.borrow_mut();
+                state.wake(wakeup, &mut names, lazy)
             };
             if goes_on {
+                // Only then: a goroutine that goes on in a step of its own may have been woken by
+                // any of several, and what its step uses orders it after them.
+                self.session.strategy.borrow_mut().follows(goroutine);
                 self.resume(goroutine);
             }
         }

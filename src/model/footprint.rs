@@ -109,6 +109,15 @@ impl Footprint {
         }
     }
 
+    /// The same step, which also looks at `object`.
+    pub(super) fn and_reads(&self, object: Object) -> Self {
+        let look = (object, Use::As(Access::Read));
+        Self {
+            everything: self.everything,
+            uses: self.uses.iter().copied().chain([look]).collect(),
+        }
+    }
+
     /// What the step uses, and how.
     pub(super) fn uses(&self) -> &[(Object, Use)] {
         &self.uses

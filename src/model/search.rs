@@ -238,21 +238,30 @@ impl Search {
             firsts.push(event);
         }
         let newest = self.events[last].goroutine;
-        let wish = match initials.contains(&newest) {
-            true => newest,
-            false => initials[0],
-        };
         let place = first.place;
-        let bounded = self.reduction.preemption_bound.is_some();
-        if bounded {
-            let block = self.block_start(place);
-            self.node(block).want_or_all(wish);
-            self.node(place).want_or_all(wish);
-            return;
+        // Whoever cannot run there is enabled by `earlier` itself, and no order is to be reversed.
+        let enabled = &self.node(place).enabled;
+        initials.retain(|initial| enabled.contains(initial));
+        if self.reduction.preemption_bound.is_some() {
+            return self.want_within_bound(place, &initials);
         }
         let node = self.node(place);
-        if !initials.iter().any(|initial| node.wanted.contains(initial)) {
-            node.want_or_all(wish);
+        if initials.iter().any(|initial| node.wanted.contains(initial)) {
+            return;
+        }
+        if initials.contains(&newest) {
+            node.want(newest);
+        } else if let Some(&initial) = initials.first() {
+            node.want(initial);
+        }
+    }
+
+    /// Asks for all of `wishes`, also where the block of steps of the goroutine at `place` began.
+    fn want_within_bound(&mut self, place: usize, wishes: &[Goroutine]) {
+        let block = self.block_start(place);
+        for &wish in wishes {
+            self.node(place).want(wish);
+            self.node(block).want_or_all(wish);
         }
     }
 

@@ -271,6 +271,12 @@ impl State {
         announced.footprint.clone()
     }
 
+    /// True if `goroutine` has given up its turn of its own accord.
+    pub(super) fn yields(&self, goroutine: Goroutine) -> bool {
+        let member = self.member(goroutine);
+        member.woke_itself && matches!(member.stage, Stage::Waiting)
+    }
+
     /// The place of a give or a take in its queue, which it takes up.
     fn queueing(
         &mut self,

@@ -14,7 +14,8 @@
 //! | [`stats`] | median, spread, ratio |
 //! | [`child`] | children with a deadline, always killed |
 //! | [`build`] | building the contenders, Go among them |
-//! | [`plan`] | the rows, their sizes and who can run them |
+//! | [`contender`] | who takes part |
+//! | [`plan`] | the rows and their sizes |
 //! | [`round`] | one sample of one row for one contender |
 //! | [`runner`] | interleaved rounds over the plan |
 //! | [`table`] | Markdown |
@@ -27,6 +28,7 @@ pub mod args;
 pub mod build;
 pub mod calibrate;
 pub mod child;
+pub mod contender;
 pub mod machine;
 pub mod plan;
 pub mod process;

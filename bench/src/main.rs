@@ -4,7 +4,8 @@
 
 use gorin_bench::args::Args;
 use gorin_bench::build::{Program, Programs};
-use gorin_bench::plan::{CONTENDERS, Contender, Size};
+use gorin_bench::contender::{CONTENDERS, Contender};
+use gorin_bench::plan::Size;
 use gorin_bench::{machine, runner, table};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

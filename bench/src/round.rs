@@ -2,7 +2,8 @@
 
 use crate::build::{Program, Programs};
 use crate::child::{Child, Failure};
-use crate::plan::{Contender, Cpus, Load, Row, Server};
+use crate::contender::{Board, Contender};
+use crate::plan::{Cpus, Load, Row, Server};
 use crate::stats::Samples;
 use crate::wire::{Line, Metrics, Usage};
 use std::net::SocketAddr;
@@ -100,7 +101,7 @@ impl Round<'_> {
 
     fn work(&self, words: &[String]) -> Result<Metrics, Failure> {
         let mut command = self.command(words)?;
-        if self.row.boards.contains(&crate::plan::Board::Channels) {
+        if self.row.boards.contains(&Board::Channels) {
             command.args(["--channel", self.contender.channel]);
         }
         self.start(&mut command)?.finish()

@@ -3,7 +3,8 @@
 
 use crate::build::Programs;
 use crate::child::Failure;
-use crate::plan::{Contender, Row};
+use crate::contender::Contender;
+use crate::plan::Row;
 use crate::round::{self, Machine};
 use crate::stats::Samples;
 use std::collections::BTreeMap;

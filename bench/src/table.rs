@@ -1,7 +1,8 @@
 //! The report as Markdown: a table per board, reasons for gaps below.
 
 use crate::child::Failure;
-use crate::plan::{Board, Contender, Metric, Row};
+use crate::contender::{Board, Contender};
+use crate::plan::{Metric, Row};
 use crate::runner::{Cell, Results};
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -210,7 +211,7 @@ mod tests {
     }
 
     fn column(name: &'static str, ours: bool) -> Contender {
-        let mut column = *crate::plan::CONTENDERS
+        let mut column = *crate::contender::CONTENDERS
             .iter()
             .find(|c| c.name == "tokio")
             .unwrap();

@@ -14,6 +14,8 @@ mod hint;
     reason = "the lock and its data are apart; see the text of the file"
 )]
 mod lock;
+#[cfg(test)]
+mod models;
 mod operation;
 mod receiver;
 mod recv;

@@ -5,6 +5,7 @@ use std::panic::Location;
 
 use gorin_base::hook::{self, Access};
 use gorin_base::primitive::PlainArc;
+use gorin_base::seeded;
 
 use crate::chan::{ChanId, Shared};
 use crate::error::TryRecvError;
@@ -165,7 +166,9 @@ impl<T> Drop for Receiver<T> {
         if gorin_base::primitive::unwinding() {
             return;
         }
-        self.stream.cancel(&self.shared);
+        if !seeded::bug("receiver.dropped_stream_stays_in_line") {
+            self.stream.cancel(&self.shared);
+        }
         // Nobody can tell the drop of a receiver that is not the last from its absence.
         if hook::is_active() && self.shared.state.lock().receivers == 1 {
             let site = Location::caller();
@@ -188,7 +191,11 @@ impl<T> Drop for Receiver<T> {
             self.shared.end_waiting();
         }
         // After the wake-ups: a destructor that panics must not cost the senders theirs.
-        drop(leftover);
+        if seeded::bug("receiver.leftover_kept") {
+            std::mem::forget(leftover);
+        } else {
+            drop(leftover);
+        }
     }
 }
 

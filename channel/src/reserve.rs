@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use gorin_base::hook::{self, Access, Site};
-use gorin_base::primitive;
+use gorin_base::{primitive, seeded};
 
 use crate::chan::{Shared, no_memory};
 use crate::error::SendError;
@@ -54,7 +54,9 @@ impl<'a, T: 'a> Operation<'a, T> for ReserveOp {
     /// A place that was granted goes to the next in line.
     fn undo(&mut self, state: &mut State<T>, waiter: &mut Waiter<T>) -> Option<Wakeup> {
         match waiter.phase {
-            Phase::Done => state.release_place(),
+            Phase::Done if !seeded::bug("reserve.dropped_grant_keeps_place") => {
+                state.release_place()
+            }
             _ => None,
         }
     }

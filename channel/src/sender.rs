@@ -5,6 +5,7 @@ use std::panic::Location;
 
 use gorin_base::hook::{self, Access};
 use gorin_base::primitive::PlainArc;
+use gorin_base::seeded;
 
 use crate::chan::{ChanId, Shared, no_memory};
 use crate::error::{SendError, TryReserveError, TrySendError};
@@ -227,7 +228,9 @@ impl<T> Sender<T> {
 
 impl<T> Clone for Sender<T> {
     fn clone(&self) -> Self {
-        self.shared.state.lock().senders += 1;
+        if !seeded::bug("sender.clone_not_counted") {
+            self.shared.state.lock().senders += 1;
+        }
         Self::new(self.shared.clone())
     }
 }
@@ -250,7 +253,8 @@ impl<T> Drop for Sender<T> {
         }
         let mut state = self.shared.state.lock();
         state.senders -= 1;
-        let closes = state.senders == 0 && state.close();
+        let closes =
+            state.senders == 0 && !seeded::bug("sender.last_one_does_not_close") && state.close();
         drop(state);
         if closes {
             self.shared.end_waiting();

@@ -136,10 +136,11 @@ impl<T> State<T> {
     /// Sends the value in `slot` if that needs no waiting.
     #[inline]
     pub(crate) fn send_now(&mut self, slot: &mut Option<T>) -> Sent {
-        if self.closed {
+        if self.closed && !seeded::bug("state.send_overlooks_close") {
             return Sent::Closed;
         }
         if !self.waiters.is_empty(Side::Receive)
+            && !seeded::bug("state.send_overlooks_receivers")
             && let Some(key) = self.waiters.dequeue(Side::Receive, |_| true)
         {
             let value = slot.take().expect("a send operation holds its value");
@@ -166,6 +167,9 @@ impl<T> State<T> {
     /// Receives a value if that needs no waiting.
     #[inline]
     pub(crate) fn recv_now(&mut self) -> Received<T> {
+        if self.closed && seeded::bug("state.close_does_not_drain") {
+            return Received::Closed;
+        }
         if !self.returned.is_empty()
             && let Some((_, value)) = self.returned.pop_front()
         {
@@ -224,7 +228,11 @@ impl<T> State<T> {
         self.reserved -= 1;
         let sent = self.send_now(slot);
         // Handed to a receiver, or refused: the place is free for the next sender.
-        let admitted = self.admit();
+        let admitted = if seeded::bug("state.permit_used_up_without_passing_on") {
+            None
+        } else {
+            self.admit()
+        };
         self.check();
         (sent, admitted)
     }
@@ -300,15 +308,20 @@ impl<T> State<T> {
         if seeded::bug("state.cancelled_receive_loses_value") {
             return (None, Some(value));
         }
-        if let Some(key) = self.waiters.dequeue(Side::Receive, |_| true) {
+        if !seeded::bug("state.put_back_overlooks_receivers")
+            && let Some(key) = self.waiters.dequeue(Side::Receive, |_| true)
+        {
             return (Some(self.hand_over(key, value, Some(ticket))), None);
         }
         if self.receivers == 0 {
             return (None, Some(value));
         }
-        let after = self
-            .returned
-            .partition_point(|&(earlier, _)| earlier < ticket);
+        let after = if seeded::bug("state.put_back_without_ticket") {
+            0
+        } else {
+            self.returned
+                .partition_point(|&(earlier, _)| earlier < ticket)
+        };
         self.returned.insert(after, (ticket, value));
         self.check();
         (None, None)
@@ -317,7 +330,7 @@ impl<T> State<T> {
     /// Closes the channel. The caller goes on with [`close_next`](Self::close_next) until it
     /// returns nothing. False if it was closed before.
     pub(crate) fn close(&mut self) -> bool {
-        !std::mem::replace(&mut self.closed, true)
+        !std::mem::replace(&mut self.closed, true) || seeded::bug("state.every_close_is_the_first")
     }
 
     /// Ends the next waiting operation of a closed channel.

@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 
 use futures_core::{FusedStream, Stream};
 use gorin_base::hook::{self, Access};
+use gorin_base::seeded;
 
 use crate::receiver::Receiver;
 use crate::waiter::Wakeup;
@@ -18,7 +19,7 @@ impl<T> Receiver<T> {
     /// Takes the line place of the stream back, with the value if it was given one.
     #[inline]
     pub(crate) fn recall(&self) {
-        if self.stream.key().is_some() {
+        if self.stream.key().is_some() && !seeded::bug("stream.not_recalled") {
             self.recall_stream();
         }
     }

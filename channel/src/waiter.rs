@@ -239,6 +239,9 @@ impl<T> Waiters<T> {
     #[inline]
     pub(crate) fn dequeue(&mut self, side: Side, suits: impl Fn(Wants) -> bool) -> Option<Key> {
         let mut index = self.list(side).head;
+        if seeded::bug("waiter.last_come_first_served") {
+            index = self.list(side).tail;
+        }
         while index != NIL {
             let waiter = &self.slab[index];
             let next = waiter.next;
@@ -274,6 +277,12 @@ impl<T> Waiters<T> {
             index = waiter.next;
         }
         false
+    }
+
+    /// Waiters that exist, in line or not.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.slab.len()
     }
 
     /// Marks a dequeued waiter as served and gives the duty to wake its owner to the caller.

@@ -11,11 +11,11 @@ use gorin_channel::{Chan, SendError, chan, select};
 /// A select and a sender that come at the same time meet, in the buffer or directly. For: a sender
 /// that comes between the look and the line.
 fn select_against_a_sender(capacity: usize) {
-    let (a, a_rx) = chan(capacity);
-    let (b, b_rx) = chan::<u8>(capacity);
+    let (a, a_rx) = chan::<u8>(capacity);
+    let (b, b_rx) = chan(capacity);
     let sender = thread::spawn(move || {
-        block_on(a.send(1)).unwrap();
-        a
+        block_on(b.send(1)).unwrap();
+        b
     });
     let received = block_on(async {
         select! {
@@ -24,7 +24,7 @@ fn select_against_a_sender(capacity: usize) {
         }
     });
     assert_eq!(received, Some(1));
-    drop((sender.join().unwrap(), b));
+    drop((sender.join().unwrap(), a));
 }
 
 #[test]

@@ -152,7 +152,9 @@ impl Engine {
         }
         // A partner may serve the select from here on; it wakes nobody before the waker is set.
         claim.set_waker(cx.waker());
-        if let Status::Served(index) = claim.status() {
+        if !seeded::bug("select.waker_set_without_second_look")
+            && let Status::Served(index) = claim.status()
+        {
             return Some(self.collect(cases, claim, index));
         }
         self.wait(cases, claim)

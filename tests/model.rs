@@ -3,6 +3,9 @@
 //! The same file runs under the explorer (`cargo test --test model`) and under loom (`cargo loom`);
 //! what loom is too slow for, or has too few threads for, is left to the explorer.
 
+#[cfg(not(loom))]
+mod common;
+
 use std::mem::swap;
 
 use gorin::channel::{Receiver, Sender};
@@ -297,4 +300,329 @@ fn checking_before_acting_is_no_reservation() {
     let failure = fails(check_then_act);
     assert!(failure.is_panic());
     assert!(failure.to_string().contains("there was room a moment ago"));
+}
+
+/// What only the explorer can do.
+#[cfg(not(loom))]
+mod explorer {
+    use std::collections::BTreeSet;
+    use std::process::{Command, Output};
+    use std::sync::{Arc, Mutex};
+    use std::time::{Duration, Instant};
+
+    use gorin::Spec;
+    use gorin::time::{after, sleep, timeout};
+
+    use super::common::example;
+    use super::*;
+
+    #[test]
+    fn goroutines_are_named_in_a_failure() {
+        let failure = fails(|| async {
+            let (tx, rx) = chan::<()>(0);
+            let waiter = go_with(Spec::new().name("waiter"), async move { rx.recv().await });
+            waiter.await.unwrap();
+            drop(tx);
+        });
+        assert!(failure.is_deadlock());
+        let text = failure.to_string();
+        assert!(
+            text.contains("goroutine 1 \"waiter\", started at tests/model.rs"),
+            "{text}"
+        );
+        assert!(text.contains("blocked in join of goroutine 1"), "{text}");
+    }
+
+    #[test]
+    fn a_panic_that_is_joined_is_a_failure_unless_allowed() {
+        async fn panics() {
+            let handle = go(async { panic!("on purpose") });
+            assert!(handle.await.unwrap_err().is_panic());
+        }
+        assert!(
+            fails(panics)
+                .to_string()
+                .contains("goroutine 1 panicked: on purpose")
+        );
+        Builder::new().allow_panics().check(panics);
+    }
+
+    #[test]
+    fn main_may_leave_others_behind_if_allowed() {
+        async fn leaves() {
+            let (tx, rx) = chan::<()>(0);
+            go(async move { rx.recv().await });
+            std::mem::forget(tx);
+        }
+        assert!(fails(leaves).is_leak());
+        Builder::new().allow_leaks().check(leaves);
+    }
+
+    #[test]
+    fn a_loop_without_an_end_is_reported() {
+        let failure = Builder::new()
+            .max_steps(500)
+            .explore(|| async {
+                let (_tx, rx) = chan::<()>(1);
+                while rx.try_recv().is_err() {
+                    yield_now().await;
+                }
+            })
+            .unwrap_err();
+        assert!(failure.is_endless());
+    }
+
+    #[test]
+    fn a_loop_that_yields_until_another_has_sent_ends() {
+        passes(|| async {
+            let (tx, rx) = chan(1);
+            go(async move { tx.send(()).await.unwrap() });
+            while rx.try_recv().is_err() {
+                yield_now().await;
+            }
+        });
+    }
+
+    #[test]
+    fn time_is_virtual_and_moves_only_when_all_wait() {
+        let start = Instant::now();
+        passes(|| async {
+            let hour = Duration::from_secs(3600);
+            let (tx, rx) = chan(0);
+            go(async move {
+                sleep(hour).await;
+                tx.send("late").await.unwrap();
+            });
+            select! {
+                _ = rx.recv() => panic!("an hour is longer than a minute"),
+                _ = after(hour / 60) => {}
+            }
+            assert_eq!(rx.recv().await, Some("late"));
+            assert!(timeout(hour, std::future::pending::<()>()).await.is_err());
+        });
+        assert!(start.elapsed() < Duration::from_secs(60));
+    }
+
+    /// The ends of `program`, which pushes what it sees to the list that it is given.
+    fn ends<F: Future<Output = ()> + 'static>(
+        program: impl Fn(Arc<Mutex<Vec<u32>>>) -> F + Send + Sync + 'static,
+    ) -> BTreeSet<Vec<u32>> {
+        let ends = Arc::new(Mutex::new(BTreeSet::new()));
+        let all = ends.clone();
+        Builder::new().check(move || {
+            let seen = Arc::new(Mutex::new(Vec::new()));
+            let (run, all) = (program(seen.clone()), all.clone());
+            async move {
+                run.await;
+                all.lock().unwrap().insert(seen.lock().unwrap().clone());
+            }
+        });
+        let ends = ends.lock().unwrap();
+        ends.clone()
+    }
+
+    #[test]
+    fn timers_of_one_instant_fire_in_every_order() {
+        let ends = ends(|seen| async move {
+            let (tx, rx) = chan(0);
+            for n in 0..2 {
+                let tx = tx.clone();
+                go(async move {
+                    sleep(Duration::from_millis(5)).await;
+                    tx.send(n).await.unwrap();
+                });
+            }
+            drop(tx);
+            while let Some(n) = rx.recv().await {
+                seen.lock().unwrap().push(n);
+            }
+        });
+        assert_eq!(ends, BTreeSet::from([vec![0, 1], vec![1, 0]]));
+    }
+
+    #[test]
+    fn a_select_with_two_ready_cases_takes_either() {
+        let ends = ends(|seen| async move {
+            let ((a, from_a), (b, from_b)) = (chan(1), chan(1));
+            a.send(1).await.unwrap();
+            b.send(2).await.unwrap();
+            let first = select! {
+                n = from_a.recv() => n,
+                n = from_b.recv() => n,
+            };
+            seen.lock().unwrap().extend(first);
+        });
+        assert_eq!(ends, BTreeSet::from([vec![1], vec![2]]));
+    }
+
+    #[test]
+    fn an_abort_comes_before_or_after_or_in_between() {
+        let ends = ends(|seen| async move {
+            let (tx, rx) = chan(2);
+            let (ready, go_on) = chan(1);
+            let sender = go(async move {
+                tx.send(1).await.unwrap();
+                go_on.recv().await;
+                tx.send(2).await.unwrap();
+            });
+            go(async move { ready.send(()).await });
+            sender.abort();
+            let aborted = sender.await.is_err();
+            while let Some(n) = rx.recv().await {
+                seen.lock().unwrap().push(n);
+            }
+            seen.lock().unwrap().push(if aborted { 100 } else { 0 });
+        });
+        // Before its first step, while it waits, before it looks at the end of its wait, too late.
+        let expected = [vec![100], vec![1, 100], vec![1, 2, 0], vec![1, 2, 100]];
+        assert!(
+            expected[..3].iter().all(|end| ends.contains(end)),
+            "{ends:?}"
+        );
+        assert!(ends.iter().all(|end| expected.contains(end)), "{ends:?}");
+    }
+
+    #[test]
+    fn a_search_that_is_cut_off_says_so() {
+        let report = Builder::new().max_iterations(3).check(|| dining(4, false));
+        assert_eq!(report.coverage, Coverage::Capped);
+        assert!(report.to_string().contains("CAPPED"));
+        let report = Builder::new()
+            .max_duration(Duration::ZERO)
+            .check(|| dining(4, false));
+        assert_eq!(report.coverage, Coverage::Capped);
+    }
+
+    #[test]
+    fn a_bound_on_preemptions_still_finds_what_needs_no_more() {
+        let check = |bound| {
+            Builder::new()
+                .preemption_bound(bound)
+                .explore(opposite_locks)
+        };
+        // Each goroutine must be stopped between its locks: by the other one, or by its own end.
+        assert_eq!(check(0).unwrap().coverage, Coverage::Bounded(0));
+        assert!(check(1).unwrap_err().is_deadlock());
+    }
+
+    #[test]
+    fn a_seed_draws_the_same_orders_again() {
+        let sample = |seed| {
+            let builder = Builder::new().seed(seed).max_iterations(1000);
+            builder
+                .explore(|| dining(5, true))
+                .expect_err("1000 orders are enough")
+        };
+        assert_eq!(sample(7).schedule(), sample(7).schedule());
+        let all = Builder::new()
+            .seed(1)
+            .max_iterations(50)
+            .check(|| pool(3, 4));
+        assert_eq!((all.coverage, all.executions), (Coverage::Sampled, 50));
+    }
+
+    #[test]
+    #[should_panic(expected = "a model cannot be started inside another one")]
+    fn a_model_in_a_model_is_refused() {
+        gorin::model(|| async { gorin::model(|| async {}) });
+    }
+
+    /// Runs one test of this file in a process of its own.
+    fn run_test(name: &str, environment: &[(&str, &str)]) -> Output {
+        let this = std::env::current_exe().unwrap();
+        let mut command = Command::new(this);
+        command.args(["--exact", name, "--nocapture", "--ignored"]);
+        command.envs(environment.iter().copied());
+        command.output().unwrap()
+    }
+
+    #[test]
+    #[ignore = "fails on purpose; the tests below run it"]
+    fn dinner() {
+        gorin::model(|| dining(3, true));
+    }
+
+    #[test]
+    fn a_schedule_is_printed_and_replays_the_failure() {
+        let failed = run_test("explorer::dinner", &[]);
+        assert!(!failed.status.success());
+        let text = String::from_utf8(failed.stderr).unwrap();
+        let (_, rest) = text
+            .split_once("GORIN_REPLAY='")
+            .expect("the schedule is printed");
+        let (schedule, _) = rest.split_once('\'').unwrap();
+        let again = run_test("explorer::dinner", &[("GORIN_REPLAY", schedule)]);
+        assert!(!again.status.success());
+        assert!(String::from_utf8(again.stderr).unwrap().contains(schedule));
+        // One that lets the philosophers eat in turn finds nothing.
+        let peaceful = [("GORIN_REPLAY", "1*5 2*5 3*5")];
+        let output = run_test("explorer::dinner", &peaceful);
+        assert!(output.status.success());
+        assert!(
+            String::from_utf8(output.stdout)
+                .unwrap()
+                .contains("one schedule replayed")
+        );
+    }
+
+    #[test]
+    fn a_schedule_of_another_program_is_refused() {
+        for (schedule, complaint) in [
+            ("7 7", "the schedule says `7`"),
+            ("c0", "the schedule says `c0`"),
+            ("one", "`one` in the schedule"),
+        ] {
+            let output = run_test("explorer::dinner", &[("GORIN_REPLAY", schedule)]);
+            assert!(!output.status.success());
+            let text = String::from_utf8(output.stderr).unwrap();
+            assert!(text.contains(complaint), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_environment_chooses_random_schedules() {
+        let output = run_test("explorer::dinner", &[("GORIN_MODEL", "random:3:5000")]);
+        assert!(
+            String::from_utf8(output.stderr)
+                .unwrap()
+                .contains("goroutine leak")
+        );
+        let output = run_test("explorer::dinner", &[("GORIN_MODEL", "randomly")]);
+        assert!(
+            String::from_utf8(output.stderr)
+                .unwrap()
+                .contains("it must be `exhaustive` or")
+        );
+    }
+
+    #[test]
+    fn the_examples_find_their_bugs_and_pass_without() {
+        let run = |name: &str, arguments: &[&str]| {
+            let output = Command::new(example(name))
+                .args(arguments)
+                .output()
+                .unwrap();
+            let text = String::from_utf8(output.stdout).unwrap();
+            (output.status.success(), text)
+        };
+        for (name, bug, right, wrong) in [
+            ("philosophers", "--alike", "nobody starves: ", "deadlock!"),
+            (
+                "pipeline",
+                "--careless",
+                "every stage ends: ",
+                "nobody listens any more",
+            ),
+        ] {
+            let (passed, text) = run(name, &["--check"]);
+            assert!(
+                passed && text.starts_with(right) && text.contains(", complete"),
+                "{text}"
+            );
+            let (passed, text) = run(name, &[bug, "--check"]);
+            assert!(!passed && text.contains(wrong), "{text}");
+            assert!(run(name, &[]).0);
+            assert!(!run(name, &["--nonsense"]).0);
+        }
+    }
 }

@@ -57,7 +57,8 @@ impl Builder {
     }
 
     /// Explores only interleavings in which at most `bound` goroutines are interrupted although they
-    /// could go on. Most bugs need one or two such interruptions.
+    /// could go on. Most bugs need one or two such interruptions. There is no reduction then: a small
+    /// program takes more executions with a bound than without.
     pub fn preemption_bound(mut self, bound: usize) -> Self {
         self.preemption_bound = Some(bound);
         self

@@ -1,6 +1,23 @@
 //! Checking goroutine programs: every interleaving, or a seeded sample of them.
 //!
-//! See [`model`](model()).
+//! [`model`](model()) and [`Builder`] are all of the interface; [`Report`] says what was covered, and
+//! [`Failure`] what was found. How it works, from the outside in:
+//!
+//! | file | holds |
+//! |---|---|
+//! | `builder.rs` | limits and modes |
+//! | `explore.rs` | one execution after another |
+//! | `execution.rs`, `state.rs`, `checker.rs` | one execution: steps, waits, wake-ups, virtual time |
+//! | `spawn.rs`, `coroutine.rs` | goroutines as tasks, each on a stack of its own |
+//! | `strategy.rs`, `search.rs`, `order.rs`, `footprint.rs` | who runs next, and which orders matter |
+//! | `soundness.rs` | the reduction held against the search without it |
+//! | `report.rs`, `schedule.rs` | what a person reads |
+//! | `threads.rs` | all of this under loom |
+//!
+//! Must not be named by anything that runs in production but by `go`, which asks whether a model
+//! runs on its thread.
+#![doc = ""]
+#![doc = include_str!("../../docs/model.md")]
 
 mod builder;
 mod report;
@@ -49,7 +66,32 @@ type Goroutine = usize;
 /// Number of an object that goroutines communicate by.
 type Object = usize;
 
-/// Checks the goroutine program that `main` starts in every interleaving.
+/// Checks the goroutine program that `main` starts, in every interleaving: [`Builder::check`] with
+/// the default limits.
+///
+/// Prints one line with the number of executions, and whether they are all there are.
+///
+/// ```
+/// use gorin::prelude::*;
+/// use gorin::sync::WaitGroup;
+///
+/// gorin::model(|| async {
+///     let all = WaitGroup::new();
+///     let (tx, rx) = chan(2);
+///     for n in 0..2 {
+///         let (tx, token) = (tx.clone(), all.add());
+///         go(async move {
+///             tx.send(n).await.unwrap();
+///             drop(token);
+///         });
+///     }
+///     all.wait().await;
+///     assert_eq!(rx.len(), 2);
+/// });
+/// ```
+///
+/// # Panics
+/// If an execution deadlocks, panics, leaves a goroutine behind, or never ends; the text says how.
 #[track_caller]
 pub fn model<F, M>(main: M)
 where

@@ -77,7 +77,8 @@ pub(super) enum Cause {
     Leak,
     /// A goroutine panicked.
     Panic {
-        goroutine: Goroutine,
+        /// Number of the goroutine in this execution.
+        number: usize,
         message: String,
     },
     /// So many steps and no end.
@@ -184,13 +185,12 @@ impl Failure {
                 f,
                 "goroutine leak: main has ended, and these goroutines wait for ever"
             ),
-            Cause::Panic { goroutine, message } => {
-                let at = self.steps.iter().rfind(|step| step.goroutine == *goroutine);
-                let number = at.map_or(0, |step| step.number);
-                write!(f, "goroutine {number} panicked: {message}")?;
-                match at.and_then(|step| step.site) {
-                    Some(site) => writeln!(f, "\n  after its step at {site}"),
-                    None => writeln!(f),
+            Cause::Panic { number, message } => {
+                writeln!(f, "goroutine {number} panicked: {message}")?;
+                let last = self.steps.iter().rfind(|step| step.number == *number);
+                match last.and_then(|step| step.site) {
+                    Some(site) => writeln!(f, "  after its step at {site}"),
+                    None => Ok(()),
                 }
             }
             Cause::Endless(steps) => writeln!(

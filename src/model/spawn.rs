@@ -126,8 +126,10 @@ fn note_panic(goroutine: Goroutine, payload: &(dyn Any + Send)) {
     }
     let text = payload.downcast_ref::<&str>().copied();
     let message = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-    execution.state.borrow_mut().fail(Cause::Panic {
-        goroutine,
+    let mut state = execution.state.borrow_mut();
+    let number = state.number(goroutine);
+    state.fail(Cause::Panic {
+        number,
         message: message.unwrap_or("(no text)").to_owned(),
     });
 }

@@ -191,7 +191,7 @@ impl State {
     }
 
     /// Number of `goroutine` in this execution.
-    fn number(&self, goroutine: Goroutine) -> usize {
+    pub(super) fn number(&self, goroutine: Goroutine) -> usize {
         let position = self.started.iter().position(|&one| one == goroutine);
         position.expect("every goroutine was started")
     }
@@ -365,11 +365,13 @@ impl State {
             member.runnable = wakeup.task;
         }
         match member.stage {
-            Stage::New => return true,
+            Stage::New if !lazy => return true,
+            Stage::New => {}
             Stage::Waiting => {}
             Stage::Announced(_) | Stage::Woken(_) | Stage::Done => return false,
         }
-        let opaque = objects.is_empty() && !member.timer_fired;
+        let is_new = matches!(member.stage, Stage::New);
+        let opaque = objects.is_empty() && !member.timer_fired && !is_new;
         let local = !lazy && !member.timer_fired && !has_timer && !member.woke_itself;
         if local && objects.len() == 1 && last.touches(objects[0]) {
             return true;
@@ -381,10 +383,10 @@ impl State {
             Footprint::new(reads.chain([(names.task(goroutine), Access::Write)]))
         };
         member.stage = Stage::Woken(Announced {
-            operation: if member.woke_itself {
-                "yield"
-            } else {
-                "wake-up"
+            operation: match (is_new, member.woke_itself) {
+                (true, _) => "start",
+                (false, true) => "yield",
+                (false, false) => "wake-up",
             },
             site: member.waits.first().map(|(wait, _)| wait.site),
             object: objects.first().copied(),

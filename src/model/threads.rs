@@ -329,11 +329,11 @@ fn failure(notes: Notes, text: &str) -> Box<Failure> {
         Some(Status::Done)
     );
     let cause = match (notes.panic, text.starts_with(DEADLOCK)) {
-        (Some((goroutine, message)), _) => Cause::Panic { goroutine, message },
+        (Some((number, message)), _) => Cause::Panic { number, message },
         (None, true) if main_is_done => Cause::Leak,
         (None, true) => Cause::Deadlock,
         (None, false) => Cause::Panic {
-            goroutine: 0,
+            number: 0,
             message: text.to_owned(),
         },
     };

@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
@@ -49,6 +50,40 @@ fn talk(mut peer: std::net::TcpStream, rounds: usize) -> usize {
         sent += message.len();
     }
     sent
+}
+
+/// The hint saves the call that would fail, and whatever came meanwhile ends the wait.
+#[test]
+fn a_drained_socket_waits_before_it_reads_and_misses_nothing() {
+    on_worker(|local| {
+        let (socket, mut peer) = connection();
+        let calls = Cell::new(0);
+        let drained_read = || {
+            calls.set(0);
+            socket.set_drained();
+            socket.io(Direction::Read, |fd| {
+                calls.set(calls.get() + 1);
+                receive(fd, &mut [0; 16])
+            })
+        };
+        local.block_on(async {
+            let read = drained_read();
+            let send = async { peer.write_all(b"later").unwrap() };
+            assert_eq!(join(read, send).await.0.unwrap(), 5);
+            assert_eq!(calls.get(), 1, "tried when there was nothing");
+
+            peer.write_all(b"before").unwrap();
+            assert_eq!(drained_read().await.unwrap(), 6);
+            assert_eq!(calls.get(), 1);
+
+            peer.shutdown(Shutdown::Write).unwrap();
+            assert_eq!(drained_read().await.unwrap(), 0, "the end of the stream");
+
+            socket.close();
+            let error = drained_read().await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::NotConnected);
+        });
+    });
 }
 
 #[test]

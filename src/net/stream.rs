@@ -1,8 +1,8 @@
 //! [`TcpStream`]: a connection whose reads and writes suspend the goroutine, not the worker.
 //!
 //! One descriptor, shared by the clones of the stream. All I/O is a non-blocking call that is tried
-//! first and repeated when the socket is ready; the socket's own state in the reactor keeps who
-//! waits.
+//! first, except for reads after one that has emptied the socket, and repeated when the socket is
+//! ready; the socket's own state in the reactor keeps who waits.
 
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut, Read};
@@ -10,7 +10,7 @@ use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures::io::{AsyncRead, AsyncWrite};
@@ -113,8 +113,11 @@ impl TcpStream {
     /// # Errors
     /// Those of `recv(2)`, and an error if the stream is closed meanwhile.
     pub async fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
+        let room = buf.len();
         let read = |fd: BorrowedFd<'_>| recv(fd, buf);
-        self.socket.io(Direction::Read, read).await
+        let result = self.socket.io(Direction::Read, read).await;
+        self.note_short_read(&result, room);
+        result
     }
 
     /// Reads what has arrived without taking it out: the next read gets the same bytes.
@@ -274,8 +277,18 @@ impl TcpStream {
     }
 
     fn poll_recv(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        let room = buf.len();
         let read = |fd: BorrowedFd<'_>| recv(fd, buf);
-        self.socket.poll_io(Direction::Read, cx, read)
+        let result = ready!(self.socket.poll_io(Direction::Read, cx, read));
+        self.note_short_read(&result, room);
+        Poll::Ready(result)
+    }
+
+    /// A read that got less than it had room for has emptied the socket, most likely.
+    fn note_short_read(&self, result: &io::Result<usize>, room: usize) {
+        if matches!(result, Ok(read) if (1..room).contains(read)) {
+            self.socket.set_drained();
+        }
     }
 
     fn poll_send(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {

@@ -14,7 +14,7 @@ use crate::lock::Lock;
 use crate::receiver::Receiver;
 use crate::sender::Sender;
 use crate::state::State;
-use crate::waiter::{Key, Owner, Phase, Waiter, Wakeup};
+use crate::waiter::{Key, Outcome, Owner, Phase, Wakeup};
 
 /// Identifies a channel in this process: equal for all handles of one channel, unequal for others.
 ///
@@ -111,17 +111,17 @@ impl<T> Shared<T> {
         first
     }
 
-    /// Polls an operation that waits here: its waiter if a partner has completed it, else `Pending`
+    /// Polls an operation that waits here: its outcome if a partner has completed it, else `Pending`
     /// with `waker` to be woken.
     #[inline]
-    pub(crate) fn poll_waiter(&self, key: Key, waker: &Waker) -> Poll<Waiter<T>> {
+    pub(crate) fn poll_waiter(&self, key: Key, waker: &Waker) -> Poll<Outcome<T>> {
         let mut state = self.state.lock();
         let waiter = state.waiters.get_mut(key);
         if waiter.phase != Phase::Queued {
-            let waiter = state.finish(key);
+            let outcome = state.pick_up(key);
             drop(state);
             hook::unparked(self.id, key.index());
-            return Poll::Ready(waiter);
+            return Poll::Ready(outcome);
         }
         if waiter.owner.will_wake(waker) || seeded::bug("chan.waker_not_replaced") {
             return Poll::Pending;
@@ -132,7 +132,7 @@ impl<T> Shared<T> {
 
     /// The task that polls has changed since the operation stood in line.
     #[cold]
-    fn replace_waker(&self, key: Key, waker: &Waker) -> Poll<Waiter<T>> {
+    fn replace_waker(&self, key: Key, waker: &Waker) -> Poll<Outcome<T>> {
         // Cloned before the lock, and what it replaces is dropped after it.
         let mut owner = Owner::One(waker.clone());
         let mut state = self.state.lock();
@@ -141,10 +141,10 @@ impl<T> Shared<T> {
             std::mem::swap(&mut waiter.owner, &mut owner);
             return Poll::Pending;
         }
-        let waiter = state.finish(key);
+        let outcome = state.pick_up(key);
         drop(state);
         hook::unparked(self.id, key.index());
-        Poll::Ready(waiter)
+        Poll::Ready(outcome)
     }
 
     /// Ends every operation that waits in this closed channel, a few per lock.

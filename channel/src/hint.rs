@@ -8,18 +8,15 @@
 //! Under loom the note is a choice of the model, so that both ways are explored and the note itself
 //! multiplies no executions.
 
-use crate::state::State;
 use crate::waiter::Wants;
 
 #[cfg(not(loom))]
 use gorin_base::primitive::{AtomicU8, Ordering};
 
 /// A receive would wait.
-#[cfg(not(loom))]
-const RECEIVE: u8 = 1;
+pub(crate) const RECEIVE: u8 = 1;
 /// A send or a reservation would wait.
-#[cfg(not(loom))]
-const SEND: u8 = 2;
+pub(crate) const SEND: u8 = 2;
 
 /// The note.
 #[derive(Debug)]
@@ -58,18 +55,10 @@ impl Hint {
 
     /// Notes what the next operations will find.
     #[inline]
-    pub(crate) fn update<T>(&self, state: &State<T>) {
+    pub(crate) fn set(&self, waits: u8) {
         #[cfg(not(loom))]
-        {
-            let receive = if state.receive_seems_to_wait() {
-                RECEIVE
-            } else {
-                0
-            };
-            let send = if state.send_seems_to_wait() { SEND } else { 0 };
-            self.waits.store(receive | send, Ordering::Relaxed);
-        }
+        self.waits.store(waits, Ordering::Relaxed);
         #[cfg(loom)]
-        let _ = state;
+        let _ = waits;
     }
 }

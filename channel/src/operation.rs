@@ -19,7 +19,7 @@ use gorin_base::{coop, primitive, seeded};
 
 use crate::chan::{Shared, no_memory};
 use crate::state::State;
-use crate::waiter::{Key, Owner, Phase, Waiter, Wakeup, Wants};
+use crate::waiter::{Key, Outcome, Owner, Phase, Removed, Wakeup, Wants};
 
 /// The outcome of an operation that does not wait.
 #[derive(Debug)]
@@ -60,10 +60,10 @@ pub trait Operation<'a, T> {
     fn take_value_back(&mut self, value: Option<T>);
 
     /// The result, out of a waiter that a partner or close has completed.
-    fn completed(&mut self, shared: &'a Shared<T>, waiter: Waiter<T>) -> Self::Output;
+    fn completed(&mut self, shared: &'a Shared<T>, outcome: Outcome<T>) -> Self::Output;
 
-    /// Undoes what a partner did to the waiter. What is left in the waiter is dropped unlocked.
-    fn undo(&mut self, state: &mut State<T>, waiter: &mut Waiter<T>) -> Option<Wakeup>;
+    /// Undoes what a partner did to the waiter. What is left in `removed` is dropped unlocked.
+    fn undo(&mut self, state: &mut State<T>, removed: &mut Removed<T>) -> Option<Wakeup>;
 }
 
 /// One operation that is being polled. Whoever owns it calls [`cancel`](Self::cancel) before
@@ -102,13 +102,13 @@ impl<O> Wait<O> {
         let output = match self.key {
             None => ready!(self.start(shared, cx)),
             Some(key) => {
-                let waiter = ready!(shared.poll_waiter(key, cx.waker()));
+                let outcome = ready!(shared.poll_waiter(key, cx.waker()));
                 self.key = None;
-                if waiter.phase == Phase::Dead {
+                if outcome.phase == Phase::Dead {
                     // Recalled: it starts anew.
                     ready!(self.start(shared, cx))
                 } else {
-                    self.operation.completed(shared, waiter)
+                    self.operation.completed(shared, outcome)
                 }
             }
         };
@@ -122,7 +122,9 @@ impl<O> Wait<O> {
     where
         O: Operation<'a, T>,
     {
-        hook::waiting_step(O::NAME, shared.id, O::ACCESS, self.site);
+        if hook::is_active() {
+            announce_step(O::NAME, shared.id, O::ACCESS, self.site);
+        }
         if !shared.hint.will_wait(O::WANTS) {
             let now = self.operation.now(shared, &mut shared.state.lock());
             if !matches!(now, Now::Wait) {
@@ -133,6 +135,7 @@ impl<O> Wait<O> {
     }
 
     /// Stands in line, unless it turns out that it need not.
+    #[inline(never)]
     fn enter<'a, T>(&mut self, shared: &'a Shared<T>, cx: &mut Context<'_>) -> Poll<O::Output>
     where
         O: Operation<'a, T>,
@@ -151,18 +154,24 @@ impl<O> Wait<O> {
             return Poll::Ready(settle(shared, now));
         }
         let value = self.operation.give_up_value();
-        let key = state.waiters.push(O::WANTS, value, owner);
-        shared.hint.update(&state);
-        state.check();
+        let key = state.enter(O::WANTS, value, owner);
+        shared.hint.set(state.waits);
         drop(state);
         self.key = Some(key);
+        if hook::is_active() {
+            self.announce_wait(O::NAME, shared.id, key);
+        }
+        Poll::Pending
+    }
+
+    #[cold]
+    fn announce_wait(&self, operation: &'static str, object: u64, key: Key) {
         hook::parked(HookWait {
-            operation: O::NAME,
-            object: shared.id,
+            operation,
+            object,
             key: key.index(),
             site: self.site,
         });
-        Poll::Pending
     }
 
     /// Leaves the line and undoes what a partner did meanwhile.
@@ -177,6 +186,12 @@ impl<O> Wait<O> {
             withdraw(&mut self.operation, shared, key, self.site);
         }
     }
+}
+
+/// Out of line, so that the arguments are not put together when nobody listens.
+#[cold]
+fn announce_step(operation: &'static str, object: u64, access: Access, site: Site) {
+    hook::waiting_step(operation, object, access, site);
 }
 
 /// Ends an operation that need not wait.
@@ -204,8 +219,8 @@ where
     {
         return;
     }
-    let mut waiter = state.finish(key);
-    let wakeup = operation.undo(&mut state, &mut waiter);
+    let mut removed = state.remove(key);
+    let wakeup = operation.undo(&mut state, &mut removed);
     state.check();
     drop(state);
     hook::unparked(shared.id, key.index());

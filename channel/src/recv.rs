@@ -10,7 +10,7 @@ use gorin_base::hook::{Access, Site};
 use crate::chan::Shared;
 use crate::operation::{Now, Operation, Wait};
 use crate::state::{Received, State};
-use crate::waiter::{Waiter, Wakeup, Wants};
+use crate::waiter::{Outcome, Removed, Wakeup, Wants};
 
 /// A receive.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ impl<'a, T> Operation<'a, T> for RecvOp {
     #[inline]
     fn now(&mut self, shared: &'a Shared<T>, state: &mut State<T>) -> Now<Self::Output> {
         let received = state.recv_now();
-        shared.hint.update(state);
+        shared.hint.set(state.waits);
         match received {
             Received::Value(value, wakeup) => Now::Done(Some(value), wakeup),
             Received::Closed => Now::Done(None, None),
@@ -45,15 +45,15 @@ impl<'a, T> Operation<'a, T> for RecvOp {
     fn take_value_back(&mut self, _value: Option<T>) {}
 
     #[inline]
-    fn completed(&mut self, _shared: &'a Shared<T>, waiter: Waiter<T>) -> Self::Output {
-        waiter.value
+    fn completed(&mut self, _shared: &'a Shared<T>, outcome: Outcome<T>) -> Self::Output {
+        outcome.value
     }
 
     /// A value that was handed over goes to the next receiver or back to the channel. With no
-    /// receiver left it stays in the waiter, to be dropped.
-    fn undo(&mut self, state: &mut State<T>, waiter: &mut Waiter<T>) -> Option<Wakeup> {
-        let (wakeup, orphan) = state.put_back(waiter.value.take()?, waiter.ticket);
-        waiter.value = orphan;
+    /// receiver left it stays in `removed`, to be dropped.
+    fn undo(&mut self, state: &mut State<T>, removed: &mut Removed<T>) -> Option<Wakeup> {
+        let (wakeup, orphan) = state.put_back(removed.value.take()?, removed.ticket);
+        removed.value = orphan;
         wakeup
     }
 }

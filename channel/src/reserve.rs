@@ -13,7 +13,7 @@ use crate::chan::{Shared, no_memory};
 use crate::error::SendError;
 use crate::operation::{Now, Operation, Wait};
 use crate::state::{Sent, State};
-use crate::waiter::{Phase, Waiter, Wakeup, Wants};
+use crate::waiter::{Outcome, Phase, Removed, Wakeup, Wants};
 
 /// A reservation.
 #[derive(Debug)]
@@ -44,16 +44,16 @@ impl<'a, T: 'a> Operation<'a, T> for ReserveOp {
 
     fn take_value_back(&mut self, _value: Option<T>) {}
 
-    fn completed(&mut self, shared: &'a Shared<T>, waiter: Waiter<T>) -> Self::Output {
-        match waiter.phase {
+    fn completed(&mut self, shared: &'a Shared<T>, outcome: Outcome<T>) -> Self::Output {
+        match outcome.phase {
             Phase::Done => Ok(Permit { shared }),
             _ => Err(SendError(())),
         }
     }
 
     /// A place that was granted goes to the next in line.
-    fn undo(&mut self, state: &mut State<T>, waiter: &mut Waiter<T>) -> Option<Wakeup> {
-        match waiter.phase {
+    fn undo(&mut self, state: &mut State<T>, removed: &mut Removed<T>) -> Option<Wakeup> {
+        match removed.phase {
             Phase::Done if !seeded::bug("reserve.dropped_grant_keeps_place") => {
                 state.release_place()
             }

@@ -11,7 +11,7 @@ use crate::chan::Shared;
 use crate::error::SendError;
 use crate::operation::{Now, Operation, Wait};
 use crate::state::{Sent, State};
-use crate::waiter::{Waiter, Wakeup, Wants};
+use crate::waiter::{Outcome, Removed, Wakeup, Wants};
 
 /// A send; the value is in here while the operation is not in line.
 #[derive(Debug)]
@@ -52,7 +52,7 @@ impl<'a, T> Operation<'a, T> for SendOp<T> {
             return Now::Done(Ok(()), None);
         }
         let sent = state.send_now(&mut self.value);
-        shared.hint.update(state);
+        shared.hint.set(state.waits);
         match sent {
             Sent::Done(wakeup) => Now::Done(Ok(()), wakeup),
             Sent::Full => Now::Wait,
@@ -74,16 +74,16 @@ impl<'a, T> Operation<'a, T> for SendOp<T> {
     }
 
     #[inline]
-    fn completed(&mut self, _shared: &'a Shared<T>, waiter: Waiter<T>) -> Self::Output {
-        match waiter.value {
+    fn completed(&mut self, _shared: &'a Shared<T>, outcome: Outcome<T>) -> Self::Output {
+        match outcome.value {
             None => Ok(()),
             Some(value) => Err(SendError(value)),
         }
     }
 
     /// A value that was taken stays taken; one that was not comes back here.
-    fn undo(&mut self, _state: &mut State<T>, waiter: &mut Waiter<T>) -> Option<Wakeup> {
-        self.value = waiter.value.take();
+    fn undo(&mut self, _state: &mut State<T>, removed: &mut Removed<T>) -> Option<Wakeup> {
+        self.value = removed.value.take();
         None
     }
 }

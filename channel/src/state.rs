@@ -23,7 +23,8 @@ use std::collections::VecDeque;
 
 use gorin_base::seeded;
 
-use crate::waiter::{Key, Phase, Side, Waiter, Waiters, Wakeup, Wants};
+use crate::hint;
+use crate::waiter::{Key, Outcome, Owner, Phase, Removed, Side, Waiters, Wakeup, Wants};
 
 /// The outcome of a send that does not wait.
 #[derive(Debug)]
@@ -59,10 +60,20 @@ pub struct State<T> {
     /// Values in completed receive waiters.
     in_hand: usize,
     next_ticket: u64,
+    /// What the next operations will find; copied to the hint.
+    pub(crate) waits: u8,
     closed: bool,
     pub(crate) senders: usize,
     pub(crate) receivers: usize,
     pub(crate) waiters: Waiters<T>,
+}
+
+/// What came out of a receive that was recalled: somebody to wake, the rest to be dropped, without
+/// the lock.
+pub(crate) struct Recalled<T> {
+    pub(crate) wakeup: Option<Wakeup>,
+    _orphan: Option<T>,
+    _owner: Owner,
 }
 
 /// What is left of a channel whose last receiver is gone; to be dropped without the lock.
@@ -81,6 +92,7 @@ impl<T> State<T> {
             reserved: 0,
             in_hand: 0,
             next_ticket: 0,
+            waits: 0,
             closed: false,
             senders: 1,
             receivers: 1,
@@ -118,19 +130,11 @@ impl<T> State<T> {
         self.closed || self.len() > 0 || self.waiters.any_free(Side::Send, |w| w == Wants::Taker)
     }
 
-    /// As the negation of [`recv_is_ready`](Self::recv_is_ready), roughly.
-    #[inline]
-    pub(crate) fn receive_seems_to_wait(&self) -> bool {
-        self.buffer.is_empty()
-            && self.returned.is_empty()
-            && self.waiters.is_empty(Side::Send)
-            && !self.closed
-    }
-
-    /// As the negation of [`send_is_ready`](Self::send_is_ready), roughly.
-    #[inline]
-    pub(crate) fn send_seems_to_wait(&self) -> bool {
-        !self.has_place() && self.waiters.is_empty(Side::Receive) && !self.closed
+    /// What the next operations will find, for the [hint](crate::hint).
+    fn note(&mut self) {
+        let receive = self.len() == 0 && self.waiters.is_empty(Side::Send) && !self.closed;
+        let send = !self.has_place() && self.waiters.is_empty(Side::Receive) && !self.closed;
+        self.waits = u8::from(receive) * hint::RECEIVE + u8::from(send) * hint::SEND;
     }
 
     /// Sends the value in `slot` if that needs no waiting.
@@ -141,10 +145,9 @@ impl<T> State<T> {
         }
         if !self.waiters.is_empty(Side::Receive)
             && !seeded::bug("state.send_overlooks_receivers")
-            && let Some(key) = self.waiters.dequeue(Side::Receive, |_| true)
+            && let Some(wakeup) = self.send_to_waiting(slot)
         {
-            let value = slot.take().expect("a send operation holds its value");
-            return Sent::Done(Some(self.hand_over(key, value, None)));
+            return Sent::Done(Some(wakeup));
         }
         if !self.has_place() {
             return Sent::Full;
@@ -154,14 +157,24 @@ impl<T> State<T> {
         }
         let value = slot.take().expect("a send operation holds its value");
         self.buffer.push_back(value);
+        self.waits = if self.has_place() { 0 } else { hint::SEND };
         self.check();
         Sent::Done(None)
     }
 
+    /// Hands the value in `slot` to the receiver that has waited longest, if one is free.
+    #[inline(never)]
+    fn send_to_waiting(&mut self, slot: &mut Option<T>) -> Option<Wakeup> {
+        let key = self.waiters.dequeue(Side::Receive, |_| true)?;
+        let value = slot.take().expect("a send operation holds its value");
+        let wakeup = self.hand_over(key, value, None);
+        self.note();
+        Some(wakeup)
+    }
+
     /// Gives `value` to the receiver that has waited longest, if one waits.
     pub(crate) fn hand_to_waiting(&mut self, value: T) -> Option<Wakeup> {
-        let key = self.waiters.dequeue(Side::Receive, |_| true)?;
-        Some(self.hand_over(key, value, None))
+        self.send_to_waiting(&mut Some(value))
     }
 
     /// Receives a value if that needs no waiting.
@@ -173,24 +186,52 @@ impl<T> State<T> {
         if !self.returned.is_empty()
             && let Some((_, value)) = self.returned.pop_front()
         {
+            self.note();
             return Received::Value(value, None);
         }
         if let Some(value) = self.buffer.pop_front() {
-            let wakeup = self.admit();
+            let wakeup = if self.waiters.is_empty(Side::Send) {
+                self.waits = if self.buffer.is_empty() {
+                    hint::RECEIVE
+                } else {
+                    0
+                };
+                None
+            } else {
+                self.admit()
+            };
             self.check();
             return Received::Value(value, wakeup);
         }
         if !self.waiters.is_empty(Side::Send)
-            && let Some(key) = self.waiters.dequeue(Side::Send, |w| w == Wants::Taker)
+            && let Some((value, wakeup)) = self.recv_from_waiting()
         {
-            let value = self.take_from(key);
-            return Received::Value(value, Some(self.waiters.complete(key, Phase::Done)));
+            return Received::Value(value, Some(wakeup));
         }
         if self.closed {
             Received::Closed
         } else {
             Received::Empty
         }
+    }
+
+    /// Takes the value of the sender that has waited longest, if one is free.
+    #[inline(never)]
+    fn recv_from_waiting(&mut self) -> Option<(T, Wakeup)> {
+        let key = self.waiters.dequeue(Side::Send, |w| w == Wants::Taker)?;
+        let value = self.take_from(key);
+        let wakeup = self.waiters.complete(key, Phase::Done);
+        self.note();
+        Some((value, wakeup))
+    }
+
+    /// Puts an operation in line that cannot be done now.
+    #[inline]
+    pub(crate) fn enter(&mut self, wants: Wants, value: Option<T>, owner: Owner) -> Key {
+        let key = self.waiters.push(wants, value, owner);
+        self.note();
+        self.check();
+        key
     }
 
     /// Makes sure that the buffer has memory for one more value.
@@ -238,7 +279,7 @@ impl<T> State<T> {
     }
 
     /// A place may have become free: lets the first waiting sender or reservation in.
-    #[inline]
+    #[inline(never)]
     fn admit(&mut self) -> Option<Wakeup> {
         if self.waiters.is_empty(Side::Send) || self.closed || !self.has_place() {
             return None;
@@ -254,7 +295,9 @@ impl<T> State<T> {
                 self.buffer.push_back(value);
             }
         }
-        Some(self.waiters.complete(key, Phase::Done))
+        let wakeup = self.waiters.complete(key, Phase::Done);
+        self.note();
+        Some(wakeup)
     }
 
     fn take_from(&mut self, key: Key) -> T {
@@ -276,29 +319,44 @@ impl<T> State<T> {
         self.waiters.complete(key, Phase::Done)
     }
 
-    /// Takes an operation out that was completed or gives up. What is in it is its owner's.
+    /// Takes the outcome of an operation that a partner or close has completed.
     #[inline]
-    pub(crate) fn finish(&mut self, key: Key) -> Waiter<T> {
-        let waiter = self.waiters.remove(key);
-        if waiter.wants == Wants::Value && waiter.value.is_some() {
+    pub(crate) fn pick_up(&mut self, key: Key) -> Outcome<T> {
+        let receives = self.waiters.get_mut(key).wants == Wants::Value;
+        let outcome = self.waiters.take(key);
+        if receives && outcome.value.is_some() {
             self.in_hand -= 1;
         }
-        waiter
+        outcome
+    }
+
+    /// Takes an operation out that gives up, completed or not.
+    pub(crate) fn remove(&mut self, key: Key) -> Removed<T> {
+        let receives = self.waiters.get_mut(key).wants == Wants::Value;
+        let removed = self.waiters.remove(key);
+        if receives && removed.value.is_some() {
+            self.in_hand -= 1;
+        }
+        removed
     }
 
     /// Takes a receive off its line, with its value if it was given one, but leaves the waiter to
     /// its owner. A waiter that close has ended stays as it is.
-    pub(crate) fn recall(&mut self, key: Key) -> (Option<Wakeup>, Option<T>) {
+    pub(crate) fn recall(&mut self, key: Key) -> Recalled<T> {
         self.waiters.unlink_if_queued(key);
         let waiter = self.waiters.get_mut(key);
+        let owner = std::mem::replace(&mut waiter.owner, Owner::Told);
         let (given, ticket) = (waiter.value.take(), waiter.ticket);
-        match given {
-            Some(value) => {
-                waiter.phase = Phase::Dead;
-                self.in_hand -= 1;
-                self.put_back(value, ticket)
-            }
-            None => (None, None),
+        let (mut wakeup, mut orphan) = (None, None);
+        if let Some(value) = given {
+            waiter.phase = Phase::Dead;
+            self.in_hand -= 1;
+            (wakeup, orphan) = self.put_back(value, ticket);
+        }
+        Recalled {
+            wakeup,
+            _orphan: orphan,
+            _owner: owner,
         }
     }
 
@@ -330,6 +388,7 @@ impl<T> State<T> {
     /// Closes the channel. The caller goes on with [`close_next`](Self::close_next) until it
     /// returns nothing. False if it was closed before.
     pub(crate) fn close(&mut self) -> bool {
+        self.waits = 0;
         !std::mem::replace(&mut self.closed, true) || seeded::bug("state.every_close_is_the_first")
     }
 

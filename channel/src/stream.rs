@@ -36,10 +36,9 @@ impl<T> Receiver<T> {
             self.stream.site,
         );
         let mut state = self.shared.state.lock();
-        let (wakeup, orphan) = state.recall(key);
+        let mut recalled = state.recall(key);
         drop(state);
-        wakeup.into_iter().for_each(Wakeup::wake);
-        drop(orphan);
+        recalled.wakeup.take().into_iter().for_each(Wakeup::wake);
     }
 
     /// Receives the values one after the other, blocking this thread, until the channel is closed

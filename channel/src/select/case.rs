@@ -16,7 +16,7 @@ use crate::claim::Claim;
 use crate::lock::LockSet;
 use crate::operation::{Now, Operation};
 use crate::send::SendOp;
-use crate::waiter::{Key, Owner, Waiter, Wakeup};
+use crate::waiter::{Key, Owner, Wakeup};
 
 /// One case of a select. `'a` is the life of the channels.
 pub trait Case<'a> {
@@ -120,13 +120,6 @@ impl<'a, T, O: Operation<'a, T>> ChannelCase<'a, T, O> {
     pub(crate) fn set_on(&mut self, on: bool) {
         self.on = on;
     }
-
-    /// Takes the waiter out of the channel.
-    fn remove(&mut self, key: Key) -> Waiter<T> {
-        let waiter = self.shared.state.lock().finish(key);
-        hook::unparked(self.shared.id, key.index());
-        waiter
-    }
 }
 
 impl<T> ChannelCase<'_, T, SendOp<T>> {
@@ -186,13 +179,14 @@ impl<'a, T, O: Operation<'a, T>> OnChannel<'a> for ChannelCase<'a, T, O> {
         let value = self.operation.give_up_value();
         let owner = Owner::Select(claim.clone(), index);
         let state = locks.get(self.place, &self.shared.state);
-        self.key = Some(state.waiters.push(O::WANTS, value, owner));
+        self.key = Some(state.enter(O::WANTS, value, owner));
     }
 
     fn leave(&mut self) {
         if let Some(key) = self.key.take() {
-            let waiter = self.remove(key);
-            self.operation.take_value_back(waiter.value);
+            let removed = self.shared.state.lock().remove(key);
+            hook::unparked(self.shared.id, key.index());
+            self.operation.take_value_back(removed.value);
         }
     }
 
@@ -201,8 +195,9 @@ impl<'a, T, O: Operation<'a, T>> OnChannel<'a> for ChannelCase<'a, T, O> {
             .key
             .take()
             .expect("a case that was served stood in line");
-        let waiter = self.remove(key);
-        self.output = Some(self.operation.completed(self.shared, waiter));
+        let outcome = self.shared.state.lock().pick_up(key);
+        hook::unparked(self.shared.id, key.index());
+        self.output = Some(self.operation.completed(self.shared, outcome));
     }
 
     fn undo(&mut self) {
@@ -211,8 +206,8 @@ impl<'a, T, O: Operation<'a, T>> OnChannel<'a> for ChannelCase<'a, T, O> {
             .take()
             .expect("a case that was served stood in line");
         let mut state = self.shared.state.lock();
-        let mut waiter = state.finish(key);
-        let wakeup = self.operation.undo(&mut state, &mut waiter);
+        let mut removed = state.remove(key);
+        let wakeup = self.operation.undo(&mut state, &mut removed);
         drop(state);
         hook::unparked(self.shared.id, key.index());
         wakeup.into_iter().for_each(Wakeup::wake);

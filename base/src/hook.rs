@@ -156,12 +156,32 @@ pub fn is_active() -> bool {
     ACTIVE.get()
 }
 
-/// Calls `f` with the installed checker. The borrow ends before the call: `f` may suspend.
+/// The installed checker. Cold and apart, so that a caller's fast path carries nothing but the
+/// branch; the borrow has ended before the checker is called, because it may suspend.
+#[cold]
+#[inline(never)]
+fn checker() -> Option<Rc<dyn Checker>> {
+    CHECKER.try_with(|slot| slot.borrow().clone()).ok()?
+}
+
+/// Calls `f` with the installed checker.
 #[cold]
 #[inline(never)]
 fn with_checker<R>(f: impl FnOnce(&dyn Checker) -> R) -> Option<R> {
-    let checker = CHECKER.try_with(|slot| slot.borrow().clone()).ok()??;
-    Some(f(&*checker))
+    checker().map(|checker| f(&*checker))
+}
+
+/// The slow path of [`step`] and [`waiting_step`]: by value and out of line, so that no argument is
+/// put into memory before the branch.
+#[cold]
+#[inline(never)]
+fn announce(operation: &'static str, object: u64, access: Access, site: Site, waits: bool) {
+    if let Some(checker) = checker() {
+        match waits {
+            true => checker.waiting_step(operation, object, access, site),
+            false => checker.step(operation, &[(object, access)], site),
+        }
+    }
 }
 
 /// Uninstalls the checker when dropped.
@@ -250,7 +270,7 @@ pub fn created_queue(object: u64, kind: &'static str, capacity: usize, site: Sit
 #[inline]
 pub fn step(operation: &'static str, object: u64, access: Access, site: Site) {
     if is_active() {
-        with_checker(|checker| checker.step(operation, &[(object, access)], site));
+        announce(operation, object, access, site, false);
     }
 }
 
@@ -262,7 +282,7 @@ pub fn step(operation: &'static str, object: u64, access: Access, site: Site) {
 #[inline]
 pub fn waiting_step(operation: &'static str, object: u64, access: Access, site: Site) {
     if is_active() {
-        with_checker(|checker| checker.waiting_step(operation, object, access, site));
+        announce(operation, object, access, site, true);
     }
 }
 

@@ -152,17 +152,19 @@ fn settings_that_make_no_sense_are_refused_by_name() {
 }
 
 #[test]
-fn a_wrong_gorin_workers_is_refused_with_its_value() {
+fn a_wrong_environment_variable_is_refused_with_its_value() {
     let ping_pong = common::example("ping_pong");
-    for value in ["many", "0", "-1"] {
+    let workers = ["many", "0", "-1"].map(|value| ("GORIN_WORKERS", value));
+    let poll = ["long", "-1", "5 us"].map(|value| ("GORIN_POLL_US", value));
+    for (variable, value) in workers.into_iter().chain(poll) {
         let output = Command::new(&ping_pong)
-            .env("GORIN_WORKERS", value)
+            .env(variable, value)
             .output()
             .unwrap();
         let text = String::from_utf8(output.stderr).unwrap();
         assert!(!output.status.success());
         assert!(
-            text.contains("GORIN_WORKERS is ") && text.contains(value),
+            text.contains(&format!("{variable} is ")) && text.contains(value),
             "{text}"
         );
     }

@@ -16,10 +16,10 @@ use std::sync::OnceLock;
 use gorin_base::primitive::{Ordering, PlainArc, thread};
 use io_uring::{opcode, types};
 
+use crate::counters::Counters;
 use crate::error;
 use crate::key::Key;
 use crate::park::Bell;
-use crate::ring::Counters;
 
 const IORING_REGISTER_SEND_MSG_RING: u32 = 31;
 

@@ -96,6 +96,10 @@ pub(crate) trait Driver {
     /// (`None`: for ever). May return early.
     fn park(&mut self, timeout: Option<Duration>) -> io::Result<()>;
 
+    /// True if [`flush`](Driver::flush) or [`reap`](Driver::reap) would find something to do. Only
+    /// looks at memory: for a worker that polls before it sleeps.
+    fn is_due(&mut self) -> bool;
+
     /// Moves all completions that have come to the end of `completions`.
     fn reap(&mut self, completions: &mut VecDeque<Completion>);
 

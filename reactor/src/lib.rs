@@ -10,10 +10,12 @@
 //! |---|---|
 //! | `worker.rs` | the loop, and how a worker ends |
 //! | `park.rs`, `mailbox.rs` | sleeping and waking, what other threads ask of a ring |
+//! | `polling.rs` | when a worker looks for completions before it sleeps |
 //! | `readiness.rs`, `waiters.rs`, `socket.rs` | who waits for a socket, on which ring |
 //! | `op.rs`, `table.rs`, `ops/` | completion operations |
 //! | `timer/` | timers and the timekeeper |
 //! | `driver.rs`, `ring.rs`, `bell.rs`, `key.rs` | the kernel: a trait, io_uring, wakes, `user_data` |
+//! | `counters.rs` | statistics |
 //! | `local.rs`, `reactor.rs`, `error.rs` | the thread's reactor, the shared side, texts with a cure |
 //!
 //! What this crate must not do: poll a task (only the future given to `block_on`), know channels or
@@ -40,11 +42,15 @@ mod waiters;
 #[cfg(not(loom))]
 mod bell;
 #[cfg(not(loom))]
+mod counters;
+#[cfg(not(loom))]
 mod error;
 #[cfg(not(loom))]
 mod local;
 #[cfg(not(loom))]
 pub mod ops;
+#[cfg(not(loom))]
+mod polling;
 #[cfg(not(loom))]
 mod reactor;
 #[cfg(not(loom))]

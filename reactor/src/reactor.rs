@@ -9,15 +9,18 @@ use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
+use std::time::Duration;
 
 use gorin_base::primitive::{AtomicBool, AtomicUsize, Ordering, PlainArc};
 
 use crate::bell::RingBell;
+use crate::counters::Counters;
 use crate::local::{self, EnterGuard};
 use crate::mailbox::{Mailbox, Message};
 use crate::park::Signal;
+use crate::polling;
 use crate::readiness::{self, MAX_OWNERS};
-use crate::ring::{self, Counters};
+use crate::ring;
 use crate::timer::Timers;
 use crate::worker::{Local, Worker};
 
@@ -44,6 +47,9 @@ pub struct Config {
     pub setup: Setup,
     /// Wake sleeping workers by ring messages where the kernel can (Linux 6.13), else by eventfd.
     pub messages: bool,
+    /// The longest that a worker looks for completions before it sleeps, when recent events came
+    /// within that time. Zero: never; more than a second counts as one. See [`Stats::looks`].
+    pub poll_before_sleep: Duration,
 }
 
 impl Default for Config {
@@ -53,6 +59,7 @@ impl Default for Config {
             entries: 256,
             setup: Setup::Deferred,
             messages: true,
+            poll_before_sleep: Duration::from_micros(50),
         }
     }
 }
@@ -71,6 +78,8 @@ pub struct Stats {
     pub overflows: u64,
     /// System calls that ended a worker's sleep.
     pub wakes: u64,
+    /// Times that a worker looked for completions before it slept, or instead of sleeping.
+    pub looks: u64,
 }
 
 /// How one worker is reached by others.
@@ -166,9 +175,10 @@ impl Reactor {
     ///
     /// # Panics
     /// If `config.workers` is 0 or more than 4,094.
-    pub fn new(config: Config) -> io::Result<Reactor> {
+    pub fn new(mut config: Config) -> io::Result<Reactor> {
         ring::probe()?;
         assert!(config.workers <= MAX_OWNERS, "too many workers");
+        config.poll_before_sleep = polling::allowed(config.poll_before_sleep, config.workers);
         let posts: PlainArc<[Post]> = (0..config.workers).map(|_| Post::new()).collect();
         let timers = {
             let posts = posts.clone();
@@ -242,6 +252,7 @@ impl Reactor {
             stats.completions += counters.completions.load(Ordering::Relaxed);
             stats.overflows += counters.overflows.load(Ordering::Relaxed);
             stats.wakes += counters.wakes.load(Ordering::Relaxed);
+            stats.looks += counters.looks.load(Ordering::Relaxed);
         }
         stats
     }

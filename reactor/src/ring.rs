@@ -26,10 +26,11 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
-use gorin_base::primitive::{AtomicU64, Ordering, PlainArc};
+use gorin_base::primitive::PlainArc;
 use io_uring::{EnterFlags, IoUring, opcode, squeue, types};
 
 use crate::bell::{RingBell, Target, new_event, send_wake};
+use crate::counters::{Counters, count};
 use crate::driver::{Completion, Direction, Driver, Request};
 use crate::error;
 use crate::key::{Key, Kind};
@@ -45,22 +46,6 @@ const COMPLETIONS_PER_ENTRY: u32 = 4;
 const IORING_ENTER_REGISTERED_RING: u32 = 1 << 4;
 const IORING_REGISTER_RING_FDS: u32 = 20;
 const IORING_UNREGISTER_RING_FDS: u32 = 21;
-
-/// What one worker's ring has done. Written by the worker (and `wakes` by who wakes it), read by
-/// anybody: relaxed, these are statistics.
-#[derive(Debug, Default)]
-pub(crate) struct Counters {
-    pub(crate) enters: AtomicU64,
-    pub(crate) sleeps: AtomicU64,
-    pub(crate) completions: AtomicU64,
-    pub(crate) overflows: AtomicU64,
-    pub(crate) wakes: AtomicU64,
-}
-
-/// Adds to a counter that one thread writes.
-fn count(counter: &AtomicU64, n: u64) {
-    counter.store(counter.load(Ordering::Relaxed) + n, Ordering::Relaxed);
-}
 
 /// Makes a ring of the smallest size and forgets it: an early and cheap answer to whether there is
 /// io_uring here at all.
@@ -350,6 +335,14 @@ impl Driver for Ring {
             timespec: &raw const timespec,
         };
         self.enter(queued, 1, flags | EnterFlags::EXT_ARG.bits(), Some(&wait))
+    }
+
+    fn is_due(&mut self) -> bool {
+        if !self.backlog.is_empty() || !self.uring.completion().is_empty() {
+            return true;
+        }
+        let queue = self.uring.submission();
+        !queue.is_empty() || queue.taskrun() || queue.cq_overflow()
     }
 
     fn reap(&mut self, completions: &mut VecDeque<Completion>) {

@@ -5,7 +5,8 @@
 //! ```text
 //! block_on:  poll the future if it was woken
 //!            tick: serve the mailbox, flush, reap, dispatch completions, fire timers
-//!            woken meanwhile? again; else sleep in the ring until a completion, a bell, a deadline
+//!            woken meanwhile? again; else look for completions for a while if that pays, then sleep
+//!            in the ring until a completion, a bell, a deadline
 //! ```
 //! The future comes back every ~100 µs while it has work, so that completions do not wait longer; a
 //! tick with nothing to do costs a few loads and a clock read.
@@ -30,14 +31,16 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use gorin_base::clock;
-use gorin_base::primitive::PlainArc;
+use gorin_base::primitive::{PlainArc, spin_loop};
 
 use crate::bell::RingBell;
+use crate::counters::count;
 use crate::driver::{Completion, Direction, Driver};
 use crate::key::{Key, Kind};
 use crate::local::{self, EnterGuard};
 use crate::mailbox::{Message, Operation};
 use crate::park::{Notice, Signal};
+use crate::polling::{Patience, Turn, Wait};
 use crate::reactor::{Post, Shared};
 use crate::readiness;
 use crate::ring::Ring;
@@ -48,6 +51,8 @@ const DROP_PATIENCE: Duration = Duration::from_secs(1);
 /// How often cancellation is repeated while a worker ends: an operation that could not be cancelled
 /// when it ran may be when it waits.
 const CANCEL_AGAIN: Duration = Duration::from_millis(10);
+/// Looks for completions per look at the clock.
+const LOOKS: u32 = 8;
 
 /// What only the worker's thread touches.
 struct Core {
@@ -59,6 +64,8 @@ struct Core {
     completions: VecDeque<Completion>,
     /// Timers that have fired and were not yet woken; the next one is at the end.
     due: Vec<Waker>,
+    /// Whether to look for completions before sleeping.
+    patience: Patience,
     /// The mailbox's other queue.
     inbox: VecDeque<Message>,
 }
@@ -81,6 +88,7 @@ impl Worker {
             polls: 0,
             completions: VecDeque::new(),
             due: Vec::new(),
+            patience: Patience::new(shared.config.poll_before_sleep),
             inbox: VecDeque::new(),
         };
         Ok(Worker {
@@ -224,20 +232,66 @@ impl Worker {
         }
     }
 
-    /// Sleeps, unless there is a notice to take.
+    /// Waits for a notice, a completion or a deadline: looks for them for a while if that pays
+    /// (`polling.rs`), then sleeps.
     fn park(&self) {
         let timers = &self.shared.timers;
         let until = timers.park(self.index);
-        if self.signal().try_sleep() {
-            let timeout = until.map(|until| until.saturating_duration_since(clock::now()));
-            let core = &mut *self.core.borrow_mut();
-            let slept = core.driver.park(timeout);
-            if self.signal().wake_up() {
-                core.driver.expect_wake();
-            }
-            expect_enter(slept);
+        let core = &mut *self.core.borrow_mut();
+        if core.patience.limit().is_zero() {
+            self.sleep(&mut *core.driver, until);
+        } else {
+            let began = clock::now();
+            let wait = match self.look(core, began, until) {
+                Some(Wait::Found) => Wait::Found,
+                looked => {
+                    self.sleep(&mut *core.driver, until);
+                    looked.unwrap_or_else(|| Wait::Slept(clock::now().duration_since(began)))
+                }
+            };
+            core.patience.note(wait);
         }
         timers.unpark(self.index);
+    }
+
+    /// Looks for something to do. `None` if it does not pay or somebody else looks.
+    fn look(&self, core: &mut Core, began: Instant, until: Option<Instant>) -> Option<Wait> {
+        let end = began + core.patience.limit();
+        if !core.patience.is_looking() || until.is_some_and(|until| until < end) {
+            return None;
+        }
+        let _turn = Turn::take()?;
+        count(&self.post().counters.looks, 1);
+        let mut last = began;
+        loop {
+            for _ in 0..LOOKS {
+                if self.signal().is_notified() || core.driver.is_due() {
+                    return Some(Wait::Found);
+                }
+                spin_loop();
+            }
+            let now = clock::now();
+            if now.duration_since(last) > core.patience.gap() {
+                return Some(Wait::Preempted);
+            }
+            if now >= end {
+                return Some(Wait::InVain);
+            }
+            last = now;
+        }
+    }
+
+    /// Sleeps, unless there is a notice to take.
+    fn sleep(&self, driver: &mut dyn Driver, until: Option<Instant>) {
+        if !self.signal().try_sleep() {
+            return;
+        }
+        let timeout = until.map(|until| until.saturating_duration_since(clock::now()));
+        let slept = driver.park(timeout);
+        if self.signal().wake_up() {
+            driver.expect_wake();
+        }
+        expect_enter(slept);
     }
 
     /// Nothing in flight, nothing to dispatch, no bell on its way.

@@ -4,14 +4,16 @@
 mod support;
 
 use std::future::{Future, poll_fn};
+use std::io::{Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
 use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
-use gorin_reactor::{Config, Reactor, Sleep, ops};
+use gorin_reactor::{Config, Reactor, Sleep, Socket, Stats, ops};
 use support::*;
 
 #[test]
@@ -86,6 +88,66 @@ fn a_sleeping_worker_uses_no_cpu() {
     assert!(used < Duration::from_millis(5), "{used:?} in a second");
     assert!(reactor.stats().enters - enters < 5, "{:?}", reactor.stats());
     shut_down(local);
+}
+
+/// Round trips with a worker that echoes, until `enough`; then tells how many times it has looked
+/// for completions, and waits until it sleeps all the same.
+fn looks_of_a_busy_worker(config: Config, enough: impl Fn(u32, Stats) -> bool) -> u64 {
+    let reactor = with_config(config);
+    let (ours, mut peer) = tcp_pair();
+    ours.set_nonblocking(true).unwrap();
+    let (sender, tid) = mpsc::channel();
+    let server = {
+        let reactor = reactor.clone();
+        thread::spawn(move || {
+            // SAFETY: takes nothing, gives a number.
+            sender.send(unsafe { libc::gettid() }).unwrap();
+            let mut local = reactor.attach(0).unwrap();
+            local
+                .block_on(echo(Socket::new(ours.into()).unwrap()))
+                .unwrap();
+            shut_down(local);
+        })
+    };
+    let tid = tid.recv_timeout(LIMIT).unwrap();
+    peer.set_read_timeout(Some(LIMIT)).unwrap();
+    for round in 0.. {
+        if enough(round, reactor.stats()) {
+            break;
+        }
+        peer.write_all(b"x").unwrap();
+        peer.read_exact(&mut [0]).unwrap();
+    }
+    wait_until_asleep(tid);
+    drop(peer);
+    server.join().unwrap();
+    reactor.stats().looks
+}
+
+#[test]
+fn a_worker_whose_events_are_near_looks_before_it_sleeps() {
+    for config in kinds() {
+        let config = Config {
+            // Long, so that neighbours on a busy machine do not spoil it.
+            poll_before_sleep: Duration::from_millis(20),
+            ..config
+        };
+        let deadline = Instant::now() + LIMIT;
+        let looks = looks_of_a_busy_worker(config, |_, stats| {
+            stats.looks >= 10 || Instant::now() > deadline
+        });
+        assert!(looks >= 10, "{looks}");
+    }
+}
+
+#[test]
+fn a_worker_that_must_not_look_sleeps_at_once() {
+    let config = Config {
+        poll_before_sleep: Duration::ZERO,
+        ..Config::default()
+    };
+    let looks = looks_of_a_busy_worker(config, |round, _| round == 200);
+    assert_eq!(looks, 0);
 }
 
 #[test]

@@ -1,0 +1,238 @@
+//! Looking for completions for a while before sleeping: when it pays.
+//!
+//! A sleep costs the worker and whoever ends it some 12 µs each, and the sleeper starts some 33 µs
+//! late. Where the next event comes within that time, looking for it is cheaper than sleeping. It
+//! is looked for in memory: in the worker's word (a worker that looks is *running*, so waking it
+//! takes no system call, see `park.rs`) and in the queues it shares with the kernel.
+//!
+//! # When
+//!
+//! - After [`Patience::needed`] short waits in a row, until looking has been in vain too often; each
+//!   time that happens the next start needs twice as many. So a worker whose events are far apart
+//!   never looks, and an idle process uses no CPU.
+//! - One worker of the process at a time: the others sleep at once.
+//! - Not in a process that has more workers than CPUs, and not for a timer that is due soon: its
+//!   time is known.
+//! - Whoever loses the CPU while it looks has kept somebody from it: it stops as if in vain. That
+//!   shows as a gap between two readings of the clock and needs no system call.
+//!
+//! This file decides, and neither looks nor sleeps.
+
+use std::time::Duration;
+
+use gorin_base::primitive::{AtomicBool, Ordering, thread};
+
+/// A wait is short if it takes at most this many times the limit: looking would have ended most of
+/// them, since a sleep ends later than its event comes.
+const SHORT: u32 = 2;
+/// Short waits in a row before a worker looks for the first time.
+const LEAST_NEEDED: u32 = 4;
+/// The same for a worker that looks in vain whenever it starts.
+const MOST_NEEDED: u32 = 1024;
+/// Nobody is let look for longer.
+const MOST_LIMIT: Duration = Duration::from_secs(1);
+/// The most that successes count.
+const BEST_SCORE: i32 = 8;
+/// What one time in vain costs.
+const MISS: i32 = 4;
+
+/// How a wait has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// Without looking: it took that long.
+    Slept(Duration),
+    /// Looking has found something.
+    Found,
+    /// Looking has found nothing.
+    InVain,
+    /// The thread lost the CPU while it looked.
+    Preempted,
+}
+
+/// Whether a worker looks before it sleeps. See the module text.
+#[derive(Debug)]
+pub(crate) struct Patience {
+    /// For how long it looks; zero if never.
+    limit: Duration,
+    looking: bool,
+    /// Short waits in a row, while it does not look.
+    short: u32,
+    /// How many of them let it look.
+    needed: u32,
+    /// Successes less failures, while it looks.
+    score: i32,
+}
+
+impl Patience {
+    pub(crate) fn new(limit: Duration) -> Self {
+        Self {
+            limit,
+            looking: false,
+            short: 0,
+            needed: LEAST_NEEDED,
+            score: 0,
+        }
+    }
+
+    /// For how long to look; zero if never, and then waits need not be [noted](Self::note).
+    pub(crate) fn limit(&self) -> Duration {
+        self.limit
+    }
+
+    /// A gap between two looks that means that the thread was not running.
+    pub(crate) fn gap(&self) -> Duration {
+        self.limit / 2
+    }
+
+    /// True if it pays to look before the next sleep.
+    pub(crate) fn is_looking(&self) -> bool {
+        self.looking
+    }
+
+    /// Takes note of a wait.
+    pub(crate) fn note(&mut self, wait: Wait) {
+        match wait {
+            // Another worker looked, or a timer was due: that says nothing.
+            Wait::Slept(_) if self.looking => {}
+            Wait::Slept(time) if time <= self.limit * SHORT => {
+                self.short += 1;
+                self.looking = self.short >= self.needed;
+                self.score = 0;
+            }
+            Wait::Slept(_) => self.short = 0,
+            Wait::Found => {
+                self.score = (self.score + 1).min(BEST_SCORE);
+                if self.score == BEST_SCORE {
+                    self.needed = LEAST_NEEDED;
+                }
+            }
+            Wait::InVain => {
+                self.score -= MISS;
+                if self.score < 0 {
+                    self.stop();
+                }
+            }
+            Wait::Preempted => self.stop(),
+        }
+    }
+
+    fn stop(&mut self) {
+        self.looking = false;
+        self.short = 0;
+        self.needed = (self.needed * 2).min(MOST_NEEDED);
+    }
+}
+
+/// Set while a worker of this process looks. Only an exchange decides who: relaxed, nothing is
+/// handed over.
+static TAKEN: AtomicBool = AtomicBool::new(false);
+
+/// The right to look, which one worker of the process has at a time. Given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Turn(());
+
+impl Turn {
+    pub(crate) fn take() -> Option<Turn> {
+        let free = !TAKEN.load(Ordering::Relaxed) && !TAKEN.swap(true, Ordering::Relaxed);
+        free.then_some(Turn(()))
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        TAKEN.store(false, Ordering::Relaxed);
+    }
+}
+
+/// `limit`, at most [`MOST_LIMIT`], or zero if this process has fewer CPUs than `workers`.
+pub(crate) fn allowed(limit: Duration, workers: usize) -> Duration {
+    let enough = || thread::available_parallelism().is_ok_and(|cpus| cpus.get() >= workers);
+    if limit.is_zero() || !enough() {
+        return Duration::ZERO;
+    }
+    limit.min(MOST_LIMIT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_micros(50);
+    const SHORTLY: Wait = Wait::Slept(LIMIT);
+    const LONG: Wait = Wait::Slept(Duration::from_millis(1));
+
+    /// Short waits until it looks.
+    fn start(patience: &mut Patience) -> u32 {
+        let mut waits = 0;
+        while !patience.is_looking() {
+            patience.note(SHORTLY);
+            waits += 1;
+        }
+        waits
+    }
+
+    #[test]
+    fn only_short_waits_in_a_row_let_a_worker_look() {
+        let mut patience = Patience::new(LIMIT);
+        for _ in 0..100 {
+            for _ in 1..LEAST_NEEDED {
+                patience.note(SHORTLY);
+            }
+            patience.note(LONG);
+            assert!(!patience.is_looking());
+        }
+        assert_eq!(start(&mut patience), LEAST_NEEDED);
+    }
+
+    #[test]
+    fn who_looks_in_vain_stops_and_starts_later_each_time() {
+        let mut patience = Patience::new(LIMIT);
+        let mut before = start(&mut patience);
+        for end in [Wait::InVain, Wait::Preempted, Wait::InVain] {
+            patience.note(end);
+            assert!(!patience.is_looking());
+            let now = start(&mut patience);
+            assert_eq!(now, 2 * before);
+            before = now;
+        }
+        for _ in 0..20 {
+            patience.note(Wait::Preempted);
+            start(&mut patience);
+        }
+        patience.note(Wait::InVain);
+        assert_eq!(start(&mut patience), MOST_NEEDED);
+    }
+
+    #[test]
+    fn success_forgives_a_failure_and_forgets_earlier_ones() {
+        let mut patience = Patience::new(LIMIT);
+        start(&mut patience);
+        patience.note(Wait::InVain);
+        start(&mut patience);
+        for _ in 0..BEST_SCORE {
+            patience.note(Wait::Found);
+        }
+        patience.note(Wait::InVain);
+        assert!(patience.is_looking());
+        patience.note(Wait::InVain);
+        patience.note(Wait::InVain);
+        assert!(!patience.is_looking());
+        assert_eq!(start(&mut patience), 2 * LEAST_NEEDED);
+    }
+
+    #[test]
+    fn one_worker_looks_at_a_time() {
+        let turn = Turn::take().expect("nobody looks in this test binary");
+        assert!(Turn::take().is_none());
+        drop(turn);
+        assert!(Turn::take().is_some());
+    }
+
+    #[test]
+    fn more_workers_than_cpus_do_not_look() {
+        assert_eq!(allowed(LIMIT, usize::MAX), Duration::ZERO);
+        assert_eq!(allowed(LIMIT, 1), LIMIT);
+        assert_eq!(allowed(Duration::MAX, 1), MOST_LIMIT);
+        assert_eq!(allowed(Duration::ZERO, 1), Duration::ZERO);
+    }
+}

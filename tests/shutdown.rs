@@ -193,6 +193,33 @@ fn shutdown_names_who_does_not_stop_and_everything_ends_when_it_does() {
 }
 
 #[test]
+fn a_goroutine_that_computes_does_not_hold_the_threads_in_block_on() {
+    let (_alone, before) = alone();
+    let stop = Arc::new(AtomicBool::new(false));
+    within_patience({
+        let stop = stop.clone();
+        move || {
+            let runtime = Runtime::builder().workers(2).build().unwrap();
+            hog(&runtime.handle(), &stop);
+            let handle = runtime.handle();
+            let (sender, waiting) = mpsc::channel();
+            let blocked = thread::spawn(move || {
+                handle.block_on(async {
+                    sender.send(()).unwrap();
+                    std::future::pending::<()>().await;
+                });
+            });
+            waiting.recv().unwrap();
+            let shutdown = runtime.shutdown_timeout(Duration::from_millis(100));
+            assert!(!shutdown.is_complete());
+            assert!(blocked.join().is_err(), "block_on says that it is over");
+        }
+    });
+    stop.store(true, Ordering::Relaxed);
+    before.wait_until_back();
+}
+
+#[test]
 fn a_goroutine_that_computes_does_not_hold_the_end_of_main_for_ever() {
     let (_alone, before) = alone();
     let stop = Arc::new(AtomicBool::new(false));

@@ -80,6 +80,7 @@ pub const EXIT_TIMEOUT: Duration = Duration::from_secs(5);
 /// # Panics
 /// If the runtime cannot start; the text names cause and cure. [`Builder::run`] returns the same as
 /// an error. Also inside a runtime, where `.await` is what is meant.
+#[track_caller]
 pub fn run<F: Future>(main: F) -> F::Output {
     match Runtime::builder().run(main) {
         Ok(value) => value,
@@ -226,8 +227,8 @@ struct Shared {
     reactor: Reactor,
     /// Set once, when the runtime is told to stop: until when the teardown may take.
     teardown_deadline: OnceLock<Instant>,
-    /// Closed when no goroutine lives any more and none can be started: who is still in `block_on`
-    /// then would wait for ever. Nobody sends.
+    /// Closed when no goroutine lives any more and none can be started, or when the time for the
+    /// teardown is over: who is still in `block_on` then might wait for ever. Nobody sends.
     over: Sender<()>,
     is_over: Receiver<()>,
 }

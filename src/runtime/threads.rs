@@ -86,7 +86,8 @@ impl Threads {
         self.join(handle, deadline)
     }
 
-    /// Waits until all threads have ended, at most until `deadline`; the others are left alone.
+    /// Waits until all threads have ended, at most until `deadline`; the others are left alone, and
+    /// who is still in `block_on` then is told that the runtime is over.
     pub(super) fn join(mut self, handle: &Handle, deadline: Instant) -> Shutdown {
         let mut abandoned_operations = 0;
         let mut ended = Vec::new();
@@ -104,6 +105,8 @@ impl Threads {
                 Err(mpsc::RecvTimeoutError::Timeout) => break false,
             }
         };
+        // Done by the workers, unless one that computes has kept all of them.
+        handle.shared.over.close();
         let mut lost_workers = 0;
         for worker in self.running {
             if all_ended || ended.contains(&worker.index) {

@@ -8,8 +8,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
-use std::sync::Mutex;
-use std::sync::mpsc;
+use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -20,9 +19,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 ///
 /// Bare `cargo test` has built it already; `cargo test --test echo` has not.
 pub(crate) fn example(name: &str) -> PathBuf {
-    // One at a time: the second call would only wait for cargo's lock.
-    static BUILDING: Mutex<()> = Mutex::new(());
-    let _building = BUILDING.lock();
+    // One at a time and each once: cargo takes a second to see that there is nothing to do.
+    static BUILT: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
     // .../target/<profile>/deps/<this test>
     let this = std::env::current_exe().expect("a running program has a path");
     let profile_dir = this
@@ -32,6 +31,10 @@ pub(crate) fn example(name: &str) -> PathBuf {
     let target_dir = profile_dir
         .parent()
         .expect("profiles lie in the target directory");
+    let path = profile_dir.join("examples").join(name);
+    if built.contains(&path) {
+        return path;
+    }
     let profile = match profile_dir.file_name().and_then(|name| name.to_str()) {
         Some("debug") => "dev",
         Some(other) => other,
@@ -50,7 +53,8 @@ pub(crate) fn example(name: &str) -> PathBuf {
         "the example {name} does not build:\n{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    profile_dir.join("examples").join(name)
+    built.push(path.clone());
+    path
 }
 
 /// A process that is killed when the test ends, however it ends.

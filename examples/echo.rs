@@ -12,10 +12,12 @@
 //!   one goroutine adds them up and ends when the last sender is gone;
 //! - `select!`: accept a connection *or* hear Ctrl-C, whichever comes first;
 //! - closing a channel tells any number of goroutines at once: nobody ever sends on `stop`;
-//! - an orderly end: stop accepting, give the open connections some seconds, then cut them off.
+//! - an orderly end: stop accepting, give the open connections some seconds, then cut them off; a
+//!   second Ctrl-C does not wait for that.
 
 use std::env;
-use std::io;
+use std::fmt;
+use std::io::{self, Write};
 use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -24,7 +26,7 @@ use gorin::Runtime;
 use gorin::net::{TcpListener, TcpStream};
 use gorin::prelude::*;
 use gorin::signal::ctrl_c;
-use gorin::time::timeout;
+use gorin::time::after;
 
 /// How long open connections may go on after Ctrl-C.
 const DRAIN: Duration = Duration::from_secs(3);
@@ -34,10 +36,10 @@ fn main() -> ExitCode {
     let served = Runtime::builder().run(serve(&address)).flatten();
     match served {
         Ok(served) => {
-            println!(
+            say(format_args!(
                 "served {} connections, {} bytes",
                 served.connections, served.bytes
-            );
+            ));
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -45,6 +47,11 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Prints a line. `println!` would end the server if whoever reads its output goes away.
+fn say(line: fmt::Arguments<'_>) {
+    let _ = writeln!(io::stdout(), "{line}");
 }
 
 /// What the server has done.
@@ -57,12 +64,14 @@ struct Served {
 async fn serve(address: &str) -> io::Result<Served> {
     let listener = TcpListener::bind(address).await?;
     let address = listener.local_addr()?;
-    println!("echo: listening on {address}");
-    println!(
+    // Before the first line: who reads that may press Ctrl-C at once.
+    let mut interrupted = pin!(ctrl_c());
+    say(format_args!("echo: listening on {address}"));
+    say(format_args!(
         "try:  nc {} {}    (Ctrl-C here ends the server)",
         address.ip(),
         address.port()
-    );
+    ));
 
     // Each connection sends the number of its bytes here when it ends.
     let (ended, endings) = chan::<u64>(64);
@@ -71,7 +80,6 @@ async fn serve(address: &str) -> io::Result<Served> {
     // Nobody sends here: closing it is the message.
     let (stop, stopped) = chan::<()>(0);
 
-    let mut interrupted = pin!(ctrl_c());
     loop {
         select! {
             accepted = listener.accept() => {
@@ -89,13 +97,19 @@ async fn serve(address: &str) -> io::Result<Served> {
     // left and the sum is ready.
     drop(listener);
     drop(ended);
-    println!(
-        "echo: open connections have {} s to finish",
+    let again = ctrl_c();
+    say(format_args!(
+        "echo: open connections have {} s to finish (Ctrl-C again: none)",
         DRAIN.as_secs()
-    );
-    let served = match timeout(DRAIN, &mut sum).await {
-        Ok(served) => served,
-        Err(_elapsed) => {
+    ));
+    let served = select! {
+        served = &mut sum => Some(served),
+        _ = after(DRAIN) => None,
+        _ = again => None,
+    };
+    let served = match served {
+        Some(served) => served,
+        None => {
             stop.close();
             sum.await
         }

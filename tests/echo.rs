@@ -6,7 +6,7 @@
 
 mod common;
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 use std::thread;
@@ -151,6 +151,58 @@ fn ctrl_c_lets_open_connections_finish_and_refuses_new_ones() {
 }
 
 #[test]
+fn a_second_ctrl_c_cuts_off_at_once() {
+    let (server, address) = start_echo(1);
+    let mut stream = connect(&address);
+    stream.write_all(b"x").unwrap();
+    stream.read_exact(&mut [0]).unwrap();
+    server.signal("INT");
+    server.line_with("to finish");
+    let start = Instant::now();
+    server.signal("INT");
+    assert_eq!(server.line_with("served "), "served 1 connections, 1 bytes");
+    assert!(server.wait().success());
+    // The patience that the server has said.
+    assert!(start.elapsed() < Duration::from_secs(3), "it waited");
+}
+
+#[test]
+fn ctrl_c_drains_as_soon_as_the_server_says_that_it_listens() {
+    for _ in 0..20 {
+        let (server, _address) = start_echo(2);
+        server.signal("INT");
+        assert!(server.wait().success());
+    }
+}
+
+#[test]
+fn a_server_whose_output_nobody_reads_serves_on_and_ends_in_order() {
+    let mut command = Command::new(example("echo"));
+    let mut child = command
+        .arg("127.0.0.1:0")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    output.read_line(&mut line).unwrap();
+    drop(output);
+    let mut stream = connect(line.trim().rsplit(' ').next().unwrap());
+    stream.write_all(b"x").unwrap();
+    stream.read_exact(&mut [0]).unwrap();
+    drop(stream);
+    let mut kill = Command::new("kill");
+    assert!(
+        kill.args(["-INT", &child.id().to_string()])
+            .status()
+            .unwrap()
+            .success()
+    );
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
 fn ctrl_c_cuts_off_who_does_not_finish() {
     let (server, address) = start_echo(1);
     let mut stream = connect(&address);
@@ -158,11 +210,9 @@ fn ctrl_c_cuts_off_who_does_not_finish() {
     stream.read_exact(&mut [0]).unwrap();
     server.signal("INT");
     // This side sends nothing more and does not close either: the server's patience must end.
-    assert_eq!(
-        stream.read(&mut [0]).unwrap(),
-        0,
-        "the server ends the connection"
-    );
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).unwrap();
+    assert_eq!(rest, [], "the server ends the connection");
     assert_eq!(server.line_with("served "), "served 1 connections, 1 bytes");
     assert!(server.wait().success());
 }

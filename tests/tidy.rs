@@ -114,6 +114,7 @@ const UNSAFE_FILES: &[&str] = &[
     "executor/src/run_queue.rs",
     "executor/src/task/join.rs",
     "executor/src/task/raw.rs",
+    "executor/src/task/reference.rs",
     "reactor/src/bell.rs",
     "reactor/src/driver.rs",
     "reactor/src/error.rs",

@@ -10,15 +10,15 @@
 //! worker.rs: LIFO slot → ring → injector → steal → sit down   ◄────────┘
 //! ```
 //!
-//! Read in this order: `task/mod.rs`, `task/state.rs`, `context.rs`, `worker.rs`, `idle.rs`,
-//! `run_queue.rs`, `registry.rs`, `executor.rs`.
+//! Read in this order: `task/mod.rs`, `task/state.rs`, `context.rs`, `worker.rs`, `main_future.rs`,
+//! `idle.rs`, `run_queue.rs`, `registry.rs`, `executor.rs`.
 //!
 //! | protocol | file | models |
 //! |---|---|---|
 //! | task state | `task/state.rs` | `task/models.rs` |
 //! | ring and LIFO slot | `run_queue.rs` | `models/queue.rs` |
 //! | idle, searching, called | `idle.rs` | `models/idle.rs` |
-//! | worker, main future, stop, last handle | `worker.rs`, `executor.rs`, `registry.rs` | `tests/loom_executor.rs` |
+//! | worker, main future, stop, last handle | `worker.rs`, `main_future.rs`, `executor.rs`, `registry.rs` | `tests/loom_executor.rs` |
 //!
 //! What is not in here: file descriptors, timers, channels. They wake wakers, and that is all this
 //! crate knows of them.
@@ -26,6 +26,7 @@
 mod context;
 mod executor;
 mod idle;
+mod main_future;
 #[cfg(test)]
 mod models;
 mod registry;

@@ -24,21 +24,19 @@
 
 use std::fmt;
 use std::future::{Future, poll_fn};
-use std::panic::resume_unwind;
-use std::pin::{Pin, pin};
-use std::task::{Context, Poll, Wake, Waker};
+use std::pin::pin;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use gorin_base::primitive::{
-    Arc, AtomicBool, AtomicUsize, Ordering, PlainArc, spin_loop, unwinding,
-};
+use gorin_base::primitive::{Arc, AtomicUsize, Ordering, spin_loop, unwinding};
 use gorin_base::{clock, coop, rng, seeded};
 
-use crate::context::{Desk, Entry, worker_of};
+use crate::context::{Desk, Entry};
 use crate::executor::{Colleague, Executor, Shared};
 use crate::idle::Stood;
+use crate::main_future::{Main, UntilMain, UntilOver};
 use crate::run_queue::Owner;
-use crate::task::{Payload, Runnable};
+use crate::task::Runnable;
 
 /// Polls of one turn; also how often the injector goes first.
 const TURN_POLLS: u32 = 61;
@@ -78,14 +76,6 @@ pub struct Worker {
     before_main: usize,
 }
 
-/// What runs beside the tasks.
-trait Main {
-    /// There is something to do: poll.
-    fn is_due(&self, shared: &Shared) -> bool;
-    /// True if it is done.
-    fn poll(&mut self) -> bool;
-}
-
 impl Worker {
     pub(crate) fn new(executor: Executor, index: usize, owner: Owner) -> Worker {
         Worker {
@@ -122,18 +112,11 @@ impl Worker {
         let settled = Settled(self);
         async move {
             let settled = settled;
-            let flag = MainWaker::new(settled.0);
-            let mut main = UntilMain {
-                waker: Waker::from(flag.clone()),
-                flag,
-                future: pin!(main),
-                end: None,
-            };
+            let index = settled.0.desk().index;
+            let main = pin!(main);
+            let mut main = UntilMain::new(main, settled.0.shared(), index);
             poll_fn(|cx| settled.0.turn(cx, &mut main)).await;
-            match main.end.expect("a turn is ready when main has ended") {
-                Ok(output) => output,
-                Err(payload) => resume_unwind(payload),
-            }
+            main.into_output()
         }
     }
 
@@ -154,8 +137,9 @@ impl Worker {
     fn turn(&mut self, cx: &mut Context<'_>, main: &mut impl Main) -> Poll<()> {
         self.stand_up();
         self.lifo_streak = LIFO_POLLS;
-        if self.desk().queue.len() > 1 {
-            // The reactor brought more than we can run at once.
+        let queue = &self.desk().queue;
+        if queue.len() + usize::from(queue.has_lifo()) > 1 {
+            // The reactor brought more than one worker can run at once.
             self.shared().idle.call_one();
         }
         let mut pace = Pace::new();
@@ -442,89 +426,5 @@ impl Pace {
         self.next_look =
             self.polls + u32::try_from(left / each / 4).map_or(TURN_POLLS, |n| n.max(1));
         left == 0
-    }
-}
-
-/// The `main` of [`Worker::run`]: due when all is over.
-struct UntilOver;
-
-impl Main for UntilOver {
-    fn is_due(&self, shared: &Shared) -> bool {
-        shared.is_over()
-    }
-
-    fn poll(&mut self) -> bool {
-        true
-    }
-}
-
-/// The `main` of [`Worker::run_until`].
-struct UntilMain<'a, F: Future> {
-    future: Pin<&'a mut F>,
-    flag: PlainArc<MainWaker>,
-    /// Made of the flag.
-    waker: Waker,
-    end: Option<Result<F::Output, Payload>>,
-}
-
-impl<F: Future> Main for UntilMain<'_, F> {
-    fn is_due(&self, shared: &Shared) -> bool {
-        // Relaxed: a set flag is followed by a call of this worker, whose lock orders it.
-        self.flag.woken.load(Ordering::Relaxed) || shared.has_crashed()
-    }
-
-    fn poll(&mut self) -> bool {
-        if let Some(payload) = self.flag.shared.take_crash() {
-            self.end = Some(Err(payload));
-            return true;
-        }
-        // Acquires what the wakes before wrote; later ones set it anew.
-        if !self.flag.woken.swap(false, Ordering::AcqRel) {
-            return false;
-        }
-        let mut context = Context::from_waker(&self.waker);
-        match self.future.as_mut().poll(&mut context) {
-            Poll::Ready(output) => {
-                self.end = Some(Ok(output));
-                true
-            }
-            Poll::Pending => false,
-        }
-    }
-}
-
-/// Wakes the main future: sets a flag, and gets its worker up.
-struct MainWaker {
-    shared: Arc<Shared>,
-    index: usize,
-    /// Set by wakers (release), cleared by the worker before it polls (acquire).
-    woken: AtomicBool,
-}
-
-impl MainWaker {
-    fn new(worker: &Worker) -> PlainArc<MainWaker> {
-        PlainArc::new(MainWaker {
-            shared: worker.shared().clone(),
-            index: worker.desk().index,
-            woken: AtomicBool::new(true),
-        })
-    }
-}
-
-impl Wake for MainWaker {
-    fn wake(self: PlainArc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &PlainArc<Self>) {
-        if self.woken.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        match worker_of(&self.shared) {
-            // Its own thread: it looks at the flag before it sits.
-            Some(context) if context.index() == self.index => context.get_up(),
-            _ if seeded::bug("worker.main_not_called") => {}
-            _ => self.shared.idle.call(self.index),
-        }
     }
 }

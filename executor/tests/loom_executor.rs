@@ -124,7 +124,7 @@ fn main_wake_vs_sit() {
 /// keeps its worker from running it, the other worker runs the second.
 #[test]
 fn two_workers_share() {
-    model_bounded("two_workers_share", 2, || {
+    model_bounded("two_workers_share", 1, || {
         let executor = executor(2);
         let other = start(&executor, 1);
         let mut worker = executor.worker(0);

@@ -11,7 +11,7 @@
 //!
 //! The cell is generic over a [`Schedule`]: the work-stealing executor is one, a model checker that
 //! drives each goroutine by hand is another. `state.rs` has the transitions, `raw.rs` the memory,
-//! `join.rs` the handle.
+//! `reference.rs` the kinds of reference, `join.rs` the handle.
 //!
 //! Must not: know about workers, queues, or what a goroutine waits for. Bookkeeping for dumps (what
 //! a parked task waits for, since when) will be one more field of the header, written by leaf
@@ -19,6 +19,7 @@
 
 mod join;
 mod raw;
+mod reference;
 mod state;
 
 #[cfg(test)]
@@ -33,8 +34,9 @@ use std::sync::atomic::Ordering;
 use gorin_base::primitive::PlainArc;
 
 pub use join::{JoinError, JoinHandle};
-pub(crate) use raw::{Counted, Header, Registered, allocate};
-pub use raw::{Runnable, TaskOf, TaskRef};
+pub(crate) use raw::{Header, allocate};
+pub(crate) use reference::{Counted, Registered};
+pub use reference::{Runnable, TaskOf, TaskRef};
 
 /// What a panic carried.
 pub type Payload = Box<dyn Any + Send + 'static>;

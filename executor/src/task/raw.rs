@@ -12,18 +12,18 @@
 //!
 //! Must not: decide transitions (`state.rs` does) or where a task runs (the scheduler does).
 
-use std::fmt;
 use std::future::Future;
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
 use std::ptr::NonNull;
-use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
+use std::task::{Context, Poll, Waker};
 
-use gorin_base::primitive::{PlainArc, UnsafeCell, unwinding};
+use gorin_base::primitive::{PlainArc, UnsafeCell};
 use gorin_base::seeded;
 
 use super::join::{JoinError, JoinHandle};
+use super::reference::{TaskOf, TaskRef, WAKER};
 use super::state::{OnComplete, OnDetach, OnDrop, OnPause, OnStart, OnWake, State};
 use super::{Payload, Readied, Schedule, Spec, TaskId, TaskInfo};
 
@@ -35,6 +35,20 @@ pub(crate) struct Header {
     id: TaskId,
     site: &'static Location<'static>,
     name: Option<PlainArc<str>>,
+}
+
+impl Header {
+    pub(super) fn id(&self) -> TaskId {
+        self.id
+    }
+
+    pub(super) fn info(&self) -> TaskInfo {
+        TaskInfo {
+            id: self.id,
+            name: self.name.clone(),
+            site: self.site,
+        }
+    }
 }
 
 /// The functions that know the types of future and scheduler.
@@ -71,7 +85,7 @@ struct Cell<F: Future, S> {
 }
 
 /// Allocates the cell, with one more reference if the scheduler registers its tasks: see
-/// [`Registered`].
+/// [`Registered`](super::Registered).
 pub(crate) fn allocate<F, S>(
     spec: Spec,
     future: F,
@@ -125,10 +139,8 @@ impl<F: Future, S: Schedule> Cell<F, S> {
     unsafe fn runnable(task: NonNull<Header>) -> TaskOf<S> {
         // SAFETY: the owner keeps the cell alive.
         let scheduler = NonNull::from(unsafe { &Self::of(task).scheduler });
-        TaskOf {
-            runnable: Runnable(RawTask(task)),
-            scheduler,
-        }
+        // SAFETY: by contract; the scheduler lies in the cell.
+        unsafe { TaskOf::new(RawTask(task), scheduler) }
     }
 
     /// # Safety
@@ -340,7 +352,7 @@ impl RawTask {
     }
 
     /// Wakes or aborts through a reference that stays.
-    fn after_wake(self, outcome: OnWake) {
+    pub(super) fn after_wake(self, outcome: OnWake) {
         match outcome {
             OnWake::Nothing => {}
             // SAFETY: the transition made the caller the owner.
@@ -415,213 +427,36 @@ impl RawTask {
     }
 
     pub(super) fn info(&self) -> TaskInfo {
-        let header = self.header();
-        TaskInfo {
-            id: header.id,
-            name: header.name.clone(),
-            site: header.site,
-        }
-    }
-}
-
-/// A task that can run: the right and the duty to poll it. Dropping it drops the future, as if the
-/// task had been aborted.
-#[must_use = "dropping it cancels the task"]
-pub struct Runnable(RawTask);
-
-// SAFETY: the right to poll may move between threads: `build` asks for a `Send` future, and the
-// executor's local tasks are kept on their thread by their scheduler.
-unsafe impl Send for Runnable {}
-// SAFETY: shared, it gives access to what never changes only.
-unsafe impl Sync for Runnable {}
-
-impl Runnable {
-    /// Polls the future once, or drops it if the task was aborted.
-    ///
-    /// A panic of the future becomes the result of the task. What happens next is the state's
-    /// business: idle, or given to the scheduler again, or complete.
-    pub fn run(self) {
-        let task = ManuallyDrop::new(self).0;
-        // SAFETY: the runnable is the ownership, and `ManuallyDrop` gives it up here.
-        unsafe { (task.header().vtable.run)(task.0) };
+        self.header().info()
     }
 
-    /// Which goroutine it is.
-    pub fn info(&self) -> TaskInfo {
-        self.0.info()
-    }
-
-    /// Its number.
-    pub fn id(&self) -> TaskId {
-        self.0.id()
-    }
-
-    /// The pointer a queue stores; ownership goes with it.
-    pub(crate) fn into_raw(self) -> NonNull<Header> {
-        ManuallyDrop::new(self).0.0
+    /// The pointer that queues and wakers store.
+    pub(super) fn as_ptr(self) -> NonNull<Header> {
+        self.0
     }
 
     /// # Safety
-    /// `task` must come from [`into_raw`](Self::into_raw), once.
-    pub(crate) unsafe fn from_raw(task: NonNull<Header>) -> Runnable {
-        Runnable(RawTask(task))
-    }
-}
-
-impl Drop for Runnable {
-    fn drop(&mut self) {
-        if unwinding() {
-            return;
-        }
-        // SAFETY: the runnable is the ownership, and it goes.
-        unsafe { (self.0.header().vtable.cancel)(self.0.0) };
-    }
-}
-
-impl fmt::Debug for Runnable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Runnable({})", self.info())
-    }
-}
-
-/// A runnable task together with the scheduler that lives in it.
-///
-/// The scheduler can be looked at only until the task is given away: another thread may run and
-/// free it from then on. A scheduler that needs itself longer clones what it needs first.
-pub struct TaskOf<S> {
-    runnable: Runnable,
-    scheduler: NonNull<S>,
-}
-
-// SAFETY: a `Runnable` is `Send`, and the scheduler is only shared, which `Schedule: Sync` allows.
-unsafe impl<S: Schedule> Send for TaskOf<S> {}
-
-impl<S: Schedule> TaskOf<S> {
-    /// The reference that the registry keeps. To be called once, by a scheduler that registers.
-    pub(crate) fn registered(&self) -> Registered {
-        debug_assert!(S::REGISTERS, "the reference must have been counted");
-        Registered(self.runnable.0)
+    /// `task` must come from [`as_ptr`](Self::as_ptr), and what keeps the cell alive must come with
+    /// it.
+    pub(super) unsafe fn from_ptr(task: NonNull<Header>) -> RawTask {
+        RawTask(task)
     }
 
-    /// The scheduler that the task was built with.
-    pub fn scheduler(&self) -> &S {
-        // SAFETY: the runnable keeps the cell alive, and the scheduler is written once.
-        unsafe { self.scheduler.as_ref() }
+    /// Polls, or drops the future if it was aborted.
+    ///
+    /// # Safety
+    /// The caller must be the owner; it is not afterwards.
+    pub(super) unsafe fn run(self) {
+        // SAFETY: by contract.
+        unsafe { (self.header().vtable.run)(self.0) };
     }
 
-    /// The task alone.
-    pub fn into_runnable(self) -> Runnable {
-        self.runnable
+    /// Drops the future.
+    ///
+    /// # Safety
+    /// The caller must be the owner; it is not afterwards.
+    pub(super) unsafe fn cancel(self) {
+        // SAFETY: by contract.
+        unsafe { (self.header().vtable.cancel)(self.0) };
     }
-}
-
-impl<S> fmt::Debug for TaskOf<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.runnable.fmt(f)
-    }
-}
-
-/// The reference of the registration, which the task itself gives up when it completes: completing
-/// and releasing are one step then. It must be thrown away, which does nothing, before
-/// [`Schedule::finished`] returns.
-pub(crate) struct Registered(RawTask);
-
-// SAFETY: it gives access to the state word and to what never changes only.
-unsafe impl Send for Registered {}
-
-impl Registered {
-    /// One more reference, which is its holder's own.
-    pub(crate) fn count(&self) -> Counted {
-        self.0.state().add_reference();
-        Counted(self.0)
-    }
-
-    pub(crate) fn info(&self) -> TaskInfo {
-        self.0.info()
-    }
-}
-
-/// A counted reference that can abort.
-pub(crate) struct Counted(RawTask);
-
-impl Counted {
-    pub(crate) fn abort(&self) {
-        self.0.abort();
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        if unwinding() {
-            return;
-        }
-        // SAFETY: its own reference goes with it.
-        unsafe { self.0.drop_reference() };
-    }
-}
-
-/// A borrowed task: what never changes about it.
-#[derive(Clone, Copy)]
-pub struct TaskRef<'a>(&'a Header);
-
-impl<'a> TaskRef<'a> {
-    fn new(header: &'a Header) -> TaskRef<'a> {
-        TaskRef(header)
-    }
-
-    /// Its number.
-    pub fn id(&self) -> TaskId {
-        self.0.id
-    }
-
-    /// What reports say about it.
-    pub fn info(&self) -> TaskInfo {
-        RawTask(NonNull::from(self.0)).info()
-    }
-}
-
-impl fmt::Debug for TaskRef<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "TaskRef({})", self.info())
-    }
-}
-
-/// Wakers of tasks: the data pointer is the header, and each waker is one counted reference.
-static WAKER: RawWakerVTable = RawWakerVTable::new(clone_waker, wake, wake_by_ref, drop_waker);
-
-/// The task of a waker's data pointer.
-///
-/// # Safety
-/// `data` must come from a waker of this file.
-unsafe fn task_of(data: *const ()) -> RawTask {
-    // SAFETY: by contract it points to a header.
-    RawTask(unsafe { NonNull::new_unchecked(data.cast_mut().cast()) })
-}
-
-unsafe fn clone_waker(data: *const ()) -> RawWaker {
-    // SAFETY: only this file's vtable calls this.
-    unsafe { task_of(data) }.state().add_reference();
-    RawWaker::new(data, &WAKER)
-}
-
-unsafe fn wake(data: *const ()) {
-    // SAFETY: only this file's vtable calls this.
-    let task = unsafe { task_of(data) };
-    task.after_wake(task.state().wake_by_value());
-}
-
-unsafe fn wake_by_ref(data: *const ()) {
-    // SAFETY: only this file's vtable calls this.
-    let task = unsafe { task_of(data) };
-    task.after_wake(task.state().wake_by_ref());
-}
-
-unsafe fn drop_waker(data: *const ()) {
-    if unwinding() {
-        return;
-    }
-    // SAFETY: only this file's vtable calls this.
-    let task = unsafe { task_of(data) };
-    // SAFETY: the waker's reference goes with it.
-    unsafe { task.drop_reference() };
 }

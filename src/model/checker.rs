@@ -9,8 +9,10 @@ use gorin_base::hook::{Access, Checker, Site, TimerKey, Wait};
 
 use super::Object;
 use super::execution::Execution;
-use super::footprint::Footprint;
-use super::state::{Announced, Made};
+use super::footprint::{Footprint, MAIN};
+use super::member::Announced;
+use super::state::Made;
+use super::timers::Timer;
 
 impl Execution {
     /// True if announcements of the caller are steps: it is a goroutine, and the execution goes on.
@@ -98,20 +100,22 @@ impl Checker for Execution {
     }
 
     fn now(&self) -> Option<Instant> {
-        Some(self.state.borrow().now())
+        Some(self.state.borrow().timers.now())
     }
 
     fn set_timer(&self, deadline: Instant, waker: &Waker) -> TimerKey {
         let waker = waker.clone();
-        self.state.borrow_mut().set_timer(deadline, waker)
+        let mut state = self.state.borrow_mut();
+        let goroutine = state.current.unwrap_or(MAIN);
+        state.timers.set(deadline, Timer { goroutine, waker })
     }
 
     fn move_timer(&self, key: TimerKey, deadline: Instant) {
-        self.state.borrow_mut().move_timer(key, deadline);
+        self.state.borrow_mut().timers.reset(key, deadline);
     }
 
     fn cancel_timer(&self, key: TimerKey) {
-        let timer = self.state.borrow_mut().cancel_timer(key);
+        let timer = self.state.borrow_mut().timers.cancel(key);
         drop(timer);
     }
 }

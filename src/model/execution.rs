@@ -33,8 +33,9 @@ use gorin_executor::task::Runnable;
 use super::Goroutine;
 use super::coroutine::Started;
 use super::footprint::{Footprint, MAIN, Names};
+use super::member::{Announced, Member, Stage};
 use super::report::{Cause, Failure};
-use super::state::{Announced, Member, Stage, State};
+use super::state::State;
 use super::strategy::{Decision, Options, Strategy};
 
 /// A goroutine was woken.

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `builder.rs` | limits and modes |
 //! | `explore.rs` | one execution after another |
-//! | `execution.rs`, `state.rs`, `checker.rs` | one execution: steps, waits, wake-ups, virtual time |
+//! | `execution.rs`, `state.rs`, `member.rs`, `timers.rs`, `checker.rs` | one execution: steps, waits, wake-ups, virtual time |
 //! | `spawn.rs`, `coroutine.rs` | goroutines as tasks, each on a stack of its own |
 //! | `strategy.rs`, `search.rs`, `order.rs`, `footprint.rs` | who runs next, and which orders matter |
 //! | `soundness.rs` | the reduction held against the search without it |
@@ -33,6 +33,8 @@ mod explore;
 #[cfg(not(loom))]
 mod footprint;
 #[cfg(not(loom))]
+mod member;
+#[cfg(not(loom))]
 mod order;
 #[cfg(not(loom))]
 mod schedule;
@@ -46,6 +48,8 @@ mod spawn;
 mod state;
 #[cfg(not(loom))]
 mod strategy;
+#[cfg(not(loom))]
+mod timers;
 
 #[cfg(loom)]
 mod threads;

@@ -22,8 +22,8 @@ use super::Goroutine;
 use super::coroutine::Started;
 use super::execution::{self, GiveUp, Wakeup, Wakeups};
 use super::footprint::MAIN;
+use super::member::Member;
 use super::report::Cause;
-use super::state::Member;
 
 /// True while a model runs on this thread.
 #[inline]

@@ -3,115 +3,27 @@
 //! Plain data under one borrow. Must not run, wake or drop anything of the program: what is to be
 //! woken or dropped is returned to the caller, who has given the borrow back by then.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::num::NonZeroU64;
+use std::collections::{HashMap, HashSet};
 use std::task::Waker;
 use std::time::Instant;
 
-use gorin_base::hook::{Access, Site, TimerKey, Wait};
-use gorin_base::primitive::PlainArc;
+use gorin_base::hook::{Access, Site, Wait};
 use gorin_executor::task::Runnable;
 
 use super::coroutine::Started;
 use super::execution::Wakeup;
 use super::footprint::{Awaited, Footprint, MAIN, Names, Queueing, Use};
+use super::member::{Announced, Member, Stage};
 use super::report::{Cause, Failure, Member as Reported, Status, Step, TASK, Thing};
 use super::strategy::Decision;
+use super::timers::Timers;
 use super::{Goroutine, Object};
-
-/// Where a goroutine stands.
-#[derive(Clone, Debug)]
-pub(super) enum Stage {
-    /// Started; it has not run.
-    New,
-    /// Suspended before an operation.
-    Announced(Announced),
-    /// Its future may be polled again, and when that happens can matter.
-    Woken(Announced),
-    /// Its future returned `Pending`.
-    Waiting,
-    /// Its coroutine has ended.
-    Done,
-}
-
-/// The step that a goroutine takes when it is chosen.
-#[derive(Clone, Debug)]
-pub(super) struct Announced {
-    pub(super) operation: &'static str,
-    pub(super) site: Option<Site>,
-    /// The one object of the operation, for reports.
-    pub(super) object: Option<Object>,
-    pub(super) footprint: Footprint,
-    /// Which operation it is, if it waits until it can be done.
-    pub(super) awaited: Option<Awaited>,
-    /// The goroutine yielded after so many steps: it runs only if another has taken one since, or
-    /// if no other can.
-    pub(super) yielded_at: Option<usize>,
-}
-
-/// One goroutine.
-pub(super) struct Member {
-    name: Option<PlainArc<str>>,
-    site: Option<Site>,
-    stage: Stage,
-    /// Its future is gone; destructors of its output may still run.
-    pub(super) finished: bool,
-    coroutine: Option<Started>,
-    /// What it waits for, and since which step.
-    waits: Vec<(Wait, usize)>,
-    /// The task to run, once it is runnable; `main` has none.
-    pub(super) runnable: Option<Runnable>,
-    /// It was woken while it ran, by itself: it yields.
-    pub(super) woke_itself: bool,
-    /// A timer of its own woke it.
-    timer_fired: bool,
-    /// Wakes it when the execution is given up.
-    pub(super) waker: Option<Waker>,
-    /// How many goroutines and objects it has made: they are named by that.
-    children: usize,
-    made: usize,
-    /// The waiting operations it has announced, by place in the source.
-    announced: HashMap<Site, usize>,
-}
-
-impl Member {
-    pub(super) fn new(coroutine: Started, name: Option<PlainArc<str>>, site: Option<Site>) -> Self {
-        Self {
-            name,
-            site,
-            stage: Stage::New,
-            finished: false,
-            coroutine: Some(coroutine),
-            waits: Vec::new(),
-            runnable: None,
-            woke_itself: false,
-            timer_fired: false,
-            waker: None,
-            children: 0,
-            made: 0,
-            announced: HashMap::new(),
-        }
-    }
-}
-
-impl Member {
-    /// Its future is gone; returns what the caller is to drop.
-    pub(super) fn finish(&mut self) -> Option<Waker> {
-        self.finished = true;
-        self.waker.take()
-    }
-}
 
 /// What is said of an object when it is made.
 pub(super) struct Made {
     pub(super) kind: &'static str,
     pub(super) capacity: Option<usize>,
     pub(super) site: Site,
-}
-
-struct Timer {
-    goroutine: Goroutine,
-    waker: Waker,
 }
 
 /// How far a queue has been used.
@@ -140,9 +52,7 @@ pub(super) struct State {
     pub(super) schedule: Vec<Decision>,
     /// The footprint of the step that runs.
     footprint: Footprint,
-    now: Instant,
-    next_timer: NonZeroU64,
-    timers: BTreeMap<(Instant, TimerKey), Timer>,
+    pub(super) timers: Timers,
     /// The execution is over; whoever still has a stack is unwound.
     pub(super) ending: bool,
     pub(super) cause: Option<Cause>,
@@ -161,9 +71,7 @@ impl State {
             steps: Vec::new(),
             schedule: Vec::new(),
             footprint: Footprint::default(),
-            now: start,
-            next_timer: NonZeroU64::MIN,
-            timers: BTreeMap::new(),
+            timers: Timers::new(start),
             ending: false,
             cause: None,
         }
@@ -247,11 +155,10 @@ impl State {
     /// True if `goroutine` waits for one thing and nothing else, not even a time.
     pub(super) fn waits_alone(&self, goroutine: Goroutine) -> bool {
         let member = self.member(goroutine);
-        let timers = self.timers.values();
         matches!(member.stage, Stage::Waiting)
             && member.waits.len() == 1
             && !member.woke_itself
-            && timers.filter(|timer| timer.goroutine == goroutine).count() == 0
+            && !self.timers.has(goroutine)
     }
 
     /// What the step just taken uses, now that is known how it is awaited.
@@ -354,10 +261,7 @@ impl State {
     pub(super) fn wake(&mut self, wakeup: Wakeup, names: &mut Names, lazy: bool) -> bool {
         let goroutine = wakeup.goroutine;
         let last = self.footprint.clone();
-        let has_timer = self
-            .timers
-            .values()
-            .any(|timer| timer.goroutine == goroutine);
+        let has_timer = self.timers.has(goroutine);
         let objects = self.waited_for(goroutine, names);
         let yielded_at = Some(self.steps.len());
         let member = self.member_mut(goroutine);
@@ -488,51 +392,19 @@ impl State {
         waits.retain(|(wait, _)| (wait.object, wait.key) != (object, key));
     }
 
-    pub(super) fn now(&self) -> Instant {
-        self.now
-    }
-
-    pub(super) fn set_timer(&mut self, deadline: Instant, waker: Waker) -> TimerKey {
-        let goroutine = self.current.unwrap_or(MAIN);
-        let key = TimerKey(self.next_timer);
-        self.next_timer = self.next_timer.saturating_add(1);
-        let timer = Timer { goroutine, waker };
-        self.timers.insert((deadline, key), timer);
-        key
-    }
-
-    pub(super) fn move_timer(&mut self, key: TimerKey, deadline: Instant) {
-        if let Some(timer) = self.take_timer(key) {
-            self.timers.insert((deadline, key), timer);
-        }
-    }
-
-    /// Removes a timer; the caller drops what it would have woken.
-    pub(super) fn cancel_timer(&mut self, key: TimerKey) -> Option<Waker> {
-        self.take_timer(key).map(|timer| timer.waker)
-    }
-
-    fn take_timer(&mut self, key: TimerKey) -> Option<Timer> {
-        let at = self.timers.keys().find(|(_, one)| *one == key).copied()?;
-        self.timers.remove(&at)
-    }
-
     /// Moves the time to the next deadline; returns whom to wake.
     pub(super) fn take_due_timers(&mut self) -> Vec<Waker> {
-        let Some((&(deadline, _), _)) = self.timers.first_key_value() else {
-            return Vec::new();
-        };
-        self.now = self.now.max(deadline);
-        // No step made these wake-ups: none of them completes what a goroutine waits for.
-        self.footprint = Footprint::default();
-        let later = self
-            .timers
-            .split_off(&(self.now, TimerKey(NonZeroU64::MAX)));
-        let due = std::mem::replace(&mut self.timers, later);
-        for timer in due.values() {
-            self.member_mut(timer.goroutine).timer_fired = true;
+        let due = self.timers.take_due();
+        if !due.is_empty() {
+            // No step made these wake-ups: none of them completes what a goroutine waits for.
+            self.footprint = Footprint::default();
         }
-        due.into_values().map(|timer| timer.waker).collect()
+        let mut wakers = Vec::new();
+        for timer in due {
+            self.member_mut(timer.goroutine).timer_fired = true;
+            wakers.push(timer.waker);
+        }
+        wakers
     }
 
     /// Takes over a task that was woken while the execution is given up; returns what to drop.

@@ -13,8 +13,9 @@
 //! - One worker of the process at a time: the others sleep at once.
 //! - Not in a process that has more workers than CPUs, and not for a timer that is due soon: its
 //!   time is known.
-//! - Whoever loses the CPU while it looks has kept somebody from it: it stops as if in vain. That
-//!   shows as a gap between two readings of the clock and needs no system call.
+//! - Whoever loses the CPU while it looks has kept somebody from it, perhaps the very one it waits
+//!   for: it has looked in vain, whatever it found. That shows as a gap between two readings of the
+//!   clock and needs no system call.
 //!
 //! This file decides, and neither looks nor sleeps.
 
@@ -43,10 +44,8 @@ pub(crate) enum Wait {
     Slept(Duration),
     /// Looking has found something.
     Found,
-    /// Looking has found nothing.
+    /// Looking has found nothing, or nothing that a sleep would not have found as well.
     InVain,
-    /// The thread lost the CPU while it looked.
-    Preempted,
 }
 
 /// Whether a worker looks before it sleeps. See the module text.
@@ -79,9 +78,10 @@ impl Patience {
         self.limit
     }
 
-    /// A gap between two looks that means that the thread was not running.
+    /// A gap between two looks that means that the thread was not running: somebody else took his
+    /// time, or the interrupts of a few microseconds were many.
     pub(crate) fn gap(&self) -> Duration {
-        self.limit / 2
+        self.limit / 8
     }
 
     /// True if it pays to look before the next sleep.
@@ -109,17 +109,12 @@ impl Patience {
             Wait::InVain => {
                 self.score -= MISS;
                 if self.score < 0 {
-                    self.stop();
+                    self.looking = false;
+                    self.short = 0;
+                    self.needed = (self.needed * 2).min(MOST_NEEDED);
                 }
             }
-            Wait::Preempted => self.stop(),
         }
-    }
-
-    fn stop(&mut self) {
-        self.looking = false;
-        self.short = 0;
-        self.needed = (self.needed * 2).min(MOST_NEEDED);
     }
 }
 
@@ -188,15 +183,15 @@ mod tests {
     fn who_looks_in_vain_stops_and_starts_later_each_time() {
         let mut patience = Patience::new(LIMIT);
         let mut before = start(&mut patience);
-        for end in [Wait::InVain, Wait::Preempted, Wait::InVain] {
-            patience.note(end);
+        for _ in 0..3 {
+            patience.note(Wait::InVain);
             assert!(!patience.is_looking());
             let now = start(&mut patience);
             assert_eq!(now, 2 * before);
             before = now;
         }
         for _ in 0..20 {
-            patience.note(Wait::Preempted);
+            patience.note(Wait::InVain);
             start(&mut patience);
         }
         patience.note(Wait::InVain);

@@ -264,18 +264,16 @@ impl Worker {
         count(&self.post().counters.looks, 1);
         let mut last = began;
         loop {
-            for _ in 0..LOOKS {
-                if self.signal().is_notified() || core.driver.is_due() {
-                    return Some(Wait::Found);
-                }
+            let found = (0..LOOKS).any(|_| {
                 spin_loop();
-            }
+                self.signal().is_notified() || core.driver.is_due()
+            });
             let now = clock::now();
-            if now.duration_since(last) > core.patience.gap() {
-                return Some(Wait::Preempted);
-            }
-            if now >= end {
+            if now >= end || now.duration_since(last) > core.patience.gap() {
                 return Some(Wait::InVain);
+            }
+            if found {
+                return Some(Wait::Found);
             }
             last = now;
         }

@@ -8,9 +8,9 @@
 //! then it wakes itself and returns `Pending`, and whoever polls it (the reactor's `block_on`) gets
 //! control. A turn that finds nothing at all searches, and then sits down on the idle list.
 //!
-//! The order: LIFO slot (at most [`LIFO_POLLS`] polls in a row while the ring has tasks, and not
-//! first in a turn, so that a pair that wakes each other shares the worker) → ring → injector →
-//! others' rings → injector again → others' LIFO slots. Every [`TURN_POLLS`] polls the injector goes
+//! The order: LIFO slot (at most [`LIFO_POLLS`] polls in a row while the ring has tasks, so that a
+//! pair that wakes each other shares the worker; counted across turns, because a turn may be a single
+//! long poll) → ring → injector → others' rings → injector again → others' LIFO slots. Every [`TURN_POLLS`] polls the injector goes
 //! first.
 //!
 //! The main future of [`Worker::run_until`] goes before the tasks when it was woken, and behind all
@@ -136,7 +136,6 @@ impl Worker {
     /// One turn; see the module text.
     fn turn(&mut self, cx: &mut Context<'_>, main: &mut impl Main) -> Poll<()> {
         self.stand_up();
-        self.lifo_streak = LIFO_POLLS;
         let queue = &self.desk().queue;
         if queue.len() + usize::from(queue.has_lifo()) > 1 {
             // The reactor brought more than one worker can run at once.

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use common::{Gate, Threads, block_on, run};
 use gorin_base::rng;
@@ -119,6 +120,43 @@ fn a_pair_that_wakes_each_other_does_not_starve_a_third() {
         stop.open();
         one.await.unwrap();
         two.await.unwrap();
+    });
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "measures time")]
+fn long_polls_do_not_starve_the_goroutine_woken_last() {
+    run(1, async {
+        let ran = Arc::new(AtomicUsize::new(0));
+        let (first, light) = (Arc::new(Mutex::new(None)), ran.clone());
+        let hog = |mut start: Option<Arc<Mutex<Option<_>>>>| {
+            let (ran, light) = (ran.clone(), light.clone());
+            spawn(Spec::new(), async move {
+                for round in 0..100 {
+                    if let Some(start) = start.take() {
+                        let light = light.clone();
+                        let light = async move { light.fetch_add(1, Ordering::Relaxed) };
+                        *start.lock().unwrap() = Some(spawn(Spec::new(), light));
+                    }
+                    // Longer than a turn, so that each turn is one poll.
+                    let end = Instant::now() + Duration::from_micros(300);
+                    while Instant::now() < end {
+                        std::hint::spin_loop();
+                    }
+                    yield_now().await;
+                    if ran.load(Ordering::Relaxed) > 0 {
+                        return round;
+                    }
+                }
+                100
+            })
+        };
+        let (one, two) = (hog(None), hog(Some(first.clone())));
+        let rounds = one.await.unwrap().max(two.await.unwrap());
+        assert!(
+            rounds < 10,
+            "the light goroutine had to wait for {rounds} rounds"
+        );
     });
 }
 

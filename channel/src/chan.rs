@@ -161,7 +161,7 @@ impl<T> Shared<T> {
                 filled += 1;
             }
             drop(state);
-            batch.into_iter().flatten().for_each(Wakeup::wake);
+            batch.into_iter().for_each(Wakeup::wake_any);
             if filled < BATCH {
                 return;
             }

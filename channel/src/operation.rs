@@ -18,6 +18,7 @@ use gorin_base::hook::{self, Access, Site, Wait as HookWait};
 use gorin_base::{coop, primitive, seeded};
 
 use crate::chan::{Shared, no_memory};
+use crate::lock::Guard;
 use crate::state::State;
 use crate::waiter::{Key, Outcome, Owner, Phase, Removed, Wakeup, Wants};
 
@@ -52,6 +53,10 @@ pub trait Operation<'a, T> {
 
     /// Does it if that needs no waiting.
     fn now(&mut self, shared: &'a Shared<T>, state: &mut State<T>) -> Now<Self::Output>;
+
+    /// Does it if that takes nothing but the buffer: the commonest case of [`now`](Self::now), kept
+    /// so small that it becomes part of the caller.
+    fn by_buffer(&mut self, state: &mut State<T>) -> Option<Self::Output>;
 
     /// The value that goes into the waiter.
     fn give_up_value(&mut self) -> Option<T>;
@@ -101,16 +106,7 @@ impl<O> Wait<O> {
         ready!(coop::poll_ready(cx));
         let output = match self.key {
             None => ready!(self.start(shared, cx)),
-            Some(key) => {
-                let outcome = ready!(shared.poll_waiter(key, cx.waker()));
-                self.key = None;
-                if outcome.phase == Phase::Dead {
-                    // Recalled: it starts anew.
-                    ready!(self.start(shared, cx))
-                } else {
-                    self.operation.completed(shared, outcome)
-                }
-            }
+            Some(key) => ready!(self.resume(shared, key, cx)),
         };
         coop::spend();
         Poll::Ready(output)
@@ -125,13 +121,54 @@ impl<O> Wait<O> {
         if hook::is_active() {
             announce_step(O::NAME, shared.id, O::ACCESS, self.site);
         }
-        if !shared.hint.will_wait(O::WANTS) {
-            let now = self.operation.now(shared, &mut shared.state.lock());
-            if !matches!(now, Now::Wait) {
-                return Poll::Ready(settle(shared, now));
-            }
+        if shared.hint.will_wait(O::WANTS) {
+            return self.enter(shared, cx);
         }
-        self.enter(shared, cx)
+        let mut state = shared.state.lock();
+        if let Some(output) = self.operation.by_buffer(&mut state) {
+            shared.hint.set(state.waits);
+            return Poll::Ready(output);
+        }
+        self.start_with_partner(shared, state, cx)
+    }
+
+    /// The first poll, if more is needed than the buffer.
+    #[inline(never)]
+    fn start_with_partner<'a, T>(
+        &mut self,
+        shared: &'a Shared<T>,
+        mut state: Guard<'_, State<T>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<O::Output>
+    where
+        O: Operation<'a, T>,
+    {
+        let now = self.operation.now(shared, &mut state);
+        drop(state);
+        if matches!(now, Now::Wait) {
+            return self.enter(shared, cx);
+        }
+        Poll::Ready(settle(shared, now))
+    }
+
+    /// A later poll: has a partner completed the operation?
+    #[inline(never)]
+    fn resume<'a, T>(
+        &mut self,
+        shared: &'a Shared<T>,
+        key: Key,
+        cx: &mut Context<'_>,
+    ) -> Poll<O::Output>
+    where
+        O: Operation<'a, T>,
+    {
+        let outcome = ready!(shared.poll_waiter(key, cx.waker()));
+        self.key = None;
+        if outcome.phase == Phase::Dead {
+            // Recalled: it starts anew.
+            return self.start(shared, cx);
+        }
+        Poll::Ready(self.operation.completed(shared, outcome))
     }
 
     /// Stands in line, unless it turns out that it need not.
@@ -158,7 +195,7 @@ impl<O> Wait<O> {
         shared.hint.set(state.waits);
         drop(state);
         self.key = Some(key);
-        if hook::is_active() {
+        if hook::is_observed() {
             self.announce_wait(O::NAME, shared.id, key);
         }
         Poll::Pending
@@ -199,7 +236,7 @@ fn announce_step(operation: &'static str, object: u64, access: Access, site: Sit
 pub(crate) fn settle<T, O>(shared: &Shared<T>, now: Now<O>) -> O {
     match now {
         Now::Done(output, wakeup) => {
-            wakeup.into_iter().for_each(Wakeup::wake);
+            Wakeup::wake_any(wakeup);
             output
         }
         Now::NoMemory => no_memory(shared.state.lock().len()),
@@ -224,5 +261,5 @@ where
     state.check();
     drop(state);
     hook::unparked(shared.id, key.index());
-    wakeup.into_iter().for_each(Wakeup::wake);
+    Wakeup::wake_any(wakeup);
 }

@@ -114,7 +114,7 @@ impl<T> Receiver<T> {
         let received = self.shared.state.lock().recv_now();
         match received {
             Received::Value(value, wakeup) => {
-                wakeup.into_iter().for_each(Wakeup::wake);
+                Wakeup::wake_any(wakeup);
                 Ok(value)
             }
             Received::Empty => Err(TryRecvError::Empty),

@@ -38,6 +38,11 @@ impl<'a, T> Operation<'a, T> for RecvOp {
     }
 
     #[inline]
+    fn by_buffer(&mut self, state: &mut State<T>) -> Option<Self::Output> {
+        state.recv_from_buffer().map(Some)
+    }
+
+    #[inline]
     fn give_up_value(&mut self) -> Option<T> {
         None
     }

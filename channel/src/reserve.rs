@@ -38,6 +38,10 @@ impl<'a, T: 'a> Operation<'a, T> for ReserveOp {
         }
     }
 
+    fn by_buffer(&mut self, _state: &mut State<T>) -> Option<Self::Output> {
+        None
+    }
+
     fn give_up_value(&mut self) -> Option<T> {
         None
     }
@@ -147,10 +151,10 @@ impl<T> Permit<'_, T> {
         std::mem::forget(self);
         let mut slot = Some(value);
         let (sent, admitted) = shared.state.lock().send_reserved(&mut slot);
-        admitted.into_iter().for_each(Wakeup::wake);
+        Wakeup::wake_any(admitted);
         match sent {
             Sent::Done(wakeup) => {
-                wakeup.into_iter().for_each(Wakeup::wake);
+                Wakeup::wake_any(wakeup);
                 Ok(())
             }
             Sent::NoMemory => no_memory(shared.state.lock().len()),
@@ -175,7 +179,7 @@ impl<T> Drop for Permit<'_, T> {
             Location::caller(),
         );
         let wakeup = shared.state.lock().release_place();
-        wakeup.into_iter().for_each(Wakeup::wake);
+        Wakeup::wake_any(wakeup);
     }
 }
 

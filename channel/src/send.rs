@@ -65,6 +65,11 @@ impl<'a, T> Operation<'a, T> for SendOp<T> {
     }
 
     #[inline]
+    fn by_buffer(&mut self, state: &mut State<T>) -> Option<Self::Output> {
+        state.send_to_buffer(&mut self.value).then_some(Ok(()))
+    }
+
+    #[inline]
     fn give_up_value(&mut self) -> Option<T> {
         self.value.take()
     }

@@ -110,7 +110,7 @@ impl<T> Sender<T> {
         let sent = self.shared.state.lock().send_now(&mut slot);
         let refused = match sent {
             Sent::Done(wakeup) => {
-                wakeup.into_iter().for_each(Wakeup::wake);
+                Wakeup::wake_any(wakeup);
                 return Ok(());
             }
             Sent::Full => TrySendError::Full,

@@ -155,11 +155,30 @@ impl<T> State<T> {
         if !self.can_buffer() {
             return Sent::NoMemory;
         }
+        self.buffer_value(slot);
+        Sent::Done(None)
+    }
+
+    /// Sends the value in `slot` if that takes nothing but a place in the buffer.
+    #[inline]
+    pub(crate) fn send_to_buffer(&mut self, slot: &mut Option<T>) -> bool {
+        let simple = !self.closed
+            && self.waiters.is_empty(Side::Receive)
+            && self.has_place()
+            && self.buffer.len() < self.buffer.capacity()
+            && slot.is_some();
+        if simple {
+            self.buffer_value(slot);
+        }
+        simple
+    }
+
+    #[inline]
+    fn buffer_value(&mut self, slot: &mut Option<T>) {
         let value = slot.take().expect("a send operation holds its value");
         self.buffer.push_back(value);
         self.waits = if self.has_place() { 0 } else { hint::SEND };
         self.check();
-        Sent::Done(None)
     }
 
     /// Hands the value in `slot` to the receiver that has waited longest, if one is free.
@@ -189,17 +208,11 @@ impl<T> State<T> {
             self.note();
             return Received::Value(value, None);
         }
+        if let Some(value) = self.recv_from_buffer() {
+            return Received::Value(value, None);
+        }
         if let Some(value) = self.buffer.pop_front() {
-            let wakeup = if self.waiters.is_empty(Side::Send) {
-                self.waits = if self.buffer.is_empty() {
-                    hint::RECEIVE
-                } else {
-                    0
-                };
-                None
-            } else {
-                self.admit()
-            };
+            let wakeup = self.admit();
             self.check();
             return Received::Value(value, wakeup);
         }
@@ -213,6 +226,19 @@ impl<T> State<T> {
         } else {
             Received::Empty
         }
+    }
+
+    /// Receives a value if that takes nothing but the buffer.
+    #[inline]
+    pub(crate) fn recv_from_buffer(&mut self) -> Option<T> {
+        if !self.returned.is_empty() || !self.waiters.is_empty(Side::Send) {
+            return None;
+        }
+        let value = self.buffer.pop_front()?;
+        let empty = self.buffer.is_empty() && !self.closed;
+        self.waits = if empty { hint::RECEIVE } else { 0 };
+        self.check();
+        Some(value)
     }
 
     /// Takes the value of the sender that has waited longest, if one is free.

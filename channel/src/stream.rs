@@ -38,7 +38,7 @@ impl<T> Receiver<T> {
         let mut state = self.shared.state.lock();
         let mut recalled = state.recall(key);
         drop(state);
-        recalled.wakeup.take().into_iter().for_each(Wakeup::wake);
+        Wakeup::wake_any(recalled.wakeup.take());
     }
 
     /// Receives the values one after the other, blocking this thread, until the channel is closed

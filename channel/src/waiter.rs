@@ -111,6 +111,14 @@ pub enum Wakeup {
 }
 
 impl Wakeup {
+    /// Wakes whoever there is to wake.
+    #[inline]
+    pub(crate) fn wake_any(wakeup: Option<Self>) {
+        if let Some(wakeup) = wakeup {
+            wakeup.wake();
+        }
+    }
+
     #[inline]
     pub(crate) fn wake(self) {
         if seeded::bug("waiter.nobody_woken") {
@@ -228,7 +236,8 @@ impl<T> Waiters<T> {
         } else {
             let slot = self.slot(index);
             let next_free = slot.next;
-            *slot = waiter;
+            // A free slot holds nothing that would have to be dropped; say so, it saves the checks.
+            std::mem::forget(std::mem::replace(slot, waiter));
             self.free = next_free;
             index
         };

@@ -210,7 +210,7 @@ impl<'a, T, O: Operation<'a, T>> OnChannel<'a> for ChannelCase<'a, T, O> {
         let wakeup = self.operation.undo(&mut state, &mut removed);
         drop(state);
         hook::unparked(self.shared.id, key.index());
-        wakeup.into_iter().for_each(Wakeup::wake);
+        Wakeup::wake_any(wakeup);
     }
 
     fn announce_wait(&self, site: Site) {

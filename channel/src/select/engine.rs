@@ -303,7 +303,7 @@ impl Engine {
             match channel(cases, index).commit(&mut locks) {
                 Commit::Done(wakeup) => {
                     drop(locks);
-                    wakeup.into_iter().for_each(Wakeup::wake);
+                    Wakeup::wake_any(wakeup);
                     return Some(index);
                 }
                 Commit::Missed => {}
@@ -337,7 +337,7 @@ impl Engine {
         C: Cases<'a> + ?Sized,
     {
         self.claim = Some(claim);
-        if hook::is_active() {
+        if hook::is_observed() {
             for &(_, index) in self.locking.iter() {
                 channel(cases, index).announce_wait(self.options.site);
             }

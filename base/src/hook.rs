@@ -156,6 +156,13 @@ pub fn is_active() -> bool {
     ACTIVE.get()
 }
 
+/// True while a checker is installed on this thread, in control or taking notes: whether [`parked`]
+/// and [`unparked`] do anything.
+#[inline(always)]
+pub fn is_observed() -> bool {
+    OBSERVED.get()
+}
+
 /// The installed checker. Cold and apart, so that a caller's fast path carries nothing but the
 /// branch; the borrow has ended before the checker is called, because it may suspend.
 #[cold]

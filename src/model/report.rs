@@ -111,6 +111,7 @@ impl fmt::Display for Thing {
 /// One step of the failed execution.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Step {
+    #[cfg_attr(loom, expect(dead_code, reason = "loom takes no steps that we see"))]
     pub(super) goroutine: Goroutine,
     /// Its number in this execution.
     pub(super) number: usize,
@@ -211,6 +212,9 @@ impl Failure {
         for (number, member) in self.members.iter().enumerate() {
             let status = match &member.status {
                 Status::Done => continue,
+                Status::Waiting(waits) if waits.is_empty() && cfg!(loom) => {
+                    "has not ended, and waits for no channel\n".to_owned()
+                }
                 Status::Waiting(waits) if waits.is_empty() => {
                     "waits for something that is not gorin's\n".to_owned()
                 }
@@ -290,6 +294,9 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.write_cause(f)?;
         self.write_members(f)?;
+        if self.steps.is_empty() {
+            return Ok(());
+        }
         self.write_steps(f)?;
         write!(f, "schedule: {}", self.schedule)
     }

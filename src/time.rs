@@ -143,6 +143,7 @@ pub fn timeout<F: Future>(
     async move {
         let mut sleep = sleep;
         let mut future = pin!(future);
+        let mut gave_way = false;
         poll_fn(|cx| {
             if let Poll::Ready(value) = future.as_mut().poll(cx) {
                 return Poll::Ready(Ok(value));
@@ -150,9 +151,17 @@ pub fn timeout<F: Future>(
             // The timer is asked outside of the goroutine's budget, and the last chance has one of
             // its own: a future that uses up its budget in each poll is found late all the same.
             ready!(coop::unlimited(|| Pin::new(&mut sleep).poll(cx)));
+            // Yet a time limit that is over counts as an operation, or a loop over such would keep
+            // its worker for ever. Once is enough: the budget may be used up each time.
+            if !std::mem::replace(&mut gave_way, true) {
+                ready!(coop::poll_ready(cx));
+            }
             match coop::with_budget(|| future.as_mut().poll(cx)) {
                 Poll::Ready(value) => Poll::Ready(Ok(value)),
-                Poll::Pending => Poll::Ready(Err(Elapsed(()))),
+                Poll::Pending => {
+                    coop::spend();
+                    Poll::Ready(Err(Elapsed(())))
+                }
             }
         })
         .await

@@ -92,3 +92,17 @@ fn a_timeout_finds_a_future_that_never_waits_too_long() {
         assert!(timeout(Duration::from_millis(5), busy).await.is_err());
     });
 }
+
+#[test]
+fn a_loop_over_limits_that_are_over_lets_others_run() {
+    everywhere(|| async {
+        let (tx, rx) = chan(0);
+        go(async move { tx.send("me too").await });
+        let received = loop {
+            if let Ok(received) = timeout(Duration::ZERO, rx.recv()).await {
+                break received;
+            }
+        };
+        assert_eq!(received, Some("me too"));
+    });
+}

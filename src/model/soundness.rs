@@ -41,10 +41,15 @@ enum Op {
     Either(usize, usize),
     /// Receives, but not longer than so many milliseconds.
     RecvFor(usize, u64),
+    /// Receives from the first, alone if there is something in the second, else for a millisecond:
+    /// one line of the program that waits alone or not, as it happens.
+    RecvIf(usize, usize),
     Yield,
     SelectRecv(usize, usize),
     SelectSend(usize, usize),
     Drop(usize),
+    /// Drops the sender only, so that the channel may be closed while somebody receives.
+    DropSender(usize),
 }
 
 type Ends = Vec<(Option<Sender<u8>>, Option<Receiver<u8>>)>;
@@ -112,7 +117,7 @@ impl Program {
 
 fn random_op(rng: &mut fastrand::Rng, channels: usize) -> Op {
     let (one, other) = (rng.usize(..channels), rng.usize(..channels));
-    match rng.u8(0..24) {
+    match rng.u8(0..28) {
         0..=5 => Op::Send(one),
         6..=11 => Op::Recv(one),
         12 => Op::TrySend(one),
@@ -125,6 +130,8 @@ fn random_op(rng: &mut fastrand::Rng, channels: usize) -> Op {
         20 => Op::Either(one, other),
         21 => Op::RecvFor(one, rng.u64(1..3)),
         22 => Op::Yield,
+        23 | 24 => Op::DropSender(one),
+        25 => Op::RecvIf(one, other),
         18 => match rng.bool() {
             true => Op::SelectRecv(one, other),
             false => Op::SelectSend(one, other),
@@ -144,6 +151,10 @@ async fn goroutine(number: usize, ops: Vec<Op>, mut ends: Ends, log: Log) {
 async fn perform(op: Op, ends: &mut Ends, value: u8) -> String {
     if let Op::Drop(n) = op {
         ends[n] = (None, None);
+        return String::new();
+    }
+    if let Op::DropSender(n) = op {
+        ends[n].0 = None;
         return String::new();
     }
     let tx = |n: usize| ends[n].0.as_ref();
@@ -181,6 +192,14 @@ async fn perform(op: Op, ends: &mut Ends, value: u8) -> String {
                 let rx = rx(n)?;
                 first(async { rx.recv().await }, elapsed(limit)).await
             }
+            Op::RecvIf(a, b) => {
+                let (a, b) = (rx(a)?, rx(b)?);
+                if b.try_recv().is_ok() {
+                    format!("{:?}", get(a).await)
+                } else {
+                    first(get(a), elapsed(1)).await
+                }
+            }
             Op::Yield => {
                 yield_once().await;
                 String::new()
@@ -199,10 +218,15 @@ async fn perform(op: Op, ends: &mut Ends, value: u8) -> String {
                     v = b.recv() => format!("received {v:?}"),
                 }
             }
-            Op::Drop(_) => unreachable!("done above"),
+            Op::Drop(_) | Op::DropSender(_) => unreachable!("done above"),
         })
     };
     seen.await.unwrap_or_else(|| "dropped".to_owned())
+}
+
+/// Receives, at one line of the program for all who do.
+async fn get(rx: &Receiver<u8>) -> Option<u8> {
+    rx.recv().await
 }
 
 /// Whichever of two is ready first; the other one is dropped.
@@ -280,30 +304,19 @@ fn ends(program: &Program, unreduced: bool, most: usize) -> Option<Explored> {
     None
 }
 
-/// Compares the searches on random programs; returns how many were small enough to be compared.
-fn compare(seeds: std::ops::Range<u64>) -> usize {
-    const MOST: usize = 2_000;
-    let mut compared = 0;
-    let (mut reduced_total, mut full_total) = (0, 0);
-    for seed in seeds {
-        let program = Program::random(&mut fastrand::Rng::with_seed(seed));
-        let Some((full, expected)) = ends(&program, true, MOST) else {
-            continue;
-        };
-        let (reduced, found) =
-            ends(&program, false, MOST).expect("the reduction makes no search longer");
-        let missing: Vec<_> = expected.difference(&found).collect();
-        let extra: Vec<_> = found.difference(&expected).collect();
-        assert!(
-            missing.is_empty() && extra.is_empty(),
-            "seed {seed}, {program:?}: missing {missing:#?}, extra {extra:#?}"
-        );
-        compared += 1;
-        reduced_total += reduced;
-        full_total += full;
-    }
-    println!("{compared} programs: {reduced_total} executions instead of {full_total}");
-    compared
+/// Compares the searches; `None` if `program` is too large for the one without reduction, else how
+/// many executions each took.
+fn compare(program: &Program, most: usize) -> Option<(usize, usize)> {
+    let (full, expected) = ends(program, true, most)?;
+    let (reduced, found) =
+        ends(program, false, most).expect("the reduction makes no search longer");
+    let missing: Vec<_> = expected.difference(&found).collect();
+    let extra: Vec<_> = found.difference(&expected).collect();
+    assert!(
+        missing.is_empty() && extra.is_empty(),
+        "{program:?}: missing {missing:#?}, extra {extra:#?}"
+    );
+    Some((reduced, full))
 }
 
 /// The programs to compare: `usual`, or as many as `GORIN_PROGRAMS` says.
@@ -314,5 +327,72 @@ fn seeds(usual: u64) -> std::ops::Range<u64> {
 
 #[test]
 fn the_reduction_loses_no_end_of_any_program() {
-    assert!(compare(seeds(40)) > 20);
+    let (mut compared, mut reduced_total, mut full_total) = (0, 0, 0);
+    for seed in seeds(40) {
+        let program = Program::random(&mut fastrand::Rng::with_seed(seed));
+        if let Some((reduced, full)) = compare(&program, 2_000) {
+            compared += 1;
+            reduced_total += reduced;
+            full_total += full;
+        }
+    }
+    println!("{compared} programs: {reduced_total} executions instead of {full_total}");
+    assert!(compared > 20);
+}
+
+/// A program for each rule of the reduction, small, and wrong without the rule.
+#[test]
+fn each_rule_is_needed() {
+    use Op::*;
+    let programs: [(&[usize], &[&[Op]], Finale); 7] = [
+        // A goroutine that is aborted sees it when it stops to wait.
+        (
+            &[2],
+            &[&[Recv(0)], &[TrySend(0), Yield, Yield]],
+            Finale::Abort(1),
+        ),
+        // Whether a goroutine that yielded can go on depends on the steps of all others.
+        (
+            &[2],
+            &[&[Send(0)], &[Either(0, 0), Yield, SelectRecv(0, 0)]],
+            Finale::AbortAndJoin(1),
+        ),
+        // Either of two others may have woken it.
+        (
+            &[0],
+            &[&[Send(0), Len(0), Send(0)], &[TryRecv(0)]],
+            Finale::Abort(0),
+        ),
+        // Who waits for two things sees both, if it looks late enough.
+        (
+            &[0, 0],
+            &[&[Race(0, 1)], &[Send(1)], &[Send(0)]],
+            Finale::Nothing,
+        ),
+        // The end of a channel is news for who does not wait alone.
+        (
+            &[1],
+            &[&[DropSender(0), RecvFor(0, 1)], &[Send(0), DropSender(0)]],
+            Finale::Nothing,
+        ),
+        (
+            &[1],
+            &[&[DropSender(0), Peek(0), Peek(0)], &[DropSender(0)]],
+            Finale::Nothing,
+        ),
+        // The same line waits alone in one execution and not in another.
+        (
+            &[0, 1],
+            &[&[Send(1)], &[RecvIf(0, 1), Len(1)], &[Send(0)]],
+            Finale::Nothing,
+        ),
+    ];
+    for (capacities, goroutines, finale) in programs {
+        let program = Program {
+            capacities: capacities.to_vec(),
+            goroutines: goroutines.iter().map(|ops| ops.to_vec()).collect(),
+            finale,
+        };
+        assert!(compare(&program, 20_000).is_some(), "{program:?} is small");
+    }
 }

@@ -261,7 +261,6 @@ impl State {
     pub(super) fn wake(&mut self, wakeup: Wakeup, names: &mut Names, lazy: bool) -> bool {
         let goroutine = wakeup.goroutine;
         let last = self.footprint.clone();
-        let has_timer = self.timers.has(goroutine);
         let objects = self.waited_for(goroutine, names);
         let yielded_at = Some(self.steps.len());
         let member = self.member_mut(goroutine);
@@ -276,7 +275,7 @@ impl State {
         }
         let is_new = matches!(member.stage, Stage::New);
         let opaque = objects.is_empty() && !member.timer_fired && !is_new;
-        let local = !lazy && !member.timer_fired && !has_timer && !member.woke_itself;
+        let local = !lazy && !member.woke_itself;
         if local && objects.len() == 1 && last.touches(objects[0]) {
             return true;
         }

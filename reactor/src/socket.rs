@@ -19,7 +19,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::task::{Context, Poll, Waker, ready};
 
 use gorin_base::coop;
-use gorin_base::primitive::{AtomicBool, Ordering, PlainArc};
+use gorin_base::primitive::{AtomicBool, AtomicU64, Ordering, PlainArc};
 
 use crate::driver::Direction;
 use crate::error;
@@ -48,9 +48,10 @@ pub struct Socket {
     file: PlainArc<OwnedFd>,
     /// Written by the user, read when it ends; relaxed, nothing hangs on it.
     duplicated: AtomicBool,
-    /// Reading is likely to block: see [`Socket::set_drained`]. Written and read by readers;
-    /// relaxed, because a wrong value only costs a system call.
-    drained: AtomicBool,
+    /// The moment (see `Worker::moment`) in which reading was found likely to block, or 0: see
+    /// [`Socket::set_drained`]. Written and read by readers; relaxed, because a wrong value only
+    /// costs a system call.
+    drained: AtomicU64,
 }
 
 impl Socket {
@@ -92,7 +93,7 @@ impl Socket {
             slot,
             file,
             duplicated: AtomicBool::new(false),
-            drained: AtomicBool::new(false),
+            drained: AtomicU64::new(0),
         })
     }
 
@@ -108,8 +109,23 @@ impl Socket {
     /// that would fail, a third of the system calls of a server that answers each message.
     ///
     /// Only a hint: whatever has come meanwhile, an end or an error included, ends that wait at once.
+    /// It holds until the worker looks at its ring again, about 100 µs at most: a later call finds
+    /// at its first poll what is there, as a `select!` with `default` expects. On a thread that is
+    /// no worker of this reactor nothing is noted.
     pub fn set_drained(&self) {
-        self.drained.store(true, Ordering::Relaxed);
+        if let Some(moment) = local::with_worker(&self.shared, Worker::moment) {
+            self.drained.store(moment, Ordering::Relaxed);
+        }
+    }
+
+    /// True once if the socket was drained in this very moment.
+    fn take_drained(&self) -> bool {
+        let drained = self.drained.load(Ordering::Relaxed);
+        if drained == 0 {
+            return false;
+        }
+        self.drained.store(0, Ordering::Relaxed);
+        local::with_worker(&self.shared, Worker::moment) == Some(drained)
     }
 
     /// Tries `call`, unless the socket [was drained](Socket::set_drained); if it would block, wakes
@@ -180,10 +196,9 @@ impl Socket {
         direction: Direction,
         call: &mut impl FnMut(BorrowedFd<'_>) -> io::Result<R>,
     ) -> Option<io::Result<R>> {
-        if direction == Direction::Read && self.drained.load(Ordering::Relaxed) {
+        if direction == Direction::Read && self.take_drained() {
             // Good for one wait: its poll looks at the socket when it is submitted, so nothing is
             // missed, and then the call is tried.
-            self.drained.store(false, Ordering::Relaxed);
             return None;
         }
         loop {

@@ -19,7 +19,7 @@
 //! 2. Only this thread touches the ring.
 //! 3. The ring is closed when nothing is in flight and no bell is on its way, or never (leaked).
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
@@ -51,6 +51,8 @@ const DROP_PATIENCE: Duration = Duration::from_secs(1);
 /// How often cancellation is repeated while a worker ends: an operation that could not be cancelled
 /// when it ran may be when it waits.
 const CANCEL_AGAIN: Duration = Duration::from_millis(10);
+/// Bits of a moment that hold the worker's index.
+const MOMENT_SHIFT: u32 = readiness::MAX_OWNERS.ilog2();
 /// Looks for completions per look at the clock.
 const LOOKS: u32 = 8;
 
@@ -74,6 +76,8 @@ struct Core {
 pub(crate) struct Worker {
     shared: PlainArc<Shared>,
     index: usize,
+    /// Ticks so far; see [`moment`](Worker::moment).
+    ticks: Cell<u64>,
     core: RefCell<Core>,
 }
 
@@ -94,6 +98,7 @@ impl Worker {
         Ok(Worker {
             shared,
             index,
+            ticks: Cell::new(1),
             core: RefCell::new(core),
         })
     }
@@ -104,6 +109,12 @@ impl Worker {
 
     pub(crate) fn index(&self) -> usize {
         self.index
+    }
+
+    /// Names the time between two ticks of this worker; no two workers of a reactor share a moment,
+    /// and none is 0. What is known of the kernel now is news only until the next tick.
+    pub(crate) fn moment(&self) -> u64 {
+        self.ticks.get() << MOMENT_SHIFT | self.index as u64
     }
 
     fn post(&self) -> &Post {
@@ -146,6 +157,7 @@ impl Worker {
 
     /// Everything that is due and needs no sleep.
     fn tick(&self, mail: bool) {
+        self.ticks.set(self.ticks.get() + 1);
         if mail {
             self.serve_mailbox();
         }

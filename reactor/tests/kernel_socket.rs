@@ -8,7 +8,7 @@ use std::future::{Future, poll_fn};
 use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::mpsc;
 use std::task::{Context, Poll, Waker};
 use std::thread;
@@ -84,6 +84,39 @@ fn a_drained_socket_waits_before_it_reads_and_misses_nothing() {
             assert_eq!(error.kind(), ErrorKind::NotConnected);
         });
     });
+}
+
+/// What came after a short read is there for the first poll of the next read, once the worker has
+/// been at its ring: a `select!` with `default` would miss it otherwise.
+#[test]
+fn a_drained_socket_is_tried_at_once_after_the_next_tick() {
+    on_worker(|local| {
+        let (socket, mut peer) = connection();
+        local.block_on(async {
+            socket.set_drained();
+            peer.write_all(b"meanwhile").unwrap();
+            one_tick().await;
+            let mut read = pin!(socket.io(Direction::Read, |fd| receive(fd, &mut [0; 16])));
+            let mut context = Context::from_waker(Waker::noop());
+            match read.as_mut().poll(&mut context) {
+                Poll::Ready(result) => assert_eq!(result.unwrap(), 9),
+                Poll::Pending => panic!("the data was there and was not seen"),
+            }
+        });
+    });
+}
+
+/// Ready after the worker has been at its ring.
+async fn one_tick() {
+    let mut polled = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut polled, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 #[test]

@@ -113,7 +113,7 @@ pub(crate) fn new_event() -> io::Result<OwnedFd> {
     // SAFETY: makes a descriptor and touches no memory.
     let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
     if fd < 0 {
-        return Err(error::explain_setup(&io::Error::last_os_error()));
+        return Err(error::explain(error::SETUP, &io::Error::last_os_error()));
     }
     // SAFETY: the descriptor was made above and belongs to nobody else.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })

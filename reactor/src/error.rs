@@ -36,18 +36,24 @@ pub(crate) fn closed() -> io::Error {
     )
 }
 
-/// What the kernel's refusal to make a ring means here, and its cure.
+/// The system call that makes a ring.
+pub(crate) const SETUP: &str = "io_uring_setup";
+/// The system call that submits to a ring and waits for it.
+pub(crate) const ENTER: &str = "io_uring_enter";
+
+/// What the kernel's refusal of `call` (making a ring, or entering it the first time) means here,
+/// and its cure.
 #[cold]
-pub(crate) fn explain_setup(error: &io::Error) -> io::Error {
+pub(crate) fn explain(call: &str, error: &io::Error) -> io::Error {
     let text = match error.raw_os_error() {
         Some(libc::ENOSYS) => format!(
-            "io_uring_setup: ENOSYS. {} has no io_uring, or a sandbox (gVisor, a seccomp profile \
+            "{call}: ENOSYS. {} has no io_uring, or a sandbox (gVisor, a seccomp profile \
              that answers ENOSYS) hides it. gorin needs Linux 5.19 or later, built with \
              CONFIG_IO_URING, outside such a sandbox.",
             kernel()
         ),
         Some(libc::EPERM | libc::EACCES) => format!(
-            "io_uring_setup: {}. Usually a container's seccomp profile (Docker's default blocks \
+            "{call}: {}. Usually a container's seccomp profile (Docker's default blocks \
              io_uring: allow io_uring_setup, io_uring_enter and io_uring_register) or the sysctl \
              kernel.io_uring_disabled, which is {} here (0 allows io_uring, 1 only to privileged \
              processes and the group kernel.io_uring_group, 2 to nobody).",
@@ -56,17 +62,17 @@ pub(crate) fn explain_setup(error: &io::Error) -> io::Error {
                 .unwrap_or_else(|| "not to be read".to_owned())
         ),
         Some(libc::ENOMEM) => format!(
-            "io_uring_setup: ENOMEM. The memory of rings counts against RLIMIT_MEMLOCK, which is \
+            "{call}: ENOMEM. The memory of rings counts against RLIMIT_MEMLOCK, which is \
              {} here; even the smallest ring did not fit. Raise it (ulimit -l, LimitMEMLOCK= in \
              systemd, --ulimit memlock= in Docker) or use fewer workers.",
             limit(libc::RLIMIT_MEMLOCK, " bytes")
         ),
         Some(libc::EMFILE) => format!(
-            "io_uring_setup: EMFILE. Each worker needs a descriptor for its ring and one for its \
+            "{call}: EMFILE. Each worker needs a descriptor for its ring and one for its \
              wake-ups, and RLIMIT_NOFILE is {} here. Raise it (ulimit -n) or use fewer workers.",
             limit(libc::RLIMIT_NOFILE, "")
         ),
-        _ => format!("io_uring_setup: {error} (on {})", kernel()),
+        _ => format!("{call}: {error} (on {})", kernel()),
     };
     io::Error::new(error.kind(), text)
 }
@@ -123,7 +129,7 @@ mod tests {
     use super::*;
 
     fn text(errno: i32) -> String {
-        explain_setup(&io::Error::from_raw_os_error(errno)).to_string()
+        explain(SETUP, &io::Error::from_raw_os_error(errno)).to_string()
     }
 
     #[test]
@@ -141,7 +147,7 @@ mod tests {
 
     #[test]
     fn the_kind_is_kept() {
-        let error = explain_setup(&io::Error::from_raw_os_error(libc::EPERM));
+        let error = explain(SETUP, &io::Error::from_raw_os_error(libc::EPERM));
         assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
     }
 }

@@ -55,7 +55,7 @@ pub(crate) fn probe() -> io::Result<()> {
     // SAFETY: the kernel fills `params`, which is of its size, and makes a descriptor.
     let fd = unsafe { libc::syscall(libc::SYS_io_uring_setup, 1, params.as_mut_ptr()) };
     if fd < 0 {
-        return Err(error::explain_setup(&io::Error::last_os_error()));
+        return Err(error::explain(error::SETUP, &io::Error::last_os_error()));
     }
     // SAFETY: the descriptor was made above and belongs to nobody else.
     drop(unsafe { OwnedFd::from_raw_fd(fd as RawFd) });
@@ -102,7 +102,7 @@ impl Ring {
         bell: &RingBell,
         counters: PlainArc<Counters>,
     ) -> io::Result<Ring> {
-        let uring = build(config).map_err(|error| error::explain_setup(&error))?;
+        let uring = build(config).map_err(|error| error::explain(error::SETUP, &error))?;
         let sleep_flags = if uring.params().is_feature_no_iowait() {
             EnterFlags::NO_IOWAIT.bits()
         } else {
@@ -154,7 +154,8 @@ impl Ring {
         let mut cancels = None;
         let mut woken = false;
         for _ in 0..expected {
-            self.park(Some(Duration::from_secs(1)))?;
+            self.park(Some(Duration::from_secs(1)))
+                .map_err(|error| error::explain(error::ENTER, &error))?;
             for completion in self.uring.completion() {
                 match Key::from_raw(completion.user_data()).kind() {
                     Kind::Cancel => cancels = Some(completion.result()),

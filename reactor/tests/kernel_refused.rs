@@ -39,8 +39,9 @@ fn child() {
         return;
     };
     match case.as_str() {
-        "seccomp EPERM" => refuse_by_seccomp(libc::EPERM),
-        "seccomp ENOSYS" => refuse_by_seccomp(libc::ENOSYS),
+        "seccomp EPERM" => refuse_by_seccomp(libc::SYS_io_uring_setup, libc::EPERM),
+        "seccomp ENOSYS" => refuse_by_seccomp(libc::SYS_io_uring_setup, libc::ENOSYS),
+        "no entry" => refuse_by_seccomp(libc::SYS_io_uring_enter, libc::EPERM),
         "no descriptors" => limit(libc::RLIMIT_NOFILE, 3),
         "no memory" => {
             become_nobody();
@@ -103,8 +104,8 @@ fn become_nobody() {
     assert!(changed == 0 || user != 0, "still root");
 }
 
-/// From now on `io_uring_setup` answers `errno` in this process.
-fn refuse_by_seccomp(errno: i32) {
+/// From now on the system call `number` answers `errno` in this process.
+fn refuse_by_seccomp(number: libc::c_long, errno: i32) {
     const NUMBER: u32 = 0; // Offset of the system call's number in `struct seccomp_data`.
     let statement = |code: u32, jt, jf, k| libc::sock_filter {
         code: code as u16,
@@ -118,7 +119,7 @@ fn refuse_by_seccomp(errno: i32) {
             libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K,
             0,
             1,
-            libc::SYS_io_uring_setup as u32,
+            number as u32,
         ),
         statement(
             libc::BPF_RET | libc::BPF_K,
@@ -159,6 +160,17 @@ fn a_seccomp_profile_that_forbids() {
     let value = sysctl.map_or("not to be read".to_owned(), |value| value.trim().to_owned());
     let named = format!("kernel.io_uring_disabled, which is {value} here");
     assert!(text.contains(&named), "{text}");
+}
+
+/// A profile that allows the making of rings and forgets their use.
+#[test]
+fn a_seccomp_profile_that_forbids_entering() {
+    let text = run("no entry");
+    assert!(
+        text.contains("refused (PermissionDenied): io_uring_enter: EPERM"),
+        "{text}"
+    );
+    assert!(text.contains("seccomp profile"), "{text}");
 }
 
 #[test]

@@ -5,9 +5,11 @@
 
 mod common;
 
-use std::future::pending;
+use std::future::{Future, pending};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::Command;
+use std::sync::{Arc, mpsc};
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use common::within_patience;
@@ -220,4 +222,38 @@ fn block_on_ends_when_a_goroutine_crashes_the_runtime() {
         let text = panic_text(|| runtime.block_on(pending::<()>()));
         assert!(text.contains("crashed"), "{text}");
     });
+}
+
+/// The waker of a stranger, called by the reactor, panics there.
+#[test]
+fn a_waker_that_panics_does_not_end_its_worker() {
+    struct Panics(mpsc::Sender<()>);
+
+    impl Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            self.0.send(()).unwrap();
+            panic!("as expected by the test");
+        }
+    }
+
+    let runtime = Runtime::builder().workers(1).build().unwrap();
+    let (sender, called) = mpsc::channel();
+    let waker = Waker::from(Arc::new(Panics(sender)));
+    let mut sleep = Box::pin(gorin::time::sleep(Duration::from_millis(1)));
+    let polled = runtime.go(async move {
+        let polled = sleep.as_mut().poll(&mut Context::from_waker(&waker));
+        assert!(polled.is_pending());
+        sleep
+    });
+    let sleep = runtime.block_on(polled).unwrap();
+    called
+        .recv_timeout(Duration::from_secs(30))
+        .expect("the timer fires");
+    assert_eq!(runtime.block_on(runtime.go(async { 7 })).unwrap(), 7);
+    drop(sleep);
+    assert!(
+        runtime
+            .shutdown_timeout(Duration::from_secs(30))
+            .is_complete()
+    );
 }

@@ -130,6 +130,7 @@ impl Builder {
     ///
     /// # Panics
     /// Inside a runtime, where `.await` is what is meant. Panics of `main` are passed on.
+    #[track_caller]
     pub fn run<F: Future>(self, main: F) -> io::Result<F::Output> {
         let _role = Role::enter(Role::Worker, "run");
         let handle = self.prepare()?;

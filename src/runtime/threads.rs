@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -146,6 +147,10 @@ fn spawn(
         })
 }
 
+/// Panics of wakers that a worker survives. A bound, so that a ring that cannot be used any more ends
+/// its worker instead of filling the log.
+const MOST_PANICS: u32 = 1000;
+
 /// The life of a worker thread.
 fn work(handle: &Handle, index: usize, events: &mpsc::Sender<Event>) {
     let _role = Role::enter(Role::Worker, "a worker thread");
@@ -162,7 +167,16 @@ fn work(handle: &Handle, index: usize, events: &mpsc::Sender<Event>) {
         }
     };
     let mut worker = handle.shared.executor.worker(index);
-    local.block_on(worker.run());
+    // Goroutines catch their own panics; what comes here is a stranger's waker, called from the
+    // reactor. Its panic was printed, and all others must not pay for it.
+    let mut panics = 0;
+    while let Err(payload) = catch_unwind(AssertUnwindSafe(|| local.block_on(worker.run()))) {
+        panics += 1;
+        if panics == MOST_PANICS {
+            resume_unwind(payload);
+        }
+        eprintln!("gorin: a waker panicked on worker {index}, which goes on");
+    }
     drop(worker);
     handle.shared.over.close();
     // Not set if the executor stopped by itself, for a panic that crashes the runtime.

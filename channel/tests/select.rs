@@ -30,6 +30,7 @@ fn a_ready_case_is_chosen_and_the_others_have_no_effect() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "statistics over many rounds")]
 fn every_ready_case_is_chosen_equally_often() {
     let channels: Vec<_> = (0..4).map(|_| Chan::new(1)).collect();
     for n in [0, 2, 3] {
@@ -265,6 +266,7 @@ fn a_closed_channel_is_ready_also_beside_default() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "statistics over many rounds")]
 fn a_ready_channel_does_not_starve_a_foreign_future_nor_the_reverse() {
     let c = Chan::new(1);
     c.try_send(()).unwrap();

@@ -456,6 +456,34 @@ mod explorer {
     }
 
     #[test]
+    fn who_waits_for_two_things_may_find_both() {
+        let ends = ends(|seen| async move {
+            let ((a, from_a), (b, from_b)) = (chan(0), chan(0));
+            let first = go(async move { b.send(2).await.is_ok() });
+            let second = go(async move { a.send(1).await.is_ok() });
+            let received = {
+                let (one, other) = (std::pin::pin!(from_a.recv()), std::pin::pin!(from_b.recv()));
+                match futures::future::select(one, other).await {
+                    futures::future::Either::Left((value, _)) => value,
+                    futures::future::Either::Right((value, _)) => value,
+                }
+            };
+            let left = (from_a.len() + from_b.len()) as u32;
+            drop((from_a, from_b));
+            first.await.unwrap();
+            second.await.unwrap();
+            seen.lock().unwrap().extend([received.unwrap(), left]);
+        });
+        // Either alone; or both were handed over before it looked: it takes the first, and the other
+        // one's value goes back to its channel.
+        let expected = [[1, 0], [2, 0], [1, 1]];
+        assert!(
+            expected.iter().all(|end| ends.contains(&end[..])),
+            "{ends:?}"
+        );
+    }
+
+    #[test]
     fn an_abort_comes_before_or_after_or_in_between() {
         let ends = ends(|seen| async move {
             let (tx, rx) = chan(2);

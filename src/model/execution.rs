@@ -194,7 +194,7 @@ impl Execution {
             .is_some_and(|one| names.is_awaited_alone(one));
         let mut footprint = self.state.borrow_mut().effective(&announced, alone);
         if self.session.aborts.get() && goroutine != MAIN {
-            // A goroutine that stops to wait sees whether it was aborted.
+            // A goroutine that stops to wait sees whether it was aborted, and may end there.
             footprint = footprint.and_reads(names.task(goroutine));
         }
         drop(names);

@@ -158,7 +158,8 @@ fn a_wrong_environment_variable_is_refused_with_its_value() {
     let ping_pong = common::example("ping_pong");
     let workers = ["many", "0", "-1"].map(|value| ("GORIN_WORKERS", value));
     let poll = ["long", "-1", "5 us"].map(|value| ("GORIN_POLL_US", value));
-    for (variable, value) in workers.into_iter().chain(poll) {
+    let seed = ["random", "-1"].map(|value| ("GORIN_SEED", value));
+    for (variable, value) in workers.into_iter().chain(poll).chain(seed) {
         let output = Command::new(&ping_pong)
             .env(variable, value)
             .output()
@@ -243,9 +244,9 @@ fn a_waker_that_panics_does_not_end_its_worker() {
     let polled = runtime.go(async move {
         let polled = sleep.as_mut().poll(&mut Context::from_waker(&waker));
         assert!(polled.is_pending());
-        sleep
+        vec![sleep]
     });
-    let sleep = runtime.block_on(polled).unwrap();
+    let sleeps = runtime.block_on(polled).unwrap();
     called
         .recv_timeout(Duration::from_secs(30))
         .expect("the timer fires");

@@ -15,20 +15,27 @@ mod imp {
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicU64, Ordering};
 
-    /// The seed that `GORIN_SEED` gives, if it does.
-    fn configured_seed() -> Option<u64> {
-        static SEED: OnceLock<Option<u64>> = OnceLock::new();
-        *SEED.get_or_init(|| std::env::var("GORIN_SEED").ok()?.trim().parse().ok())
+    /// The seed that `GORIN_SEED` gives, if it does; read once per process. `Err` holds a value that
+    /// is no seed: draws ignore it, and who starts a runtime refuses it.
+    pub fn configured_seed() -> &'static Result<Option<u64>, String> {
+        static SEED: OnceLock<Result<Option<u64>, String>> = OnceLock::new();
+        SEED.get_or_init(|| {
+            let Some(value) = std::env::var_os("GORIN_SEED") else {
+                return Ok(None);
+            };
+            let text = value.to_string_lossy().into_owned();
+            text.trim().parse().map(Some).map_err(|_| text)
+        })
     }
 
     fn new_stream() -> fastrand::Rng {
         // Relaxed: the counter only has to give each thread another number.
         static THREADS: AtomicU64 = AtomicU64::new(0);
         match configured_seed() {
-            Some(seed) => {
+            Ok(Some(seed)) => {
                 fastrand::Rng::with_seed(seed.wrapping_add(THREADS.fetch_add(1, Ordering::Relaxed)))
             }
-            None => fastrand::Rng::new(),
+            _ => fastrand::Rng::new(),
         }
     }
 

@@ -12,6 +12,7 @@ use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use gorin_base::rng;
 use gorin_executor::{Executor, PanicPolicy};
 use gorin_reactor::{Local, Reactor, Sleep};
 
@@ -171,6 +172,12 @@ impl Builder {
             workers,
             ..gorin_reactor::Config::default()
         };
+        if let Err(text) = rng::configured_seed() {
+            return Err(invalid(&format!(
+                "GORIN_SEED is `{text}`: it must be a number from 0 to {}",
+                u64::MAX
+            )));
+        }
         let limit = match self.poll_before_sleep {
             Some(limit) => Some(limit),
             None => poll_from_environment()?,

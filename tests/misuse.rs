@@ -251,7 +251,7 @@ fn a_waker_that_panics_does_not_end_its_worker() {
         .recv_timeout(Duration::from_secs(30))
         .expect("the timer fires");
     assert_eq!(runtime.block_on(runtime.go(async { 7 })).unwrap(), 7);
-    drop(sleep);
+    drop(sleeps);
     assert!(
         runtime
             .shutdown_timeout(Duration::from_secs(30))

@@ -208,11 +208,14 @@ impl Wake for Flag {
 
 type Running = Pin<Box<dyn Future<Output = (usize, Outcomes)>>>;
 
+/// A sender and a receiver of one channel, as long as they live.
+type Ends = (Option<Sender<Value>>, Option<Receiver<Value>>);
+
 /// One program: the real channels beside the oracle.
 struct Program {
     random: fastrand::Rng,
     oracle: Oracle,
-    ends: Vec<(Option<Sender<Value>>, Option<Receiver<Value>>)>,
+    ends: Vec<Ends>,
     running: Vec<Option<(Running, Arc<Flag>)>>,
     alive: Rc<Cell<usize>>,
     values: u64,

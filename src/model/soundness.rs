@@ -340,11 +340,14 @@ fn the_reduction_loses_no_end_of_any_program() {
     assert!(compared > 20);
 }
 
+/// Capacities of the channels, what each goroutine does, and how main ends.
+type Script<'a> = (&'a [usize], &'a [&'a [Op]], Finale);
+
 /// Programs that lost an end while a rule of the reduction was missing.
 #[test]
 fn no_end_is_lost_where_one_was_lost_once() {
     use Op::*;
-    let programs: [(&[usize], &[&[Op]], Finale); 6] = [
+    let programs: [Script<'_>; 6] = [
         // A goroutine that is aborted sees it when it stops to wait.
         (
             &[2],

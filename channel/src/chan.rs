@@ -14,7 +14,7 @@ use crate::lock::Lock;
 use crate::receiver::Receiver;
 use crate::sender::Sender;
 use crate::state::State;
-use crate::waiter::{Key, Outcome, Owner, Phase, Wakeup};
+use crate::waiter::{Key, Outcome, Phase, Wakeup};
 
 /// Identifies a channel in this process: equal for all handles of one channel, unequal for others.
 ///
@@ -123,7 +123,12 @@ impl<T> Shared<T> {
             hook::unparked(self.id, key.index());
             return Poll::Ready(outcome);
         }
-        if waiter.owner.will_wake(waker) || seeded::bug("chan.waker_not_replaced") {
+        if waiter
+            .waker
+            .as_ref()
+            .is_some_and(|mine| mine.will_wake(waker))
+            || seeded::bug("chan.waker_not_replaced")
+        {
             return Poll::Pending;
         }
         drop(state);
@@ -134,11 +139,11 @@ impl<T> Shared<T> {
     #[cold]
     fn replace_waker(&self, key: Key, waker: &Waker) -> Poll<Outcome<T>> {
         // Cloned before the lock, and what it replaces is dropped after it.
-        let mut owner = Owner::One(waker.clone());
+        let mut fresh = Some(waker.clone());
         let mut state = self.state.lock();
         let waiter = state.waiters.get_mut(key);
         if waiter.phase == Phase::Queued || seeded::bug("chan.replaced_waker_no_second_look") {
-            std::mem::swap(&mut waiter.owner, &mut owner);
+            std::mem::swap(&mut waiter.waker, &mut fresh);
             return Poll::Pending;
         }
         let outcome = state.pick_up(key);

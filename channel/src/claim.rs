@@ -19,7 +19,7 @@
 //! The waker sits here and not in the waiters: one clone per wait, however many cases.
 
 use std::fmt;
-use std::task::Waker;
+use std::task::{Wake, Waker};
 
 use gorin_base::primitive::{AtomicUsize, Ordering, PlainArc};
 use gorin_base::seeded;
@@ -97,14 +97,6 @@ impl Claim {
     pub(crate) fn is_open(&self) -> bool {
         // Relaxed: a guess, which `try_claim` confirms or not.
         self.word.load(Ordering::Relaxed) == OPEN
-    }
-
-    /// The partner that won wakes the owner; to be called with no lock held.
-    pub(crate) fn wake(&self) {
-        let waker = self.waker.lock().take();
-        if let Some(waker) = waker {
-            waker.wake();
-        }
     }
 
     /// The owner asks whether it has been served.
@@ -206,6 +198,17 @@ const SPARES: usize = 16;
 #[cfg(not(loom))]
 std::thread_local! {
     static SPARE: std::cell::RefCell<Vec<PlainArc<Claim>>> = const { std::cell::RefCell::new(Vec::new()) };
+}
+
+/// The partner that won wakes the owner; with no lock held. As a waker, so that a partner need not
+/// know whether it served a select.
+impl Wake for Claim {
+    fn wake(self: PlainArc<Self>) {
+        let waker = self.waker.lock().take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
 }
 
 impl fmt::Debug for Claim {

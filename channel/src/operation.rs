@@ -20,7 +20,7 @@ use gorin_base::{coop, primitive, seeded};
 use crate::chan::{Shared, no_memory};
 use crate::lock::Guard;
 use crate::state::State;
-use crate::waiter::{Key, Outcome, Owner, Phase, Removed, Wakeup, Wants};
+use crate::waiter::{Key, Outcome, Phase, Removed, Wakeup, Wants};
 
 /// The outcome of an operation that does not wait.
 #[derive(Debug)]
@@ -178,7 +178,7 @@ impl<O> Wait<O> {
         O: Operation<'a, T>,
     {
         // Cloned before the look that decides: a waker must not be cloned under the lock.
-        let owner = Owner::One(cx.waker().clone());
+        let waker = cx.waker().clone();
         let mut state = shared.state.lock();
         let now = if seeded::bug("operation.no_look_before_waiting") {
             Now::Wait
@@ -187,11 +187,11 @@ impl<O> Wait<O> {
         };
         if !matches!(now, Now::Wait) {
             drop(state);
-            drop(owner);
+            drop(waker);
             return Poll::Ready(settle(shared, now));
         }
         let value = self.operation.give_up_value();
-        let key = state.enter(O::WANTS, value, owner);
+        let key = state.enter(O::WANTS, value, waker);
         shared.hint.set(state.waits);
         drop(state);
         self.key = Some(key);

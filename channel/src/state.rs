@@ -20,11 +20,14 @@
 //! woken by the caller after it unlocked.
 
 use std::collections::VecDeque;
+use std::task::Waker;
 
+use gorin_base::primitive::PlainArc;
 use gorin_base::seeded;
 
+use crate::claim::Claim;
 use crate::hint;
-use crate::waiter::{Key, Outcome, Owner, Phase, Removed, Side, Waiters, Wakeup, Wants};
+use crate::waiter::{Key, Outcome, Phase, Removed, Side, Waiters, Wakeup, Wants};
 
 /// The outcome of a send that does not wait.
 #[derive(Debug)]
@@ -73,7 +76,7 @@ pub struct State<T> {
 pub(crate) struct Recalled<T> {
     pub(crate) wakeup: Option<Wakeup>,
     _orphan: Option<T>,
-    _owner: Owner,
+    _waker: Option<Waker>,
 }
 
 /// What is left of a channel whose last receiver is gone; to be dropped without the lock.
@@ -216,10 +219,12 @@ impl<T> State<T> {
             self.check();
             return Received::Value(value, wakeup);
         }
-        if !self.waiters.is_empty(Side::Send)
-            && let Some((value, wakeup)) = self.recv_from_waiting()
-        {
-            return Received::Value(value, Some(wakeup));
+        if !self.waiters.is_empty(Side::Send) {
+            let mut value = None;
+            let wakeup = self.recv_from_waiting(&mut value);
+            if let Some(value) = value {
+                return Received::Value(value, wakeup);
+            }
         }
         if self.closed {
             Received::Closed
@@ -243,20 +248,35 @@ impl<T> State<T> {
 
     /// Takes the value of the sender that has waited longest, if one is free.
     #[inline(never)]
-    fn recv_from_waiting(&mut self) -> Option<(T, Wakeup)> {
+    fn recv_from_waiting(&mut self, value: &mut Option<T>) -> Option<Wakeup> {
         let key = self.waiters.dequeue(Side::Send, |w| w == Wants::Taker)?;
-        let value = self.take_from(key);
+        *value = Some(self.take_from(key));
         let wakeup = self.waiters.complete(key, Phase::Done);
         self.note();
-        Some((value, wakeup))
+        Some(wakeup)
     }
 
     /// Puts an operation in line that cannot be done now.
     #[inline]
-    pub(crate) fn enter(&mut self, wants: Wants, value: Option<T>, owner: Owner) -> Key {
-        let key = self.waiters.push(wants, value, owner);
+    pub(crate) fn enter(&mut self, wants: Wants, value: Option<T>, waker: Waker) -> Key {
+        let key = self.waiters.push(wants, value);
+        self.waiters.set_waker(key, waker);
         self.note();
         self.check();
+        key
+    }
+
+    /// Puts a case of a select in line.
+    pub(crate) fn enter_case(
+        &mut self,
+        wants: Wants,
+        value: Option<T>,
+        claim: PlainArc<Claim>,
+        case: usize,
+    ) -> Key {
+        let key = self.waiters.push(wants, value);
+        self.waiters.set_claim(key, claim, case);
+        self.note();
         key
     }
 
@@ -371,7 +391,7 @@ impl<T> State<T> {
     pub(crate) fn recall(&mut self, key: Key) -> Recalled<T> {
         self.waiters.unlink_if_queued(key);
         let waiter = self.waiters.get_mut(key);
-        let owner = std::mem::replace(&mut waiter.owner, Owner::Told);
+        let waker = waiter.waker.take();
         let (given, ticket) = (waiter.value.take(), waiter.ticket);
         let (mut wakeup, mut orphan) = (None, None);
         if let Some(value) = given {
@@ -382,7 +402,7 @@ impl<T> State<T> {
         Recalled {
             wakeup,
             _orphan: orphan,
-            _owner: owner,
+            _waker: waker,
         }
     }
 

@@ -81,34 +81,10 @@ pub(crate) enum Phase {
     Dead,
 }
 
-/// Whom to wake when a waiter is completed.
-#[derive(Debug)]
-pub(crate) enum Owner {
-    /// One operation, by its waker.
-    One(Waker),
-    /// Case `n` of a select.
-    Select(PlainArc<Claim>, usize),
-    /// The partner has taken the waker along.
-    Told,
-}
-
-impl Owner {
-    /// True if completing the waiter wakes the task of `waker`. Runs no user code.
-    #[inline]
-    pub(crate) fn will_wake(&self, waker: &Waker) -> bool {
-        matches!(self, Owner::One(mine) if mine.will_wake(waker))
-    }
-}
-
 /// The duty to wake whoever was just completed, once the lock is released.
 #[derive(Debug)]
 #[must_use = "a completed waiter that nobody wakes sleeps for ever"]
-pub enum Wakeup {
-    /// The waker of one operation.
-    One(Waker),
-    /// The select that was claimed.
-    Select(PlainArc<Claim>),
-}
+pub struct Wakeup(Waker);
 
 impl Wakeup {
     /// Wakes whoever there is to wake.
@@ -121,12 +97,8 @@ impl Wakeup {
 
     #[inline]
     pub(crate) fn wake(self) {
-        if seeded::bug("waiter.nobody_woken") {
-            return;
-        }
-        match self {
-            Wakeup::One(waker) => waker.wake(),
-            Wakeup::Select(claim) => claim.wake(),
+        if !seeded::bug("waiter.nobody_woken") {
+            self.0.wake();
         }
     }
 }
@@ -134,11 +106,16 @@ impl Wakeup {
 /// One operation in line.
 #[derive(Debug)]
 pub(crate) struct Waiter<T> {
-    pub(crate) owner: Owner,
+    /// Of a single operation, until somebody has the duty to wake it.
+    pub(crate) waker: Option<Waker>,
+    /// Of a case of a select, until somebody has the duty to wake it.
+    claim: Option<PlainArc<Claim>>,
     /// A sender's value until it is taken; a receiver's from when it is given.
     pub(crate) value: Option<T>,
     /// For a given value: its number in the order of hand-overs.
     pub(crate) ticket: u64,
+    /// The case, if there is a claim.
+    case: u32,
     prev: u32,
     /// The next in the list of its side, or in the free list.
     next: u32,
@@ -160,7 +137,8 @@ pub struct Removed<T> {
     pub(crate) value: Option<T>,
     pub(crate) ticket: u64,
     /// Only to be dropped, when no lock is held.
-    _owner: Owner,
+    _waker: Option<Waker>,
+    _claim: Option<PlainArc<Claim>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -216,31 +194,23 @@ impl<T> Waiters<T> {
         list.head == NIL
     }
 
-    /// Puts a new waiter at the end of its list.
+    /// Puts a new waiter at the end of its list; the caller says whom to wake, by
+    /// [`set_waker`](Self::set_waker) or [`set_claim`](Self::set_claim), before it unlocks.
     #[inline]
-    pub(crate) fn push(&mut self, wants: Wants, value: Option<T>, owner: Owner) -> Key {
-        let prev = self.list(wants.side()).tail;
-        let waiter = Waiter {
-            owner,
-            value,
-            ticket: 0,
-            prev,
-            next: NIL,
-            phase: Phase::Queued,
-            wants,
-        };
+    pub(crate) fn push(&mut self, wants: Wants, value: Option<T>) -> Key {
+        if self.free == NIL {
+            self.add_slot(wants);
+        }
         let index = self.free;
-        let index = if index == NIL {
-            self.slots.push(waiter);
-            u32::try_from(self.slots.len() - 1).expect("fewer than 2^32 operations wait")
-        } else {
-            let slot = self.slot(index);
-            let next_free = slot.next;
-            // A free slot holds nothing that would have to be dropped; say so, it saves the checks.
-            std::mem::forget(std::mem::replace(slot, waiter));
-            self.free = next_free;
-            index
-        };
+        let prev = self.list(wants.side()).tail;
+        let slot = self.slot(index);
+        let next_free = slot.next;
+        slot.value = value;
+        slot.prev = prev;
+        slot.next = NIL;
+        slot.phase = Phase::Queued;
+        slot.wants = wants;
+        self.free = next_free;
         if prev == NIL {
             self.list(wants.side()).head = index;
         } else {
@@ -248,6 +218,37 @@ impl<T> Waiters<T> {
         }
         self.list(wants.side()).tail = index;
         Key(index)
+    }
+
+    /// One more free slot.
+    #[cold]
+    fn add_slot(&mut self, wants: Wants) {
+        let index = u32::try_from(self.slots.len()).expect("fewer than 2^32 operations wait");
+        self.slots.push(Waiter {
+            waker: None,
+            claim: None,
+            value: None,
+            ticket: 0,
+            case: 0,
+            prev: NIL,
+            next: self.free,
+            phase: Phase::Free,
+            wants,
+        });
+        self.free = index;
+    }
+
+    /// The new waiter is a single operation.
+    #[inline]
+    pub(crate) fn set_waker(&mut self, key: Key, waker: Waker) {
+        self.slot(key.0).waker = Some(waker);
+    }
+
+    /// The new waiter is a case of a select.
+    pub(crate) fn set_claim(&mut self, key: Key, claim: PlainArc<Claim>, case: usize) {
+        let slot = self.slot(key.0);
+        slot.claim = Some(claim);
+        slot.case = u32::try_from(case).expect("fewer than 2^32 cases");
     }
 
     #[inline]
@@ -261,7 +262,7 @@ impl<T> Waiters<T> {
         let free = self.free;
         let waiter = self.slot(key.0);
         // Otherwise a waker would be dropped under the lock when the slot is filled again.
-        debug_assert!(matches!(waiter.owner, Owner::Told));
+        debug_assert!(waiter.waker.is_none() && waiter.claim.is_none());
         let outcome = Outcome {
             phase: waiter.phase,
             value: waiter.value.take(),
@@ -278,14 +279,15 @@ impl<T> Waiters<T> {
         let phase = self.slot(key.0).phase;
         self.unlink_if_queued(key);
         let waiter = self.slot(key.0);
-        let owner = std::mem::replace(&mut waiter.owner, Owner::Told);
+        let (waker, claim) = (waiter.waker.take(), waiter.claim.take());
         let ticket = waiter.ticket;
         let value = self.take(key).value;
         Removed {
             phase,
             value,
             ticket,
-            _owner: owner,
+            _waker: waker,
+            _claim: claim,
         }
     }
 
@@ -370,10 +372,9 @@ impl<T> Waiters<T> {
     pub(crate) fn complete(&mut self, key: Key, phase: Phase) -> Wakeup {
         let waiter = self.slot(key.0);
         waiter.phase = phase;
-        match std::mem::replace(&mut waiter.owner, Owner::Told) {
-            Owner::One(waker) => Wakeup::One(waker),
-            Owner::Select(claim, _) => Wakeup::Select(claim),
-            Owner::Told => unreachable!("a waiter is completed once"),
+        match waiter.waker.take() {
+            Some(waker) => Wakeup(waker),
+            None => waiter.wake_claim(),
         }
     }
 
@@ -389,7 +390,7 @@ impl<T> Waiters<T> {
             let Some(waiter) = self.slots.get(index as usize) else {
                 return false;
             };
-            if matches!(waiter.owner, Owner::One(_)) && suits(waiter.wants) {
+            if waiter.waker.is_some() && suits(waiter.wants) {
                 return true;
             }
             index = waiter.next;
@@ -399,20 +400,23 @@ impl<T> Waiters<T> {
 }
 
 impl<T> Waiter<T> {
+    /// Whether it can be served now, for all one can see without doing it.
     fn is_free(&self) -> bool {
-        match &self.owner {
-            Owner::One(_) => true,
-            Owner::Select(claim, _) => claim.is_open(),
-            Owner::Told => false,
-        }
+        self.claim.as_ref().is_none_or(|claim| claim.is_open())
     }
 
     #[inline]
     fn try_claim(&self) -> TryClaim {
-        match &self.owner {
-            Owner::One(_) => TryClaim::Won,
-            Owner::Select(claim, case) => claim.try_claim(*case),
-            Owner::Told => unreachable!("a waiter that was served is in no list"),
+        match &self.claim {
+            None => TryClaim::Won,
+            Some(claim) => claim.try_claim(self.case as usize),
         }
+    }
+
+    /// The duty to wake the select whose case this is.
+    #[inline(never)]
+    fn wake_claim(&mut self) -> Wakeup {
+        let claim = self.claim.take().expect("a waiter is completed once");
+        Wakeup(Waker::from(claim))
     }
 }

@@ -16,7 +16,7 @@ use crate::claim::Claim;
 use crate::lock::LockSet;
 use crate::operation::{Now, Operation};
 use crate::send::SendOp;
-use crate::waiter::{Key, Owner, Wakeup};
+use crate::waiter::{Key, Wakeup};
 
 /// One case of a select. `'a` is the life of the channels.
 pub trait Case<'a> {
@@ -177,9 +177,8 @@ impl<'a, T, O: Operation<'a, T>> OnChannel<'a> for ChannelCase<'a, T, O> {
 
     fn enter(&mut self, locks: &mut LockSet<'a>, claim: &PlainArc<Claim>, index: usize) {
         let value = self.operation.give_up_value();
-        let owner = Owner::Select(claim.clone(), index);
         let state = locks.get(self.place, &self.shared.state);
-        self.key = Some(state.enter(O::WANTS, value, owner));
+        self.key = Some(state.enter_case(O::WANTS, value, claim.clone(), index));
     }
 
     fn leave(&mut self) {

@@ -15,9 +15,11 @@ use std::time::Instant;
 
 use gorin_channel::{Chan, Receiver, Sender, chan, select, unbounded};
 
+type Body = Pin<Box<dyn Future<Output = ()>>>;
+
 thread_local! {
     static READY: RefCell<VecDeque<Arc<Task>>> = const { RefCell::new(VecDeque::new()) };
-    static TASKS: RefCell<Vec<Option<Pin<Box<dyn Future<Output = ()>>>>>> =
+    static TASKS: RefCell<Vec<Option<Body>>> =
         const { RefCell::new(Vec::new()) };
 }
 

@@ -190,7 +190,7 @@ pub trait Schedule: Send + Sync + 'static {
 /// let (sender, queue) = mpsc::channel();
 /// let (first, handle) = task::build(Spec::new(), async { 6 * 7 }, Queue(sender));
 /// first.run();
-/// for task in queue {
+/// while let Ok(task) = queue.try_recv() {
 ///     task.run();
 /// }
 /// assert!(handle.is_finished());

@@ -7,7 +7,7 @@
 //! every answer.
 //!
 //! Under loom nothing is random, because an execution must be replayable: [`below`] returns what
-//! [`set_choice`] was given last, and a model runs once for each choice it cares about.
+//! `set_choice` was given last, and a model runs once for each choice it cares about.
 
 #[cfg(not(loom))]
 mod imp {

@@ -133,7 +133,7 @@ impl<T> State<T> {
         self.closed || self.len() > 0 || self.waiters.any_free(Side::Send, |w| w == Wants::Taker)
     }
 
-    /// What the next operations will find, for the [hint](crate::hint).
+    /// What the next operations will find, for [`crate::hint`].
     fn note(&mut self) {
         let receive = self.len() == 0 && self.waiters.is_empty(Side::Send) && !self.closed;
         let send = !self.has_place() && self.waiters.is_empty(Side::Receive) && !self.closed;

@@ -34,7 +34,7 @@ pub(crate) trait Main {
     fn poll(&mut self) -> bool;
 }
 
-/// That of [`Worker::run`]: due when all is over.
+/// That of [`Worker::run`](crate::Worker::run): due when all is over.
 pub(crate) struct UntilOver;
 
 impl Main for UntilOver {
@@ -47,7 +47,7 @@ impl Main for UntilOver {
     }
 }
 
-/// That of [`Worker::run_until`].
+/// That of [`Worker::run_until`](crate::Worker::run_until).
 pub(crate) struct UntilMain<'a, F: Future> {
     future: Pin<&'a mut F>,
     flag: PlainArc<MainWaker>,

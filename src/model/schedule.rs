@@ -25,7 +25,7 @@ pub(super) fn write(decisions: &[Decision]) -> String {
     words.join(" ")
 }
 
-/// Reads what [`write`] wrote.
+/// Reads what [`write()`] wrote.
 ///
 /// # Errors
 /// The word that is no decision.

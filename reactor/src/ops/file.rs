@@ -88,45 +88,7 @@ pub fn read_at(
     buffer: Vec<u8>,
     offset: u64,
 ) -> impl Future<Output = (io::Result<usize>, Vec<u8>)> + Send + 'static + use<> {
-    let file = file.clone();
-    async move {
-        if let Err(error) = check_offset(offset) {
-            return (Err(error), buffer);
-        }
-        Run::new(ReadAt {
-            file,
-            buffer,
-            offset,
-        })
-        .await
-    }
-}
-
-struct ReadAt {
-    file: Arc<OwnedFd>,
-    buffer: Vec<u8>,
-    offset: u64,
-}
-
-impl Opcode for ReadAt {
-    type Output = (io::Result<usize>, Vec<u8>);
-
-    fn request(&mut self) -> Request {
-        Request::Read {
-            fd: self.file.as_raw_fd(),
-            buffer: self.buffer.as_mut_ptr(),
-            len: transfer_len(&self.buffer),
-            offset: self.offset,
-        }
-    }
-
-    fn finish(self, result: io::Result<u32>) -> Self::Output {
-        (result.map(|count| count as usize), self.buffer)
-    }
-
-    fn lost(error: io::Error) -> Self::Output {
-        (Err(error), Vec::new())
-    }
+    transfer(file, buffer, offset, Way::FromFile)
 }
 
 /// Writes `buffer` to `file` from `offset`; gives the number of bytes written, and the buffer.
@@ -144,35 +106,63 @@ pub fn write_at(
     buffer: Vec<u8>,
     offset: u64,
 ) -> impl Future<Output = (io::Result<usize>, Vec<u8>)> + Send + 'static + use<> {
+    transfer(file, buffer, offset, Way::ToFile)
+}
+
+/// Which way the bytes go.
+#[derive(Clone, Copy)]
+enum Way {
+    FromFile,
+    ToFile,
+}
+
+fn transfer(
+    file: &Arc<OwnedFd>,
+    buffer: Vec<u8>,
+    offset: u64,
+    way: Way,
+) -> impl Future<Output = (io::Result<usize>, Vec<u8>)> + Send + 'static + use<> {
     let file = file.clone();
     async move {
         if let Err(error) = check_offset(offset) {
             return (Err(error), buffer);
         }
-        Run::new(WriteAt {
+        Run::new(Transfer {
             file,
             buffer,
             offset,
+            way,
         })
         .await
     }
 }
 
-struct WriteAt {
+struct Transfer {
     file: Arc<OwnedFd>,
     buffer: Vec<u8>,
     offset: u64,
+    way: Way,
 }
 
-impl Opcode for WriteAt {
+impl Opcode for Transfer {
     type Output = (io::Result<usize>, Vec<u8>);
 
     fn request(&mut self) -> Request {
-        Request::Write {
-            fd: self.file.as_raw_fd(),
-            buffer: self.buffer.as_ptr(),
-            len: transfer_len(&self.buffer),
-            offset: self.offset,
+        let (fd, offset) = (self.file.as_raw_fd(), self.offset);
+        let len = transfer_len(&self.buffer);
+        match self.way {
+            Way::FromFile => Request::Read {
+                fd,
+                buffer: self.buffer.as_mut_ptr(),
+                len,
+                offset,
+            },
+            Way::ToFile => Request::Write {
+                fd,
+                buffer: self.buffer.as_ptr(),
+                len,
+                offset,
+            },
         }
     }
 

@@ -17,87 +17,136 @@ use crate::clock;
 /// Operations that one poll of a task may do before it must let others run.
 pub const OPERATIONS: u32 = 128;
 
-/// Time that one poll of a task may use before its next operation makes it let others run.
+/// Time that one poll of a task may use before its next operation makes it let others run. The clock
+/// is read when the operations done have doubled ([`FIRST_LOOK`], twice that, …): a goroutine of
+/// steady pace overstays by a slice at most, and one of quick operations reads it three times.
 pub const SLICE: Duration = Duration::from_millis(10);
 
-/// The clock is read once per this many operations: a read costs as much as a channel send.
-const CLOCK_EVERY: u32 = 16;
+/// The operations before the first look at the clock, from which the slice counts. A look costs as
+/// much as two channel operations.
+const FIRST_LOOK: u32 = 16;
 
-#[derive(Clone, Copy, Debug)]
+/// No limit. A multiple of [`FIRST_LOOK`], as what is [`left`](Budget::left) at every look.
+const UNLIMITED: u32 = u32::MAX - (FIRST_LOOK - 1);
+
+/// Separate cells, not one of a struct: filled by parts and copied as a whole, it would stall the
+/// processor for longer than a channel operation takes.
 struct Budget {
-    /// Operations left; `u32::MAX` means unlimited.
-    left: u32,
-    /// When the running slice started; read lazily at the first clock check.
-    started: Option<Instant>,
+    /// Operations left.
+    left: Cell<u32>,
+    /// When the running slice started: set at the first look at the clock, stale before.
+    started: Cell<Option<Instant>>,
 }
-
-const UNLIMITED: Budget = Budget {
-    left: u32::MAX,
-    started: None,
-};
 
 // std's thread-local under loom too: the models give every loom thread an unlimited budget, and
 // none of the protocols depends on it.
 std::thread_local! {
-    static BUDGET: Cell<Budget> = const { Cell::new(UNLIMITED) };
+    static BUDGET: Budget = const {
+        Budget {
+            left: Cell::new(UNLIMITED),
+            started: Cell::new(None),
+        }
+    };
 }
 
 /// Restores the budget that was in force before, also when the task panics.
-struct Restore(Budget);
+struct Restore {
+    left: u32,
+    started: Option<Instant>,
+}
+
+impl Restore {
+    /// Puts a budget of `left` operations in force.
+    #[inline]
+    fn after(left: u32) -> Restore {
+        BUDGET.with(|budget| {
+            let before = budget.left.replace(left);
+            // A budget that has not begun has no start worth keeping.
+            let started = if before < OPERATIONS {
+                budget.started.get()
+            } else {
+                None
+            };
+            Restore {
+                left: before,
+                started,
+            }
+        })
+    }
+}
 
 impl Drop for Restore {
+    #[inline]
     fn drop(&mut self) {
-        BUDGET.set(self.0);
+        BUDGET.with(|budget| {
+            budget.left.set(self.left);
+            if self.started.is_some() {
+                budget.started.set(self.started);
+            }
+        });
     }
 }
 
 /// Runs `poll`, one poll of one task, with a fresh budget.
 #[inline]
 pub fn with_budget<R>(poll: impl FnOnce() -> R) -> R {
-    let _restore = Restore(BUDGET.replace(Budget {
-        left: OPERATIONS,
-        started: None,
-    }));
+    let _restore = Restore::after(OPERATIONS);
     poll()
 }
 
 /// Runs `poll` without a limit: for code that must not be interrupted at a leaf future.
 pub fn unlimited<R>(poll: impl FnOnce() -> R) -> R {
-    let _restore = Restore(BUDGET.replace(UNLIMITED));
+    let _restore = Restore::after(UNLIMITED);
     poll()
 }
 
 /// `Ready` while the budget lasts; else wakes the task and returns `Pending`.
 #[inline]
 pub fn poll_ready(cx: &mut Context<'_>) -> Poll<()> {
-    if BUDGET.get().left > 0 {
+    if BUDGET.with(|budget| budget.left.get()) > 0 {
         return Poll::Ready(());
     }
-    cx.waker().wake_by_ref();
+    wake(cx);
     Poll::Pending
+}
+
+#[cold]
+fn wake(cx: &Context<'_>) {
+    cx.waker().wake_by_ref();
 }
 
 /// Notes that one operation was done.
 #[inline]
 pub fn spend() {
-    let mut budget = BUDGET.get();
-    if budget.left == u32::MAX || budget.left == 0 {
-        return;
-    }
-    budget.left -= 1;
-    if budget.left.is_multiple_of(CLOCK_EVERY) {
-        check_slice(&mut budget);
-    }
-    BUDGET.set(budget);
+    BUDGET.with(|budget| {
+        let left = budget.left.get().saturating_sub(1);
+        budget.left.set(left);
+        if left.is_multiple_of(FIRST_LOOK) {
+            budget.look();
+        }
+    });
 }
 
-#[cold]
-fn check_slice(budget: &mut Budget) {
-    let now = clock::now();
-    match budget.started {
-        None => budget.started = Some(now),
-        Some(started) if now.duration_since(started) >= SLICE => budget.left = 0,
-        Some(_) => {}
+impl Budget {
+    #[cold]
+    fn look(&self) {
+        let left = self.left.get();
+        if left > OPERATIONS {
+            self.left.set(UNLIMITED);
+            return;
+        }
+        let done = OPERATIONS - left;
+        if left == 0 || !done.is_power_of_two() {
+            return;
+        }
+        let now = clock::now();
+        if done == FIRST_LOOK {
+            self.started.set(Some(now));
+        } else if let Some(started) = self.started.get()
+            && now.duration_since(started) >= SLICE
+        {
+            self.left.set(0);
+        }
     }
 }
 
@@ -155,14 +204,14 @@ mod tests {
     #[test]
     fn a_long_slice_ends_the_budget_early() {
         with_budget(|| {
-            for _ in 0..CLOCK_EVERY {
+            for _ in 0..FIRST_LOOK {
                 spend();
             }
             let end = clock::now() + SLICE;
             while clock::now() < end {
                 std::hint::spin_loop();
             }
-            for _ in 0..CLOCK_EVERY {
+            for _ in 0..FIRST_LOOK {
                 spend();
             }
             assert!(!ready());
@@ -172,6 +221,6 @@ mod tests {
     #[test]
     fn a_panic_restores_the_budget() {
         let _ = std::panic::catch_unwind(|| with_budget(|| panic!("in a task")));
-        assert_eq!(BUDGET.get().left, u32::MAX);
+        assert_eq!(BUDGET.with(|budget| budget.left.get()), UNLIMITED);
     }
 }

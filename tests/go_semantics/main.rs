@@ -6,7 +6,7 @@
 //! | `channels.rs` | G21–G29, G35–G40: making, sending, receiving, order, nil channels, memory |
 //! | `closing.rs` | G30–G34, G41: closing a channel and losing its other side |
 //! | `select.rs` | G42–G51: select between goroutines |
-//! | `time.rs` | G52: sleeping |
+//! | `time.rs` | G52–G56: sleeping, timers, tickers, functions run later |
 //!
 //! The numbers only keep the order; each test's name says its rule. Where Rust differs from Go on
 //! purpose (a closed channel gives an error, not a panic; destructors run at the end of `main`) the

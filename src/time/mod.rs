@@ -6,17 +6,35 @@
 //! leaves nothing behind.
 //!
 //! Durations too long for the clock mean "never", as `Duration::MAX` should.
+//!
+//! | you want | and Go has | use |
+//! |---|---|---|
+//! | to wait | `time.Sleep` | [`sleep`], [`sleep_until`] |
+//! | a case of `select!` | `time.After` | [`after`] |
+//! | to bound an operation | `context.WithTimeout` | [`timeout`], [`timeout_at`] |
+//! | one deadline, moved again and again | `time.Timer` | [`Timer`] |
+//! | something at regular times | `time.Ticker` | [`ticker`] |
+//! | something done later | `time.AfterFunc` | [`after_func`] |
+//!
+//! Inside [`gorin::model`](crate::model()) all of them follow the model's virtual time.
 
-use std::error::Error;
-use std::fmt;
-use std::future::{Future, poll_fn};
-use std::io;
-use std::pin::{Pin, pin};
+mod after_func;
+mod ticker;
+mod timeout;
+mod timer;
+
+use std::future::Future;
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use gorin_base::{clock, coop};
+use gorin_base::clock;
 pub use gorin_reactor::Sleep;
+
+pub use after_func::{AfterFunc, after_func};
+pub use ticker::{MissedTick, Ticker, ticker};
+pub use timeout::{Elapsed, timeout, timeout_at};
+pub use timer::Timer;
 
 /// Waits for `duration`: Go's `time.Sleep`. Zero returns at once.
 ///
@@ -107,81 +125,5 @@ impl Future for After {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Instant> {
         ready!(Pin::new(&mut self.sleep).poll(cx));
         Poll::Ready(clock::now())
-    }
-}
-
-/// Runs `future` for at most `limit`, counted from this call.
-///
-/// When the time is up the future is polled once more and then dropped: what it had finished by
-/// then is returned, never lost.
-///
-/// ```
-/// use gorin::time::timeout;
-/// use std::time::Duration;
-///
-/// gorin::run(async {
-///     let limit = Duration::from_millis(2);
-///     assert_eq!(timeout(limit, async { 7 }).await, Ok(7));
-///     assert!(timeout(limit, std::future::pending::<()>()).await.is_err());
-/// });
-/// ```
-///
-/// # Errors
-/// [`Elapsed`] if the time was up first.
-///
-/// # Cancel safety
-/// That of `future`, which is dropped with the returned one.
-///
-/// # Panics
-/// When it has to wait on a thread that belongs to no runtime, or to one that has stopped; the text
-/// says what to do.
-pub fn timeout<F: Future>(
-    limit: Duration,
-    future: F,
-) -> impl Future<Output = Result<F::Output, Elapsed>> {
-    let sleep = sleep(limit);
-    async move {
-        let mut sleep = sleep;
-        let mut future = pin!(future);
-        let mut gave_way = false;
-        poll_fn(|cx| {
-            if let Poll::Ready(value) = future.as_mut().poll(cx) {
-                return Poll::Ready(Ok(value));
-            }
-            // The timer is asked outside of the goroutine's budget, and the last chance has one of
-            // its own: a future that uses up its budget in each poll is found late all the same.
-            ready!(coop::unlimited(|| Pin::new(&mut sleep).poll(cx)));
-            // Yet a time limit that is over counts as an operation, or a loop over such would keep
-            // its worker for ever. Once is enough: the budget may be used up each time.
-            if !std::mem::replace(&mut gave_way, true) {
-                ready!(coop::poll_ready(cx));
-            }
-            match coop::with_budget(|| future.as_mut().poll(cx)) {
-                Poll::Ready(value) => Poll::Ready(Ok(value)),
-                Poll::Pending => {
-                    coop::spend();
-                    Poll::Ready(Err(Elapsed(())))
-                }
-            }
-        })
-        .await
-    }
-}
-
-/// The time limit of [`timeout`] was over first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Elapsed(());
-
-impl fmt::Display for Elapsed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the time limit is over")
-    }
-}
-
-impl Error for Elapsed {}
-
-impl From<Elapsed> for io::Error {
-    fn from(elapsed: Elapsed) -> io::Error {
-        io::Error::new(io::ErrorKind::TimedOut, elapsed)
     }
 }

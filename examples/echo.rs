@@ -10,7 +10,7 @@
 //! - one goroutine per connection, written as if it blocked: `read`, `write_all`, repeat;
 //! - counting over a channel instead of under a lock: each connection sends its total when it ends,
 //!   one goroutine adds them up and ends when the last sender is gone;
-//! - `select!`: accept a connection *or* hear Ctrl-C, whichever comes first;
+//! - `select!`: accept a connection *or* hear Ctrl-C (or `SIGTERM`), whichever comes first;
 //! - closing a channel tells any number of goroutines at once: nobody ever sends on `stop`;
 //! - an orderly end: stop accepting, give the open connections some seconds, then cut them off; a
 //!   second Ctrl-C does not wait for that.
@@ -25,10 +25,10 @@ use std::time::Duration;
 use gorin::Runtime;
 use gorin::net::{TcpListener, TcpStream};
 use gorin::prelude::*;
-use gorin::signal::ctrl_c;
+use gorin::signal::shutdown_requested;
 use gorin::time::after;
 
-/// How long open connections may go on after Ctrl-C.
+/// How long open connections may go on after Ctrl-C or `SIGTERM`.
 const DRAIN: Duration = Duration::from_secs(3);
 
 fn main() -> ExitCode {
@@ -65,7 +65,7 @@ async fn serve(address: &str) -> io::Result<Served> {
     let listener = TcpListener::bind(address).await?;
     let address = listener.local_addr()?;
     // Before the first line: who reads that may press Ctrl-C at once.
-    let mut interrupted = pin!(ctrl_c());
+    let mut requested = pin!(shutdown_requested());
     say(format_args!("echo: listening on {address}"));
     say(format_args!(
         "try:  nc {} {}    (Ctrl-C here ends the server)",
@@ -86,8 +86,8 @@ async fn serve(address: &str) -> io::Result<Served> {
                 let (stream, _peer) = accepted?;
                 go(serve_one(stream, ended.clone(), stopped.clone()));
             }
-            pressed = &mut interrupted => {
-                pressed?;
+            by = &mut requested => {
+                by?;
                 break;
             }
         }
@@ -97,7 +97,7 @@ async fn serve(address: &str) -> io::Result<Served> {
     // left and the sum is ready.
     drop(listener);
     drop(ended);
-    let again = ctrl_c();
+    let again = shutdown_requested();
     say(format_args!(
         "echo: open connections have {} s to finish (Ctrl-C again: none)",
         DRAIN.as_secs()

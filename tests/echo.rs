@@ -167,10 +167,10 @@ fn a_second_ctrl_c_cuts_off_at_once() {
 }
 
 #[test]
-fn ctrl_c_drains_as_soon_as_the_server_says_that_it_listens() {
-    for _ in 0..20 {
+fn a_request_to_end_drains_as_soon_as_the_server_says_that_it_listens() {
+    for round in 0..20 {
         let (server, _address) = start_echo(2);
-        server.signal("INT");
+        server.signal(["INT", "TERM"][round % 2]);
         assert!(server.wait().success());
     }
 }

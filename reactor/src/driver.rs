@@ -36,6 +36,9 @@ pub(crate) struct Completion {
     pub(crate) more: bool,
 }
 
+/// The offset that stands for the file's own position, which the transfer moves on.
+pub(crate) const POSITION: u64 = u64::MAX;
+
 /// An operation for [`Driver::submit`], in the kernel's terms.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Request {
@@ -47,14 +50,14 @@ pub(crate) enum Request {
         flags: libc::c_int,
         mode: libc::mode_t,
     },
-    /// `pread(2)`.
+    /// `pread(2)`, or `read(2)` if `offset` is [`POSITION`].
     Read {
         fd: RawFd,
         buffer: *mut u8,
         len: u32,
         offset: u64,
     },
-    /// `pwrite(2)`.
+    /// `pwrite(2)`, or `write(2)` if `offset` is [`POSITION`].
     Write {
         fd: RawFd,
         buffer: *const u8,
@@ -65,6 +68,47 @@ pub(crate) enum Request {
     Sync { fd: RawFd, data_only: bool },
     /// `close(2)`: the descriptor belongs to the operation.
     Close { fd: RawFd },
+    /// `ftruncate(2)`.
+    Truncate { fd: RawFd, len: u64 },
+    /// A system call on paths, relative to the working directory.
+    Path(PathRequest),
+}
+
+/// A request that is about names rather than an open file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum PathRequest {
+    /// `statx(2)` of all that there is, by `path` from `dir`.
+    Stat {
+        dir: RawFd,
+        path: *const libc::c_char,
+        flags: libc::c_int,
+        into: *mut libc::statx,
+    },
+    /// `rename(2)`.
+    Rename {
+        from: *const libc::c_char,
+        to: *const libc::c_char,
+    },
+    /// `unlink(2)`, or `rmdir(2)` if `directory`.
+    Unlink {
+        path: *const libc::c_char,
+        directory: bool,
+    },
+    /// `mkdir(2)`.
+    MakeDir {
+        path: *const libc::c_char,
+        mode: libc::mode_t,
+    },
+    /// `symlink(2)`.
+    Symlink {
+        target: *const libc::c_char,
+        link: *const libc::c_char,
+    },
+    /// `link(2)`.
+    Link {
+        original: *const libc::c_char,
+        link: *const libc::c_char,
+    },
 }
 
 /// The kernel's side of one worker. Used as an object, so that a worker can be given another one at

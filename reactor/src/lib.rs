@@ -12,9 +12,9 @@
 //! | `park.rs`, `mailbox.rs` | sleeping and waking, what other threads ask of a ring |
 //! | `polling.rs` | when a worker looks for completions before it sleeps |
 //! | `readiness.rs`, `waiters.rs`, `socket.rs` | who waits for a socket, on which ring |
-//! | `op.rs`, `table.rs`, `ops/` | completion operations |
+//! | `op.rs`, `table.rs`, `ops/`, `buffer.rs` | completion operations, and the buffers they own |
 //! | `timer/` | timers and the timekeeper |
-//! | `driver.rs`, `ring.rs`, `bell.rs`, `key.rs` | the kernel: a trait, io_uring, wakes, `user_data` |
+//! | `driver.rs`, `ring.rs`, `entry.rs`, `bell.rs`, `key.rs` | the kernel: a trait, io_uring, wakes, `user_data` |
 //! | `counters.rs` | statistics |
 //! | `local.rs`, `reactor.rs`, `error.rs` | the thread's reactor, the shared side, texts with a cure |
 //!
@@ -42,7 +42,11 @@ mod waiters;
 #[cfg(not(loom))]
 mod bell;
 #[cfg(not(loom))]
+mod buffer;
+#[cfg(not(loom))]
 mod counters;
+#[cfg(not(loom))]
+mod entry;
 #[cfg(not(loom))]
 mod error;
 #[cfg(not(loom))]
@@ -60,6 +64,8 @@ mod socket;
 #[cfg(not(loom))]
 mod worker;
 
+#[cfg(not(loom))]
+pub use buffer::{IoBuf, IoBufMut};
 pub use driver::Direction;
 #[cfg(not(loom))]
 pub use local::EnterGuard;

@@ -32,6 +32,7 @@ use io_uring::{EnterFlags, IoUring, opcode, squeue, types};
 use crate::bell::{RingBell, Target, new_event, send_wake};
 use crate::counters::{Counters, count};
 use crate::driver::{Completion, Direction, Driver, Request};
+use crate::entry::entry;
 use crate::error;
 use crate::key::{Key, Kind};
 use crate::{Config, Setup};
@@ -451,41 +452,5 @@ fn build(config: &Config) -> io::Result<IoUring> {
             (Some(libc::EINVAL), Setup::Cooperative) => setup = Setup::Plain,
             _ => return Err(error),
         }
-    }
-}
-
-/// The kernel's form of a request.
-fn entry(request: Request) -> squeue::Entry {
-    match request {
-        Request::Nop => opcode::Nop::new().build(),
-        Request::Open { path, flags, mode } => opcode::OpenAt::new(types::Fd(libc::AT_FDCWD), path)
-            .flags(flags)
-            .mode(mode)
-            .build(),
-        Request::Read {
-            fd,
-            buffer,
-            len,
-            offset,
-        } => opcode::Read::new(types::Fd(fd), buffer, len)
-            .offset(offset)
-            .build(),
-        Request::Write {
-            fd,
-            buffer,
-            len,
-            offset,
-        } => opcode::Write::new(types::Fd(fd), buffer, len)
-            .offset(offset)
-            .build(),
-        Request::Sync { fd, data_only } => {
-            let flags = if data_only {
-                types::FsyncFlags::DATASYNC
-            } else {
-                types::FsyncFlags::empty()
-            };
-            opcode::Fsync::new(types::Fd(fd)).flags(flags).build()
-        }
-        Request::Close { fd } => opcode::Close::new(types::Fd(fd)).build(),
     }
 }

@@ -1,24 +1,32 @@
-//! Operations on files, and on descriptors in general.
+//! Operations on open files, and opening and closing them.
 
-use std::ffi::CString;
+use std::fmt;
 use std::future::Future;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
-use std::os::unix::ffi::OsStrExt;
+use std::ops::Range;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
+use super::call::Call;
 use super::run::Run;
-use crate::driver::Request;
+use super::{Descriptor, PathString, path_string};
+use crate::buffer::{IoBuf, IoBufMut};
+use crate::driver::{POSITION, Request};
 use crate::op::Opcode;
 
 /// What the kernel transfers at most in one call; it shortens longer ones itself.
-const MAX_TRANSFER: usize = 0x7fff_f000;
+pub(super) const MAX_TRANSFER: usize = 0x7fff_f000;
 
 /// Opens `path`, as `open(2)` does, with `O_CLOEXEC` added to `flags`.
 ///
+/// Differs from `open(2)` for named pipes: it does not wait for the other end. For reading it
+/// succeeds at once, for writing it fails with `ENXIO` while nobody reads.
+///
 /// # Errors
-/// `InvalidInput` if `path` contains a zero byte; else see the [module](super).
+/// See the [module](super).
 ///
 /// # Cancel safety
 /// A dropped call may have created or truncated the file; the descriptor is closed.
@@ -27,18 +35,12 @@ pub fn open(
     flags: libc::c_int,
     mode: libc::mode_t,
 ) -> impl Future<Output = io::Result<OwnedFd>> + Send + 'static {
-    let path = CString::new(path.as_ref().as_os_str().as_bytes());
-    async move {
-        let path = path.map_err(|_| {
-            io::Error::new(io::ErrorKind::InvalidInput, "the path contains a zero byte")
-        })?;
-        let flags = flags | libc::O_CLOEXEC;
-        Run::new(Open { path, flags, mode }).await
-    }
+    let flags = flags | libc::O_CLOEXEC;
+    Run::of(path_string(path).map(|path| Open { path, flags, mode }))
 }
 
 struct Open {
-    path: CString,
+    path: PathString,
     flags: libc::c_int,
     mode: libc::mode_t,
 }
@@ -83,12 +85,13 @@ impl Opcode for Open {
 ///
 /// # Cancel safety
 /// A dropped call has no effect on the file; the buffer is freed when the kernel is done with it.
-pub fn read_at(
-    file: &Arc<OwnedFd>,
-    buffer: Vec<u8>,
-    offset: u64,
-) -> impl Future<Output = (io::Result<usize>, Vec<u8>)> + Send + 'static + use<> {
-    transfer(file, buffer, offset, Way::FromFile)
+pub fn read_at<F, B>(file: &Arc<F>, buffer: B, offset: u64) -> Transfer<B>
+where
+    F: AsFd + Send + Sync + 'static,
+    B: IoBufMut,
+{
+    let whole = 0..buffer.bytes().len();
+    read(file, buffer, whole, Some(offset))
 }
 
 /// Writes `buffer` to `file` from `offset`; gives the number of bytes written, and the buffer.
@@ -101,83 +104,84 @@ pub fn read_at(
 ///
 /// # Cancel safety
 /// A dropped call may have written all, a part or nothing.
-pub fn write_at(
-    file: &Arc<OwnedFd>,
-    buffer: Vec<u8>,
-    offset: u64,
-) -> impl Future<Output = (io::Result<usize>, Vec<u8>)> + Send + 'static + use<> {
-    transfer(file, buffer, offset, Way::ToFile)
+pub fn write_at<F, B>(file: &Arc<F>, buffer: B, offset: u64) -> Transfer<B>
+where
+    F: AsFd + Send + Sync + 'static,
+    B: IoBuf,
+{
+    let whole = 0..buffer.bytes().len();
+    write(file, buffer, whole, Some(offset))
+}
+
+/// As [`read_at`] into a part of the buffer; without `offset` from the file's own position, which
+/// moves on by what was read, also if the future is dropped.
+///
+/// # Errors
+/// As [`read_at`].
+///
+/// # Panics
+/// If `range` is not within the buffer.
+pub fn read<F, B>(file: &Arc<F>, buffer: B, range: Range<usize>, offset: Option<u64>) -> Transfer<B>
+where
+    F: AsFd + Send + Sync + 'static,
+    B: IoBufMut,
+{
+    transfer(file, buffer, range, offset, Way::FromFile(B::bytes_mut))
+}
+
+/// As [`write_at`], of a part of the buffer; without `offset` at the file's own position, which
+/// moves on by what was written.
+///
+/// # Errors
+/// As [`read_at`].
+///
+/// # Panics
+/// If `range` is not within the buffer.
+pub fn write<F, B>(
+    file: &Arc<F>,
+    buffer: B,
+    range: Range<usize>,
+    offset: Option<u64>,
+) -> Transfer<B>
+where
+    F: AsFd + Send + Sync + 'static,
+    B: IoBuf,
+{
+    transfer(file, buffer, range, offset, Way::ToFile)
 }
 
 /// Which way the bytes go.
-#[derive(Clone, Copy)]
-enum Way {
-    FromFile,
+enum Way<B> {
+    /// Into the buffer, which this gives.
+    FromFile(fn(&mut B) -> &mut [u8]),
     ToFile,
 }
 
-fn transfer(
-    file: &Arc<OwnedFd>,
-    buffer: Vec<u8>,
-    offset: u64,
-    way: Way,
-) -> impl Future<Output = (io::Result<usize>, Vec<u8>)> + Send + 'static + use<> {
-    let file = file.clone();
-    async move {
-        if let Err(error) = check_offset(offset) {
-            return (Err(error), buffer);
-        }
-        Run::new(Transfer {
-            file,
-            buffer,
-            offset,
-            way,
-        })
-        .await
-    }
-}
-
-struct Transfer {
-    file: Arc<OwnedFd>,
-    buffer: Vec<u8>,
-    offset: u64,
-    way: Way,
-}
-
-impl Opcode for Transfer {
-    type Output = (io::Result<usize>, Vec<u8>);
-
-    fn request(&mut self) -> Request {
-        let (fd, offset) = (self.file.as_raw_fd(), self.offset);
-        let len = transfer_len(&self.buffer);
-        match self.way {
-            Way::FromFile => Request::Read {
-                fd,
-                buffer: self.buffer.as_mut_ptr(),
-                len,
-                offset,
-            },
-            Way::ToFile => Request::Write {
-                fd,
-                buffer: self.buffer.as_ptr(),
-                len,
-                offset,
-            },
-        }
-    }
-
-    fn finish(self, result: io::Result<u32>) -> Self::Output {
-        (result.map(|count| count as usize), self.buffer)
-    }
-
-    fn lost(error: io::Error) -> Self::Output {
-        (Err(error), Vec::new())
-    }
-}
-
-/// As much of `buffer` as one operation transfers.
-fn transfer_len(buffer: &[u8]) -> u32 {
-    buffer.len().min(MAX_TRANSFER) as u32
+fn transfer<F, B>(
+    file: &Arc<F>,
+    buffer: B,
+    range: Range<usize>,
+    offset: Option<u64>,
+    way: Way<B>,
+) -> Transfer<B>
+where
+    F: AsFd + Send + Sync + 'static,
+    B: IoBuf,
+{
+    let len = buffer.bytes()[range.clone()].len();
+    let file: Descriptor = file.clone();
+    let moved = Moved {
+        file,
+        buffer,
+        start: range.start,
+        len: len.min(MAX_TRANSFER) as u32,
+        offset: offset.unwrap_or(POSITION),
+        way,
+    };
+    Transfer(match offset.map_or(Ok(()), check_offset) {
+        Ok(()) => Run::new(moved),
+        Err(error) => Run::settled((Err(error), moved.buffer)),
+    })
 }
 
 /// Refuses what the kernel would take for a negative number. It means "the file's own position" by
@@ -192,51 +196,112 @@ fn check_offset(offset: u64) -> io::Result<()> {
     }
 }
 
+/// The future of a read or write: how many bytes, and the buffer.
+#[must_use = "nothing happens before it is polled or started"]
+pub struct Transfer<B: IoBuf>(Run<Moved<B>>);
+
+impl<B: IoBuf> Transfer<B> {
+    /// Hands the operation to the kernel now, not at the first poll.
+    pub fn start(&mut self) {
+        self.0.start();
+    }
+
+    /// From now on the operation goes on unobserved when the future is dropped, instead of being
+    /// cancelled. A shutdown of the runtime still cancels it.
+    pub fn never_cancel(&mut self) {
+        self.0.never_cancel();
+    }
+}
+
+impl<B: IoBuf> Future for Transfer<B> {
+    type Output = (io::Result<usize>, B);
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(cx)
+    }
+}
+
+impl<B: IoBuf> fmt::Debug for Transfer<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Transfer").field(&self.0).finish()
+    }
+}
+
+struct Moved<B> {
+    file: Descriptor,
+    buffer: B,
+    /// Of the transfer in the buffer.
+    start: usize,
+    len: u32,
+    offset: u64,
+    way: Way<B>,
+}
+
+impl<B: IoBuf> Opcode for Moved<B> {
+    type Output = (io::Result<usize>, B);
+
+    fn request(&mut self) -> Request {
+        let (fd, start) = (self.file.as_fd().as_raw_fd(), self.start);
+        let (len, offset) = (self.len, self.offset);
+        match self.way {
+            Way::FromFile(bytes_mut) => Request::Read {
+                fd,
+                buffer: bytes_mut(&mut self.buffer)[start..].as_mut_ptr(),
+                len,
+                offset,
+            },
+            Way::ToFile => Request::Write {
+                fd,
+                buffer: self.buffer.bytes()[start..].as_ptr(),
+                len,
+                offset,
+            },
+        }
+    }
+
+    fn finish(self, result: io::Result<u32>) -> Self::Output {
+        (result.map(|count| count as usize), self.buffer)
+    }
+
+    fn lost(error: io::Error) -> Self::Output {
+        (Err(error), B::default())
+    }
+}
+
 /// Waits until all data and metadata of `file` are on its disk.
 ///
 /// # Errors
 /// See the [module](super).
-pub fn fsync(file: &Arc<OwnedFd>) -> impl Future<Output = io::Result<()>> + Send + 'static + use<> {
-    sync(file, false)
+pub fn fsync<F>(file: &Arc<F>) -> impl Future<Output = io::Result<()>> + Send + 'static
+where
+    F: AsFd + Send + Sync + 'static,
+{
+    let (file, data_only): (Descriptor, _) = (file.clone(), false);
+    Run::new(Call::Sync { file, data_only })
 }
 
 /// Waits until the data of `file`, and the metadata that is needed to read it, are on its disk.
 ///
 /// # Errors
 /// See the [module](super).
-pub fn fdatasync(
-    file: &Arc<OwnedFd>,
-) -> impl Future<Output = io::Result<()>> + Send + 'static + use<> {
-    sync(file, true)
+pub fn fdatasync<F>(file: &Arc<F>) -> impl Future<Output = io::Result<()>> + Send + 'static
+where
+    F: AsFd + Send + Sync + 'static,
+{
+    let (file, data_only): (Descriptor, _) = (file.clone(), true);
+    Run::new(Call::Sync { file, data_only })
 }
 
-fn sync(file: &Arc<OwnedFd>, data_only: bool) -> Run<Sync> {
-    let file = file.clone();
-    Run::new(Sync { file, data_only })
-}
-
-struct Sync {
-    file: Arc<OwnedFd>,
-    data_only: bool,
-}
-
-impl Opcode for Sync {
-    type Output = io::Result<()>;
-
-    fn request(&mut self) -> Request {
-        Request::Sync {
-            fd: self.file.as_raw_fd(),
-            data_only: self.data_only,
-        }
-    }
-
-    fn finish(self, result: io::Result<u32>) -> io::Result<()> {
-        result.map(drop)
-    }
-
-    fn lost(error: io::Error) -> io::Result<()> {
-        Err(error)
-    }
+/// Makes `file` be `len` bytes long: cut off, or filled up with zeros.
+///
+/// # Errors
+/// See the [module](super). `InvalidInput` also before Linux 6.9, whose rings know no truncation.
+pub fn truncate<F>(file: &Arc<F>, len: u64) -> impl Future<Output = io::Result<()>> + Send + 'static
+where
+    F: AsFd + Send + Sync + 'static,
+{
+    let file: Descriptor = file.clone();
+    Run::new(Call::Truncate { file, len })
 }
 
 /// Closes `fd` and gives the error that closing it reports, which dropping it would swallow.

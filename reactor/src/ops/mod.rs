@@ -1,4 +1,4 @@
-//! Operations that the kernel completes: files, and connecting a socket.
+//! Operations that the kernel completes: files and their names; and connecting a socket.
 //!
 //! Each is a future that is submitted to the ring of the worker that polls it first (or, polled on
 //! a thread that has only entered a runtime, to the ring of a worker of that runtime), and
@@ -27,46 +27,51 @@
 //! dropped `open` is closed, a dropped `close` closes.
 //!
 //! # Errors
-//! Besides those of the system call: `NotConnected`, if the future is polled without a runtime,
+//! Besides those of the system call: `InvalidInput`, if a path contains a zero byte; `NotConnected`, if the future is polled without a runtime,
 //! with a text that says what to do; `ECANCELED`, if the runtime shuts down meanwhile.
 //!
 //! A new opcode is a struct that implements `Opcode` (`op.rs`) and a variant of the driver's
-//! `Request`.
+//! `Request`; one that only succeeds or fails is a variant of `Call` (`call.rs`).
 
+mod cached;
+mod call;
 mod connect;
 mod file;
+mod path;
 mod run;
 
+pub use cached::{read_cached, write_cached};
 pub use connect::connect;
-pub use file::{close, fdatasync, fsync, open, read_at, write_at};
+pub use file::{Transfer, close, fdatasync, fsync, open, read, read_at, truncate, write, write_at};
+pub use path::{link, mkdir, rename, rmdir, stat, stat_file, symlink, unlink};
 
+use std::ffi::CString;
 use std::future::Future;
 use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::Arc;
 
-use crate::driver::Request;
-use crate::op::Opcode;
+use call::Call;
 use run::Run;
+
+/// A file that an operation keeps open.
+type Descriptor = Arc<dyn AsFd + Send + Sync>;
+
+/// A path in the kernel's form.
+type PathString = CString;
+
+fn path_string(path: impl AsRef<Path>) -> io::Result<PathString> {
+    CString::new(path.as_ref().as_os_str().as_bytes()).map_err(|_| {
+        io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "file name contained an unexpected NUL byte",
+        )
+    })
+}
 
 /// Does nothing, by way of the kernel: what any operation costs at least.
 pub fn nop() -> impl Future<Output = io::Result<()>> + Send + 'static {
-    Run::new(Nop)
-}
-
-#[derive(Debug)]
-struct Nop;
-
-impl Opcode for Nop {
-    type Output = io::Result<()>;
-
-    fn request(&mut self) -> Request {
-        Request::Nop
-    }
-
-    fn finish(self, result: io::Result<u32>) -> io::Result<()> {
-        result.map(drop)
-    }
-
-    fn lost(error: io::Error) -> io::Result<()> {
-        Err(error)
-    }
+    Run::new(Call::Nop)
 }

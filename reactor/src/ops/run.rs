@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -12,40 +13,70 @@ use crate::error;
 use crate::local::{self, Owner};
 use crate::op::{End, Op, Opcode, decode};
 
-/// The future of one operation. It is submitted when it is polled first.
+/// The future of one operation. It is submitted when it is polled first, or started.
 ///
 /// Dropped earlier, it does nothing; dropped later, it orphans the operation and cancels it.
-#[derive(Debug)]
 pub(crate) struct Run<C: Opcode> {
     stage: Stage<C>,
+    /// Whether dropping it cancels the operation.
+    cancel: bool,
 }
 
 enum Stage<C: Opcode> {
     New(C),
-    InFlight { op: PlainArc<Op<C>>, owner: Owner },
+    InFlight {
+        op: PlainArc<Op<C>>,
+        owner: Owner,
+    },
+    /// Never submitted: what the future gives.
+    Settled(C::Output),
     Ended,
 }
 
 impl<C: Opcode> Run<C> {
     pub(crate) fn new(code: C) -> Self {
-        Self {
-            stage: Stage::New(code),
+        Self::at(Stage::New(code))
+    }
+
+    /// An operation that is not to be submitted because its outcome is known.
+    pub(crate) fn settled(output: C::Output) -> Self {
+        Self::at(Stage::Settled(output))
+    }
+
+    /// An operation whose arguments may have been refused before.
+    pub(crate) fn of(code: io::Result<C>) -> Self {
+        match code {
+            Ok(code) => Self::new(code),
+            Err(error) => Self::settled(C::lost(error)),
         }
     }
 
-    /// Submits what has not been submitted; the output if that is not possible.
-    fn submit(&mut self) -> Result<(), C::Output> {
-        let Stage::New(code) = std::mem::replace(&mut self.stage, Stage::Ended) else {
-            unreachable!("called for new operations only");
-        };
+    fn at(stage: Stage<C>) -> Self {
+        Self {
+            stage,
+            cancel: C::CANCEL,
+        }
+    }
+
+    /// From now on the operation goes on unobserved when the future is dropped.
+    pub(crate) fn never_cancel(&mut self) {
+        self.cancel = false;
+    }
+
+    /// Submits the operation if it has not been submitted.
+    pub(crate) fn start(&mut self) {
+        match std::mem::replace(&mut self.stage, Stage::Ended) {
+            Stage::New(code) => self.stage = Self::submit(code),
+            other => self.stage = other,
+        }
+    }
+
+    fn submit(code: C) -> Stage<C> {
         let op = PlainArc::new(Op::new(code));
         match local::submit(op.clone()) {
-            Ok(owner) => {
-                self.stage = Stage::InFlight { op, owner };
-                Ok(())
-            }
+            Ok(owner) => Stage::InFlight { op, owner },
             // Nobody else has seen the cell: its code was never taken.
-            Err(error) => Err(op.take_code().finish(Err(error))),
+            Err(error) => Stage::Settled(op.take_code().finish(Err(error))),
         }
     }
 }
@@ -58,23 +89,22 @@ impl<C: Opcode> Future for Run<C> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<C::Output> {
         ready!(coop::poll_ready(cx));
-        if let Stage::New(_) = self.stage
-            && let Err(output) = self.submit()
-        {
-            return Poll::Ready(output);
-        }
-        let Stage::InFlight { op, .. } = &self.stage else {
-            panic!("an operation was polled after it had ended");
+        self.start();
+        let end = match &self.stage {
+            Stage::InFlight { op, .. } => Some(ready!(op.poll(cx.waker()))),
+            _ => None,
         };
-        let end = ready!(op.poll(cx.waker()));
-        let Stage::InFlight { op, .. } = std::mem::replace(&mut self.stage, Stage::Ended) else {
-            unreachable!("checked above");
+        let stage = std::mem::replace(&mut self.stage, Stage::Ended);
+        let output = match (stage, end) {
+            (Stage::InFlight { op, .. }, Some(End::Done(result))) => {
+                op.take_code().finish(decode(result))
+            }
+            (_, Some(End::Lost)) => C::lost(error::shut_down("operation")),
+            (Stage::Settled(output), _) => output,
+            _ => panic!("an operation was polled after it had ended"),
         };
         coop::spend();
-        Poll::Ready(match end {
-            End::Done(result) => op.take_code().finish(decode(result)),
-            End::Lost => C::lost(error::shut_down("operation")),
-        })
+        Poll::Ready(output)
     }
 }
 
@@ -86,19 +116,20 @@ impl<C: Opcode> Drop for Run<C> {
         let stage = std::mem::replace(&mut self.stage, Stage::Ended);
         if let Stage::InFlight { op, owner } = stage
             && op.abandon()
-            && C::CANCEL
+            && self.cancel
         {
             owner.cancel(op);
         }
     }
 }
 
-impl<C: Opcode> fmt::Debug for Stage<C> {
+impl<C: Opcode> fmt::Debug for Run<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::New(_) => f.write_str("New"),
-            Self::InFlight { op, .. } => op.fmt(f),
-            Self::Ended => f.write_str("Ended"),
+        match &self.stage {
+            Stage::New(_) => f.write_str("New"),
+            Stage::InFlight { op, .. } => op.fmt(f),
+            Stage::Settled(_) => f.write_str("Settled"),
+            Stage::Ended => f.write_str("Ended"),
         }
     }
 }

@@ -15,6 +15,8 @@
 //! | the operation did not succeed and is now queued | [`parked`], after the locks are released |
 //! | the queued operation was completed and its future has seen it | [`unparked`] |
 //! | the future of a queued operation is dropped | [`step`] with what it withdraws, before it locks; then [`unparked`] |
+//! | a send or a reservation ended because the object is closed | [`refused`] |
+//! | the last receiver was dropped with values left in the queue | [`lost`] |
 //! | a choice among `n` that production makes at random | [`choose`] (done by [`rng::below`](crate::rng::below)) |
 //!
 //! * A poll that finds its operation already queued is **not** a step, whether it finds it completed
@@ -33,16 +35,20 @@
 //! * Object ids are unique in the process ([`id::next`](crate::id::next)); that of a task comes from
 //!   [`task`]. They need not be equal in two executions of a model: the checker names objects by the
 //!   order in which each goroutine made them.
-//! * Nothing here is called under a lock of the caller: a checker that suspended its goroutine there
-//!   would block all others.
+//! * Nothing here but the notes ([`created`], [`refused`]) is called under a lock of the caller: a
+//!   checker that suspended its goroutine there would block all others.
+
+mod timer;
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::num::NonZeroU64;
 use std::panic::Location;
 use std::rc::Rc;
-use std::task::{Poll, Waker};
+use std::task::Waker;
 use std::time::Instant;
+
+pub use timer::VirtualTimer;
 
 /// How an operation uses an object; decides which orders of two steps have to be told apart.
 ///
@@ -115,6 +121,10 @@ pub trait Checker {
     fn parked(&self, wait: Wait);
     /// See [`unparked`].
     fn unparked(&self, object: u64, key: usize);
+    /// See [`refused`].
+    fn refused(&self, object: u64, at_once: bool);
+    /// See [`lost`].
+    fn lost(&self, object: u64, values: usize);
     /// See [`choose`].
     fn choose(&self, n: usize) -> Option<usize>;
     /// See [`now`].
@@ -323,6 +333,26 @@ pub fn unparked(object: u64, key: usize) {
     }
 }
 
+/// A send or a reservation of the running goroutine failed for good: `object` is closed. `at_once`
+/// if it never waited, so that it was begun after all that the goroutine had been told before.
+///
+/// Only a note, which suspends nobody: unlike a step it may be given under a lock.
+#[inline]
+pub fn refused(object: u64, at_once: bool) {
+    if is_active() {
+        with_checker(|checker| checker.refused(object, at_once));
+    }
+}
+
+/// The running goroutine has dropped the last receiver of `object` with so many values in it that
+/// their senders were told are sent. Only a note.
+#[inline]
+pub fn lost(object: u64, values: usize) {
+    if values > 0 && is_active() {
+        with_checker(|checker| checker.lost(object, values));
+    }
+}
+
 /// A number in `0..n` that the checker wants to see explored; `None` without a checker, or if it
 /// leaves choices to the caller.
 #[inline]
@@ -344,58 +374,10 @@ pub fn now() -> Option<Instant> {
     }
 }
 
-/// What a timer future keeps beside its real timer: its place in a checker's virtual time.
-#[derive(Debug, Default)]
-pub struct VirtualTimer(Option<TimerKey>);
-
-impl VirtualTimer {
-    /// Not set.
-    pub const fn new() -> Self {
-        Self(None)
-    }
-
-    /// Without a checker `None`: poll the real timer. With one, whether its time has come to
-    /// `deadline`; if not, `waker` will be woken then.
-    #[inline]
-    pub fn poll(&mut self, deadline: Instant, waker: &Waker) -> Option<Poll<()>> {
-        if is_active() {
-            with_checker(|checker| self.poll_with(checker, deadline, waker))
-        } else {
-            None
-        }
-    }
-
-    fn poll_with(&mut self, checker: &dyn Checker, deadline: Instant, waker: &Waker) -> Poll<()> {
-        if let Some(key) = self.0.take() {
-            checker.cancel_timer(key);
-        }
-        if checker.now().is_some_and(|now| now >= deadline) {
-            return Poll::Ready(());
-        }
-        self.0 = Some(checker.set_timer(deadline, waker));
-        Poll::Pending
-    }
-
-    /// Whoever waits is woken at `deadline` instead.
-    #[inline]
-    pub fn reset(&mut self, deadline: Instant) {
-        if let Some(key) = self.0 {
-            with_checker(|checker| checker.move_timer(key, deadline));
-        }
-    }
-}
-
-impl Drop for VirtualTimer {
-    #[inline]
-    fn drop(&mut self) {
-        if let Some(key) = self.0 {
-            with_checker(|checker| checker.cancel_timer(key));
-        }
-    }
-}
-
 #[cfg(all(test, not(loom)))]
 mod tests {
+    use std::task::Poll;
+
     use super::*;
 
     #[derive(Default)]
@@ -422,6 +404,12 @@ mod tests {
         }
         fn unparked(&self, object: u64, key: usize) {
             self.note(format!("unparked {object} {key}"));
+        }
+        fn refused(&self, object: u64, at_once: bool) {
+            self.note(format!("refused by {object} {at_once}"));
+        }
+        fn lost(&self, object: u64, values: usize) {
+            self.note(format!("lost {values} in {object}"));
         }
         fn choose(&self, n: usize) -> Option<usize> {
             Some(n - 1)
@@ -455,6 +443,9 @@ mod tests {
             site,
         });
         unparked(1, 3);
+        refused(2, true);
+        lost(2, 4);
+        lost(2, 0);
         let mut timer = VirtualTimer::new();
         let polled = timer.poll(crate::clock::now(), Waker::noop());
         timer.reset(crate::clock::now());
@@ -478,6 +469,8 @@ mod tests {
             "select [(1, Write), (2, Write)]",
             "parked 1 3",
             "unparked 1 3",
+            "refused by 2 true",
+            "lost 4 in 2",
             "moved 1",
             "cancelled 1",
         ];

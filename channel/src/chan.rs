@@ -9,6 +9,7 @@ use gorin_base::hook::{self, Access, Site};
 use gorin_base::primitive::PlainArc;
 use gorin_base::seeded;
 
+use crate::error::SendError;
 use crate::hint::Hint;
 use crate::lock::Lock;
 use crate::receiver::Receiver;
@@ -109,6 +110,14 @@ impl<T> Shared<T> {
             self.end_waiting();
         }
         first
+    }
+
+    /// The error of a send or a reservation that finds the channel closed: `at_once`, or after it
+    /// had waited. A checker takes note.
+    #[cold]
+    pub(crate) fn refuse<V>(&self, value: V, at_once: bool) -> SendError<V> {
+        hook::refused(self.id, at_once);
+        SendError(value)
     }
 
     /// Polls an operation that waits here: its outcome if a partner has completed it, else `Pending`

@@ -190,6 +190,7 @@ impl<T> Drop for Receiver<T> {
         if closes {
             self.shared.end_waiting();
         }
+        hook::lost(self.shared.id, leftover.values());
         // After the wake-ups: a destructor that panics must not cost the senders theirs.
         if seeded::bug("receiver.leftover_kept") {
             std::mem::forget(leftover);

@@ -32,7 +32,7 @@ impl<'a, T: 'a> Operation<'a, T> for ReserveOp {
     fn now(&mut self, shared: &'a Shared<T>, state: &mut State<T>) -> Now<Self::Output> {
         match state.reserve_now() {
             Sent::Done(wakeup) => Now::Done(Ok(Permit { shared }), wakeup),
-            Sent::Closed => Now::Done(Err(SendError(())), None),
+            Sent::Closed => Now::Done(Err(shared.refuse((), true)), None),
             Sent::Full => Now::Wait,
             Sent::NoMemory => Now::NoMemory,
         }
@@ -51,7 +51,7 @@ impl<'a, T: 'a> Operation<'a, T> for ReserveOp {
     fn completed(&mut self, shared: &'a Shared<T>, outcome: Outcome<T>) -> Self::Output {
         match outcome.phase {
             Phase::Done => Ok(Permit { shared }),
-            _ => Err(SendError(())),
+            _ => Err(shared.refuse((), false)),
         }
     }
 
@@ -159,7 +159,8 @@ impl<T> Permit<'_, T> {
             }
             Sent::NoMemory => no_memory(shared.state.lock().len()),
             Sent::Full | Sent::Closed => {
-                Err(SendError(slot.expect("a refused send leaves the value")))
+                let value = slot.expect("a refused send leaves the value");
+                Err(shared.refuse(value, true))
             }
         }
     }

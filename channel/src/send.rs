@@ -59,7 +59,7 @@ impl<'a, T> Operation<'a, T> for SendOp<T> {
             Sent::NoMemory => Now::NoMemory,
             Sent::Closed => {
                 let value = self.value.take().expect("a refused send leaves the value");
-                Now::Done(Err(SendError(value)), None)
+                Now::Done(Err(shared.refuse(value, true)), None)
             }
         }
     }
@@ -79,10 +79,10 @@ impl<'a, T> Operation<'a, T> for SendOp<T> {
     }
 
     #[inline]
-    fn completed(&mut self, _shared: &'a Shared<T>, outcome: Outcome<T>) -> Self::Output {
+    fn completed(&mut self, shared: &'a Shared<T>, outcome: Outcome<T>) -> Self::Output {
         match outcome.value {
             None => Ok(()),
-            Some(value) => Err(SendError(value)),
+            Some(value) => Err(shared.refuse(value, false)),
         }
     }
 

@@ -114,7 +114,10 @@ impl<T> Sender<T> {
                 return Ok(());
             }
             Sent::Full => TrySendError::Full,
-            Sent::Closed => TrySendError::Closed,
+            Sent::Closed => {
+                hook::refused(self.shared.id, true);
+                TrySendError::Closed
+            }
             Sent::NoMemory => no_memory(self.shared.state.lock().len()),
         };
         Err(refused(slot.expect("a refused send leaves the value")))

@@ -81,8 +81,18 @@ pub(crate) struct Recalled<T> {
 
 /// What is left of a channel whose last receiver is gone; to be dropped without the lock.
 pub(crate) struct Leftover<T> {
-    _buffer: VecDeque<T>,
-    _returned: VecDeque<(u64, T)>,
+    buffer: VecDeque<T>,
+    returned: VecDeque<(u64, T)>,
+}
+
+impl<T> Leftover<T> {
+    /// How many values there are that somebody might have wanted: what has no size is a signal.
+    pub(crate) fn values(&self) -> usize {
+        match size_of::<T>() {
+            0 => 0,
+            _ => self.buffer.len() + self.returned.len(),
+        }
+    }
 }
 
 impl<T> State<T> {
@@ -458,8 +468,8 @@ impl<T> State<T> {
     /// What is buffered when the last receiver goes.
     pub(crate) fn take_leftover(&mut self) -> Leftover<T> {
         Leftover {
-            _buffer: std::mem::take(&mut self.buffer),
-            _returned: std::mem::take(&mut self.returned),
+            buffer: std::mem::take(&mut self.buffer),
+            returned: std::mem::take(&mut self.returned),
         }
     }
 

@@ -32,6 +32,8 @@ pub struct Builder {
     pub(super) seed: Option<u64>,
     pub(super) leaks: bool,
     pub(super) panics: bool,
+    pub(super) lost_values: bool,
+    pub(super) ignored_sends: bool,
     pub(super) unreduced: bool,
 }
 
@@ -52,6 +54,8 @@ impl Builder {
             seed: None,
             leaks: false,
             panics: false,
+            lost_values: false,
+            ignored_sends: false,
             unreduced: false,
         }
     }
@@ -101,6 +105,64 @@ impl Builder {
     /// `main` is always a failure.
     pub fn allow_panics(mut self) -> Self {
         self.panics = true;
+        self
+    }
+
+    /// Lets values get lost. Without this it is a failure if a goroutine drops the last receiver of
+    /// a channel with values in it while `main` waits: their senders were told that they are sent,
+    /// the program goes on, and nobody will ever see them.
+    ///
+    /// Not counted: values without a size (`()` is a signal, not a value), and what goes when `main`
+    /// drops the receiver itself, or has ended: then the program has what it wanted.
+    ///
+    /// ```
+    /// use gorin::prelude::*;
+    /// use gorin::model::Builder;
+    ///
+    /// async fn leaves_early() {
+    ///     let (tx, rx) = chan(2);
+    ///     tx.send(1).await.unwrap();
+    ///     tx.send(2).await.unwrap();
+    ///     assert_eq!(go(async move { rx.recv().await }).await.unwrap(), Some(1));
+    /// }
+    /// let failure = Builder::new().explore(leaves_early).unwrap_err();
+    /// assert!(failure.is_lost_value());
+    /// Builder::new().allow_lost_values().check(leaves_early);
+    /// ```
+    ///
+    /// Under `--cfg loom` values are not watched.
+    pub fn allow_lost_values(mut self) -> Self {
+        self.lost_values = true;
+        self
+    }
+
+    /// Lets goroutines send on channels that they have been told are closed. Without this it is a
+    /// failure if a goroutine whose send was refused, because the channel is closed or nobody is left
+    /// to receive, begins another send (or `try_send`, or `reserve`) on the same channel: it has not
+    /// looked at the first answer, which in Go would have been a panic.
+    ///
+    /// A goroutine that is refused once and goes on to something else is not reported, and one that
+    /// begins several sends at a time (`join!`) is, although it had no chance to look.
+    ///
+    /// ```
+    /// use gorin::prelude::*;
+    /// use gorin::model::Builder;
+    ///
+    /// async fn tells_nobody() {
+    ///     let (tx, rx) = chan(0);
+    ///     drop(rx);
+    ///     for n in 0..3 {
+    ///         let _ = tx.send(n).await;
+    ///     }
+    /// }
+    /// let failure = Builder::new().explore(tells_nobody).unwrap_err();
+    /// assert!(failure.is_ignored_send());
+    /// Builder::new().allow_ignored_sends().check(tells_nobody);
+    /// ```
+    ///
+    /// Under `--cfg loom` answers are not watched.
+    pub fn allow_ignored_sends(mut self) -> Self {
+        self.ignored_sends = true;
         self
     }
 

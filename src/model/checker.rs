@@ -95,6 +95,20 @@ impl Checker for Execution {
         self.state.borrow_mut().unpark(object, key);
     }
 
+    fn refused(&self, object: u64, at_once: bool) {
+        if self.is_listening() && !self.session.limits.ignored_sends {
+            let object = self.named(&[(object, Access::Read)])[0].0;
+            self.state.borrow_mut().refused(object, at_once);
+        }
+    }
+
+    fn lost(&self, object: u64, values: usize) {
+        if self.is_listening() && !self.session.limits.lost_values {
+            let object = self.named(&[(object, Access::Read)])[0].0;
+            self.state.borrow_mut().lost(object, values);
+        }
+    }
+
     fn choose(&self, n: usize) -> Option<usize> {
         Some(Execution::choose(self, n))
     }

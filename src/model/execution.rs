@@ -26,7 +26,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Instant;
 
-use gorin_base::hook;
+use gorin_base::hook::{self, Access};
 use gorin_base::primitive::{Mutex, PlainArc};
 use gorin_executor::task::Runnable;
 
@@ -57,6 +57,10 @@ pub(super) struct Limits {
     pub(super) leaks: bool,
     /// Goroutines may panic.
     pub(super) panics: bool,
+    /// Values may be lost.
+    pub(super) lost_values: bool,
+    /// Goroutines may send on channels that they know to be closed.
+    pub(super) ignored_sends: bool,
 }
 
 /// How an execution ended, unless it failed.
@@ -195,7 +199,17 @@ impl Execution {
         let mut footprint = self.state.borrow_mut().effective(&announced, alone);
         if self.session.aborts.get() && goroutine != MAIN {
             // A goroutine that stops to wait sees whether it was aborted, and may end there.
-            footprint = footprint.and_reads(names.task(goroutine));
+            footprint = footprint.and_uses(names.task(goroutine), Access::Read);
+        }
+        if !self.session.limits.lost_values {
+            // Whether a loss matters depends on whether `main` waits.
+            let program = names.program();
+            if self.state.borrow().loses {
+                footprint = footprint.and_uses(program, Access::Read);
+            }
+            if goroutine == MAIN || self.wakes_main() {
+                footprint = footprint.and_uses(program, Access::Commute);
+            }
         }
         drop(names);
         if self.state.borrow().yields(goroutine) {
@@ -205,6 +219,12 @@ impl Execution {
         let mut strategy = self.session.strategy.borrow_mut();
         strategy.step(goroutine, &footprint);
         consistent
+    }
+
+    /// True if the step just taken woke `main`.
+    fn wakes_main(&self) -> bool {
+        let wakeups = self.wakeups.lock();
+        wakeups.iter().any(|wakeup| wakeup.goroutine == MAIN)
     }
 
     /// Learns from a waiting operation that had to wait whether it is awaited alone.

@@ -34,6 +34,8 @@ impl Builder {
                 steps: self.max_steps,
                 leaks: self.leaks,
                 panics: self.panics,
+                lost_values: self.lost_values,
+                ignored_sends: self.ignored_sends,
             },
             strategy,
             start,

@@ -109,12 +109,12 @@ impl Footprint {
         }
     }
 
-    /// The same step, which also looks at `object`.
-    pub(super) fn and_reads(&self, object: Object) -> Self {
-        let look = (object, Use::As(Access::Read));
+    /// The same step, which also uses `object`; `access` is neither a give nor a take.
+    pub(super) fn and_uses(&self, object: Object, access: Access) -> Self {
+        let more = (object, Use::As(access));
         Self {
             everything: self.everything,
-            uses: self.uses.iter().copied().chain([look]).collect(),
+            uses: self.uses.iter().copied().chain([more]).collect(),
         }
     }
 
@@ -152,6 +152,8 @@ enum ObjectName {
     Outside(u64),
     /// The goroutine itself: what its join handle waits for.
     Task(Goroutine),
+    /// Whether `main` waits: changed by its steps and by those that wake it.
+    Program,
 }
 
 /// The names given out so far; outlives the executions of one model.
@@ -183,6 +185,11 @@ impl Names {
     /// The goroutine as something that others wait for.
     pub(super) fn task(&mut self, goroutine: Goroutine) -> Object {
         self.object(ObjectName::Task(goroutine))
+    }
+
+    /// Whether `main` waits, as something that steps change and look at.
+    pub(super) fn program(&mut self) -> Object {
+        self.object(ObjectName::Program)
     }
 
     /// True if the operation is known to be awaited alone.

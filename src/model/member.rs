@@ -66,6 +66,8 @@ pub(super) struct Member {
     pub(super) made: usize,
     /// The waiting operations it has announced, by place in the source.
     pub(super) announced: HashMap<Site, usize>,
+    /// The channels that it was told are closed, each with the step in which it was told first.
+    pub(super) refused: Vec<(Object, usize)>,
 }
 
 impl Member {
@@ -84,6 +86,7 @@ impl Member {
             children: 0,
             made: 0,
             announced: HashMap::new(),
+            refused: Vec::new(),
         }
     }
 

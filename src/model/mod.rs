@@ -95,7 +95,8 @@ type Object = usize;
 /// ```
 ///
 /// # Panics
-/// If an execution deadlocks, panics, leaves a goroutine behind, or never ends; the text says how.
+/// If an execution deadlocks, panics, leaves a goroutine behind, loses a value, sends on although it
+/// was told that the channel is closed, or never ends; the text says how.
 #[track_caller]
 pub fn model<F, M>(main: M)
 where

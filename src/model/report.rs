@@ -81,6 +81,23 @@ pub(super) enum Cause {
         number: usize,
         message: String,
     },
+    /// A goroutine dropped values that nobody had received.
+    #[cfg_attr(loom, expect(dead_code, reason = "values are not watched under loom"))]
+    LostValue {
+        /// Number of the goroutine in this execution.
+        number: usize,
+        object: Object,
+        values: usize,
+    },
+    /// A goroutine sends on a channel that it has been told is closed.
+    #[cfg_attr(loom, expect(dead_code, reason = "answers are not watched under loom"))]
+    IgnoredSend {
+        /// Number of the goroutine in this execution.
+        number: usize,
+        object: Object,
+        /// The step in which it was told.
+        since: usize,
+    },
     /// So many steps and no end.
     #[cfg_attr(loom, expect(dead_code, reason = "loom has its own limit"))]
     Endless(usize),
@@ -174,6 +191,17 @@ impl Failure {
         matches!(self.cause, Cause::Panic { .. })
     }
 
+    /// True if a goroutine dropped the last receiver of a channel with values in it that nobody will
+    /// ever see.
+    pub fn is_lost_value(&self) -> bool {
+        matches!(self.cause, Cause::LostValue { .. })
+    }
+
+    /// True if a goroutine was told that a channel is closed, and sent on it again.
+    pub fn is_ignored_send(&self) -> bool {
+        matches!(self.cause, Cause::IgnoredSend { .. })
+    }
+
     /// True if an execution took more steps than the limit.
     pub fn is_endless(&self) -> bool {
         matches!(self.cause, Cause::Endless(_))
@@ -188,11 +216,38 @@ impl Failure {
             ),
             Cause::Panic { number, message } => {
                 writeln!(f, "goroutine {number} panicked: {message}")?;
-                let last = self.steps.iter().rfind(|step| step.number == *number);
-                match last.and_then(|step| step.site) {
-                    Some(site) => writeln!(f, "  after its step at {site}"),
-                    None => Ok(()),
-                }
+                self.write_origin(f, *number)
+            }
+            Cause::LostValue {
+                number,
+                object,
+                values,
+            } => {
+                let (plural, were) = if *values == 1 {
+                    ("", "was")
+                } else {
+                    ("s", "were")
+                };
+                writeln!(
+                    f,
+                    "lost value{plural}: goroutine {number} dropped the last receiver of {} with \
+                     {values} value{plural} in it, which {were} sent and which nobody will see",
+                    self.made(*object)
+                )?;
+                self.write_origin(f, *number)
+            }
+            Cause::IgnoredSend {
+                number,
+                object,
+                since,
+            } => {
+                writeln!(
+                    f,
+                    "send on a closed channel: goroutine {number} was told in step {since} that {} \
+                     is closed, and sends on it again",
+                    self.made(*object)
+                )?;
+                self.write_origin(f, *number)
             }
             Cause::Endless(steps) => writeln!(
                 f,
@@ -208,6 +263,27 @@ impl Failure {
         }
     }
 
+    /// Where goroutine `number` was last seen, and where it comes from: it may have ended since, and
+    /// is not among those listed then.
+    fn write_origin(&self, f: &mut fmt::Formatter<'_>, number: usize) -> fmt::Result {
+        let last = self.steps.iter().rfind(|step| step.number == number);
+        if let Some(site) = last.and_then(|step| step.site).filter(is_users) {
+            writeln!(f, "  after its step at {site}")?;
+        }
+        match self.members.get(number).and_then(|member| member.site) {
+            Some(site) => writeln!(f, "  it was started at {site}"),
+            None => Ok(()),
+        }
+    }
+
+    /// An object with the place where it was made.
+    fn made(&self, object: Object) -> String {
+        match self.thing(object) {
+            Some(thing) => format!("{thing}, made at {},", thing.site),
+            None => "a channel made outside of the model".to_owned(),
+        }
+    }
+
     fn write_members(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (number, member) in self.members.iter().enumerate() {
             let status = match &member.status {
@@ -219,8 +295,10 @@ impl Failure {
                     "waits for something that is not gorin's\n".to_owned()
                 }
                 Status::Waiting(waits) => waits.iter().map(|wait| self.wait(wait)).collect(),
-                Status::Ready(next, Some(site)) => format!("can go on: {next} at {site}\n"),
-                Status::Ready(next, None) => format!("can go on: {next}\n"),
+                Status::Ready(next, site) => match site.filter(is_users) {
+                    Some(site) => format!("can go on: {next} at {site}\n"),
+                    None => format!("can go on: {next}\n"),
+                },
             };
             write!(f, "  goroutine {number}")?;
             if let Some(name) = &member.name {
@@ -277,9 +355,7 @@ impl Failure {
             if let Some(thing) = thing {
                 write!(f, ", {thing}")?;
             }
-            // A handle dropped at the end of its scope is dropped by the standard library.
-            let site = step.site.filter(|site| !site.file().starts_with("/rustc/"));
-            match site {
+            match step.site.filter(is_users) {
                 Some(site) if thing.is_none_or(|thing| thing.kind != TASK) => {
                     writeln!(f, ", at {site}")?;
                 }
@@ -288,6 +364,12 @@ impl Failure {
         }
         Ok(())
     }
+}
+
+/// True if the user wrote it: a handle dropped at the end of its scope is dropped by the standard
+/// library.
+fn is_users(site: &Site) -> bool {
+    !site.file().starts_with("/rustc/")
 }
 
 impl fmt::Display for Failure {

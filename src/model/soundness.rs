@@ -270,6 +270,8 @@ fn ends(program: &Program, unreduced: bool, most: usize) -> Option<Explored> {
         steps: 1000,
         leaks: false,
         panics: false,
+        lost_values: true,
+        ignored_sends: true,
     };
     let search = Box::new(Search::new(Reduction {
         none: unreduced,

@@ -52,6 +52,8 @@ pub(super) struct State {
     pub(super) schedule: Vec<Decision>,
     /// The footprint of the step that runs.
     footprint: Footprint,
+    /// The step that runs has dropped values that nobody received.
+    pub(super) loses: bool,
     pub(super) timers: Timers,
     /// The execution is over; whoever still has a stack is unwound.
     pub(super) ending: bool,
@@ -71,6 +73,7 @@ impl State {
             steps: Vec::new(),
             schedule: Vec::new(),
             footprint: Footprint::default(),
+            loses: false,
             timers: Timers::new(start),
             ending: false,
             cause: None,
@@ -149,6 +152,7 @@ impl State {
             object: next.object,
         });
         self.footprint = next.footprint.clone();
+        self.loses = false;
         next
     }
 
@@ -389,6 +393,39 @@ impl State {
         let Some(current) = self.current else { return };
         let waits = &mut self.member_mut(current).waits;
         waits.retain(|(wait, _)| (wait.object, wait.key) != (object, key));
+    }
+
+    /// The running goroutine was told that `object` is closed. If it has been told before, and has
+    /// begun to send since, it has not listened.
+    pub(super) fn refused(&mut self, object: Object, at_once: bool) {
+        let now = self.steps.len();
+        let Some(current) = self.current else { return };
+        let number = self.number(current);
+        let told = &mut self.member_mut(current).refused;
+        match told.iter().find(|(closed, _)| *closed == object) {
+            None => told.push((object, now)),
+            Some(&(_, since)) if at_once => self.fail(Cause::IgnoredSend {
+                number,
+                object,
+                since,
+            }),
+            Some(_) => {}
+        }
+    }
+
+    /// The running goroutine has dropped `values` that nobody received. That matters while `main`
+    /// waits, because then the program goes on.
+    pub(super) fn lost(&mut self, object: Object, values: usize) {
+        let Some(current) = self.current else { return };
+        self.loses = true;
+        if current != MAIN && matches!(self.member(MAIN).stage, Stage::Waiting) {
+            let number = self.number(current);
+            self.fail(Cause::LostValue {
+                number,
+                object,
+                values,
+            });
+        }
     }
 
     /// Moves the time to the next deadline; returns whom to wake.

@@ -118,6 +118,9 @@ impl Checker for Observer {
     fn step(&self, _: &'static str, _: &[(u64, Access)], _: Site) {}
     fn waiting_step(&self, _: &'static str, _: u64, _: Access, _: Site) {}
 
+    fn refused(&self, _: u64, _: bool) {}
+    fn lost(&self, _: u64, _: usize) {}
+
     fn choose(&self, _: usize) -> Option<usize> {
         None
     }

@@ -36,6 +36,15 @@ pub(crate) fn closed() -> io::Error {
     )
 }
 
+/// The deadline of a socket's direction has passed.
+#[cold]
+pub(crate) fn deadline_passed() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::TimedOut,
+        "the deadline set on this socket has passed",
+    )
+}
+
 /// The system call that makes a ring.
 pub(crate) const SETUP: &str = "io_uring_setup";
 /// The system call that submits to a ring and waits for it.

@@ -12,6 +12,8 @@
 //! | `park.rs`, `mailbox.rs` | sleeping and waking, what other threads ask of a ring |
 //! | `polling.rs` | when a worker looks for completions before it sleeps |
 //! | `readiness.rs`, `waiters.rs`, `socket.rs` | who waits for a socket, on which ring |
+//! | `deadline.rs` | until when |
+//! | `calls.rs` | system calls on sockets, with safe signatures |
 //! | `op.rs`, `table.rs`, `ops/`, `buffer.rs` | completion operations, and the buffers they own |
 //! | `timer/` | timers and the timekeeper |
 //! | `driver.rs`, `ring.rs`, `entry.rs`, `bell.rs`, `key.rs` | the kernel: a trait, io_uring, wakes, `user_data` |
@@ -29,6 +31,7 @@
     allow(dead_code, reason = "what only the kernel's side calls has no caller")
 )]
 
+mod deadline;
 mod driver;
 mod key;
 mod mailbox;
@@ -43,6 +46,8 @@ mod waiters;
 mod bell;
 #[cfg(not(loom))]
 mod buffer;
+#[cfg(not(loom))]
+pub mod calls;
 #[cfg(not(loom))]
 mod counters;
 #[cfg(not(loom))]

@@ -379,6 +379,11 @@ impl<R> Table<R> {
         counts
     }
 
+    /// Wakes all who wait for `direction`: they try again, and look whether they may still wait.
+    pub(crate) fn wake(&self, index: usize, direction: Direction) {
+        self.slot(index).side(direction).wake();
+    }
+
     /// Closes both directions for good and wakes all waiters. Returns the polls that are armed, with
     /// the rings that own them: their completions are still to come.
     pub(crate) fn close(&self, index: usize) -> [Option<(usize, Key)>; 2] {

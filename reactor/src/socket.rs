@@ -3,7 +3,7 @@
 //! Calls are tried first and waited for only when they would block, or when the caller of the last
 //! one has said that the next one would ([`Socket::set_drained`]); waiting is the readiness words'
 //! business (`readiness.rs`), and this file's is which ring watches: the worker's own if the caller
-//! is one of this reactor's, else a home worker's, by message.
+//! is one of this reactor's, else a home worker's, by message. Deadlines are `deadline.rs`'s.
 //!
 //! # Invariants
 //!
@@ -16,11 +16,15 @@ use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::OnceLock;
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Instant;
 
 use gorin_base::coop;
 use gorin_base::primitive::{AtomicBool, AtomicU64, Ordering, PlainArc};
 
+use crate::calls;
+use crate::deadline::{Alarm, Deadline, list_then_look};
 use crate::driver::Direction;
 use crate::error;
 use crate::key::Key;
@@ -52,6 +56,8 @@ pub struct Socket {
     /// [`Socket::set_drained`]. Written and read by readers; relaxed, because a wrong value only
     /// costs a system call.
     drained: AtomicU64,
+    /// The deadlines of both directions, once one has been set: most sockets have none.
+    alarms: OnceLock<Box<[Alarm; 2]>>,
 }
 
 impl Socket {
@@ -94,6 +100,7 @@ impl Socket {
             file,
             duplicated: AtomicBool::new(false),
             drained: AtomicU64::new(0),
+            alarms: OnceLock::new(),
         })
     }
 
@@ -128,6 +135,53 @@ impl Socket {
         local::with_worker(&self.shared, Worker::moment) == Some(drained)
     }
 
+    /// Sets the deadline of the calls of `direction`, or lifts it (`None`): from then on they fail
+    /// with `TimedOut`, those that wait now and later ones, whether they would block or not, until
+    /// another deadline is set. What has arrived stays in the socket.
+    ///
+    /// A call that waits ends at most 1 ms after the deadline, while its runtime is not overloaded.
+    pub fn set_deadline(&self, direction: Direction, deadline: Option<Instant>) {
+        if deadline.is_none() && self.alarms.get().is_none() {
+            return;
+        }
+        let alarms = self.alarms.get_or_init(|| {
+            let alarm = |direction| Alarm::new(&self.shared, self.slot, direction);
+            Box::new([Direction::Read, Direction::Write].map(alarm))
+        });
+        alarms[direction as usize].set(deadline);
+    }
+
+    fn deadline(&self, direction: Direction) -> Option<&Deadline> {
+        let alarms = self.alarms.get()?;
+        Some(alarms[direction as usize].deadline())
+    }
+
+    /// Calls `call` once. Does not wait, and needs no runtime.
+    ///
+    /// # Errors
+    /// Those of `call`, `WouldBlock` among them, but not `Interrupted`; `NotConnected` if the socket
+    /// has been [closed](Socket::close), `TimedOut` if a [deadline](Socket::set_deadline) has passed.
+    pub fn try_io<R>(
+        &self,
+        direction: Direction,
+        mut call: impl FnMut(BorrowedFd<'_>) -> io::Result<R>,
+    ) -> io::Result<R> {
+        self.try_call(direction, &mut call)
+    }
+
+    /// Waits until a call of `direction` is worth trying. It may still find that it would block, if
+    /// another call comes first.
+    ///
+    /// # Errors
+    /// As [`io`](Socket::io).
+    ///
+    /// # Cancel safety
+    /// Has no effect that could be lost.
+    pub async fn ready(&self, direction: Direction) -> io::Result<()> {
+        self.io(direction, |fd| calls::poll_now(fd, direction))
+            .await
+    }
+
     /// Tries `call`, unless the socket [was drained](Socket::set_drained); if it would block, wakes
     /// `cx`'s task when it is worth another try.
     ///
@@ -136,7 +190,8 @@ impl Socket {
     ///
     /// # Errors
     /// Those of `call`, except `WouldBlock` and `Interrupted`; `NotConnected` if the socket has been
-    /// [closed](Socket::close) or would have to wait and its runtime has shut down.
+    /// [closed](Socket::close) or would have to wait and its runtime has shut down; `TimedOut` if a
+    /// [deadline](Socket::set_deadline) has passed.
     ///
     /// # Cancel safety
     /// As `call`: it has either taken effect, and this is ready, or not.
@@ -201,17 +256,31 @@ impl Socket {
             // missed, and then the call is tried.
             return None;
         }
-        loop {
-            if self.shared.sockets.is_closed(self.slot) {
-                return Some(Err(error::closed()));
+        match self.try_call(direction, call) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+            result => {
+                coop::spend();
+                Some(result)
             }
+        }
+    }
+
+    /// One call that was not interrupted, unless the socket's state forbids it.
+    fn try_call<R>(
+        &self,
+        direction: Direction,
+        call: &mut impl FnMut(BorrowedFd<'_>) -> io::Result<R>,
+    ) -> io::Result<R> {
+        if self.shared.sockets.is_closed(self.slot) {
+            return Err(error::closed());
+        }
+        if self.deadline(direction).is_some_and(Deadline::has_passed) {
+            return Err(error::deadline_passed());
+        }
+        loop {
             match call(self.file.as_fd()) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                result => {
-                    coop::spend();
-                    return Some(result);
-                }
+                result => return result,
             }
         }
     }
@@ -223,7 +292,9 @@ impl Socket {
             return Poll::Ready(Err(error::shut_down("socket")));
         };
         let sockets = &self.shared.sockets;
-        match sockets.wait(self.slot, direction, id, waker, owner) {
+        let list = || sockets.wait(self.slot, direction, id, waker, owner);
+        let (arm, passed) = list_then_look(list, || self.deadline(direction));
+        match arm {
             Arm::Already => {}
             Arm::Closed => return Poll::Ready(Err(error::closed())),
             Arm::Submit(key) if here.is_some() => {
@@ -236,6 +307,9 @@ impl Socket {
                     sockets.complete(key);
                 }
             }
+        }
+        if passed {
+            return Poll::Ready(Err(error::deadline_passed()));
         }
         Poll::Pending
     }

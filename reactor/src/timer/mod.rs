@@ -36,7 +36,11 @@ use gorin_base::primitive::PlainArc;
 use gorin_base::{clock, rng};
 
 #[cfg(not(loom))]
+pub(crate) use shard::Timer;
+#[cfg(not(loom))]
 pub use sleep::Sleep;
+#[cfg(not(loom))]
+pub(crate) use sleep::start;
 
 use shard::{Common, Shard};
 use timekeeper::{NEVER, Timekeeper};

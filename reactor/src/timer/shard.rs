@@ -198,7 +198,7 @@ impl Shard {
 
 /// A registered timer; dropping it cancels it and leaves no trace.
 #[derive(Debug)]
-pub(super) struct Timer {
+pub(crate) struct Timer {
     shard: PlainArc<Shard>,
     key: Key,
 }

@@ -10,6 +10,7 @@ use gorin_base::hook::VirtualTimer;
 use gorin_base::primitive::PlainArc;
 use gorin_base::{clock, coop};
 
+use super::Timers;
 use super::shard::{Caller, Closed, Shard, Timer};
 use crate::{error, local};
 
@@ -134,6 +135,17 @@ impl Sleep {
             Err(closed) => Poll::Ready(Err(closed)),
         }
     }
+}
+
+/// A timer of `timers` that wakes `waker` at `deadline`, unless it is dropped before; `None` if they
+/// have ended. The calling thread may be any.
+pub(crate) fn start(timers: &Timers, deadline: Instant, waker: Waker) -> Option<Timer> {
+    let own = local::with_timers(|here, worker| worker.filter(|_| std::ptr::eq(here, timers)));
+    let (shard, caller) = match own.flatten() {
+        Some(index) => (timers.shard(index), Caller::Worker),
+        None => (timers.any_shard(), Caller::Foreign),
+    };
+    Shard::insert(shard.clone(), shard.number(deadline), waker, caller).ok()
 }
 
 /// What the calling thread is to the reactor of `shard`.

@@ -22,7 +22,6 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use gorin::Runtime;
-use gorin::io::AsyncReadExt;
 use gorin::net::TcpStream;
 use gorin::prelude::*;
 
@@ -176,7 +175,7 @@ fn fill(message: &mut [u8], id: u64, round: u64) {
 /// Sends `message` and reads as many bytes back, both at once: an echo server stops reading when
 /// nobody takes its replies, so a large message sent in one piece would wait for ever.
 async fn exchange(stream: &TcpStream, message: &[u8], reply: &mut [u8]) -> io::Result<()> {
-    let mut reader = stream;
+    let reader = stream;
     let send = stream.write_all(message);
     let receive = reader.read_exact(reply);
     futures::future::try_join(send, receive).await?;

@@ -6,7 +6,6 @@
 
 mod common;
 
-use std::future::Future;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr};
 use std::pin::pin;
@@ -14,7 +13,7 @@ use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
-use common::within_patience;
+use common::{everywhere, within_patience};
 use futures::StreamExt;
 use gorin::Runtime;
 use gorin::io::{AsyncReadExt, AsyncWriteExt};
@@ -22,18 +21,6 @@ use gorin::net::{TcpListener, TcpStream};
 use gorin::prelude::*;
 use gorin_base::check::poll_once;
 use socket2::{Domain, Socket, Type};
-
-/// Runs `program` on one worker, on two, and with `block_on` on a thread that is no worker.
-fn everywhere<F: Future<Output = io::Result<()>> + 'static>(program: fn() -> F) {
-    within_patience(move || {
-        for workers in [1, 2] {
-            let builder = Runtime::builder().workers(workers);
-            builder.run(program()).unwrap().unwrap();
-        }
-        let runtime = Runtime::builder().workers(1).build().unwrap();
-        runtime.block_on(program()).unwrap();
-    });
-}
 
 /// Two ends of one connection.
 async fn connection() -> io::Result<(TcpStream, TcpStream)> {
@@ -69,10 +56,10 @@ fn the_halves_of_a_stream_work_in_two_goroutines() {
         let (client, server) = connection().await?;
         let message = vec![7; 3_000_000];
         let echo = go(async move {
-            let (reader, mut writer) = server.split();
+            let (reader, mut writer) = server.into_split();
             gorin::io::copy(reader, &mut writer).await
         });
-        let (mut reader, mut writer) = client.split();
+        let (mut reader, mut writer) = client.into_split();
         let sent = message.clone();
         let sender = go(async move { writer.write_all(&sent).await });
         let mut reply = Vec::new();
@@ -87,7 +74,7 @@ fn the_halves_of_a_stream_work_in_two_goroutines() {
 #[test]
 fn several_buffers_are_read_and_written_by_one_call() {
     everywhere(|| async {
-        let (mut client, mut server) = connection().await?;
+        let (client, server) = connection().await?;
         let parts = [
             IoSlice::new(b"five"),
             IoSlice::new(b" "),
@@ -192,7 +179,7 @@ fn several_goroutines_may_accept_and_read_at_once() {
                     let stream = stream.clone();
                     go(async move {
                         let mut byte = [0];
-                        (&stream).read_exact(&mut byte).await.map(|()| byte[0])
+                        stream.read_exact(&mut byte).await.map(|()| byte[0])
                     })
                 })
                 .collect();
@@ -332,7 +319,7 @@ fn a_stream_works_on_the_workers_of_another_runtime_and_on_plain_threads() {
             gorin_base::check::block_on(async {
                 client.write_all(b"far from home").await?;
                 let mut reply = [0; 13];
-                (&client).read_exact(&mut reply).await?;
+                client.read_exact(&mut reply).await?;
                 io::Result::Ok(reply)
             })
         });

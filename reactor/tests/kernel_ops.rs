@@ -437,12 +437,16 @@ fn connecting_gives_the_sockets_own_error() {
         on_worker(|local| {
             local.block_on(async {
                 let socket = tcp_socket(domain);
-                ops::connect(&socket, &address).await.expect("connects");
+                ops::connect(&socket, &address.into())
+                    .await
+                    .expect("connects");
                 let (_peer, from) = listener.accept().expect("connected");
                 assert_eq!(from.ip(), address.ip());
-                ops::connect(&socket, &address).await.expect("is connected");
+                ops::connect(&socket, &address.into())
+                    .await
+                    .expect("is connected");
                 drop(listener);
-                let refused = ops::connect(&tcp_socket(domain), &address).await;
+                let refused = ops::connect(&tcp_socket(domain), &address.into()).await;
                 assert_eq!(
                     refused.expect_err("nobody listens").kind(),
                     io::ErrorKind::ConnectionRefused

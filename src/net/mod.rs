@@ -1,50 +1,58 @@
-//! TCP sockets that goroutines wait for without blocking a worker.
+//! Sockets that goroutines wait for without blocking a worker: TCP, UDP and Unix sockets.
 //!
 //! A call first tries the non-blocking system call with the caller's own buffer; only when that
 //! would block does it wait for readiness on the ring of the worker it runs on. So no buffer
 //! belongs to an idle connection, and dropping a pending read or accept loses nothing: the bytes,
 //! or the connection, are still in the socket.
 //!
+//! All methods take `&self`: several goroutines may use one socket at once. Streams and datagram
+//! sockets are [`Clone`]: a clone is another handle to the same socket, which is closed when the
+//! last handle is dropped, or by `close`, which also ends the calls that wait.
+//!
 //! A socket belongs to the runtime it was made in, whichever thread uses it later.
 //!
 //! | file | holds |
 //! |---|---|
+//! | `endpoint.rs` | the calls that all sockets share, once each |
+//! | `face.rs` | the methods that several types share, as macros |
 //! | `address.rs` | what may stand for an address, and name resolution |
-//! | `listener.rs` | [`TcpListener`], the back-off when descriptors run out |
-//! | `stream.rs` | [`TcpStream`] |
+//! | `acceptor.rs` | accepting, the back-off when descriptors run out, [`Incoming`] |
+//! | `tcp/` | [`TcpListener`], [`TcpStream`] |
+//! | `udp.rs` | [`UdpSocket`] |
+//! | `unix/` | [`UnixListener`], [`UnixStream`], [`UnixDatagram`], their addresses |
 //! | `split.rs` | [`ReadHalf`] and [`WriteHalf`] |
 //!
 //! Must not hold a lock across a system call, and must not name a ring: all waiting is
 //! `gorin_reactor::Socket`'s.
 
+mod acceptor;
 mod address;
-mod listener;
+mod endpoint;
+mod face;
 mod split;
-mod stream;
+mod tcp;
+mod udp;
+mod unix;
 
+pub use acceptor::Incoming;
 pub use address::ToSocketAddrs;
-pub use listener::{Incoming, TcpListener};
-pub use split::{ReadHalf, WriteHalf};
+pub use split::{ReadHalf, ReuniteError, WriteHalf};
 pub use std::net::Shutdown;
-pub use stream::TcpStream;
+pub use tcp::{TcpListener, TcpStream};
+pub use udp::UdpSocket;
+pub use unix::{Credentials, UnixDatagram, UnixListener, UnixStream};
 
 use std::io;
 use std::net::SocketAddr;
 
-use socket2::{Domain, Protocol, SockAddr, Type};
+use socket2::SockAddr;
 
-/// A new TCP socket for `address`, non-blocking and closed on exec.
-fn tcp_socket(address: &SocketAddr) -> io::Result<socket2::Socket> {
-    let kind = Type::STREAM.nonblocking().cloexec();
-    socket2::Socket::new(Domain::for_address(*address), kind, Some(Protocol::TCP))
-}
-
-/// The IP address in `address`, as every TCP socket has one.
+/// The IP address in `address`, as every socket of TCP and UDP has one.
 fn ip_address(address: SockAddr) -> io::Result<SocketAddr> {
     address.as_socket().ok_or_else(|| {
         io::Error::new(
             io::ErrorKind::InvalidData,
-            "the system gave a TCP socket an address that is not IPv4 or IPv6",
+            "the system gave an internet socket an address that is not IPv4 or IPv6",
         )
     })
 }

@@ -1,10 +1,11 @@
-//! The two directions of a [`TcpStream`] as two values for two goroutines.
+//! The two directions of a stream as two values for two goroutines.
 //!
 //! Both hold a handle to the same connection; only the write half does something when it is
 //! dropped: it ends its direction, or the peer would wait for more.
 
+use std::error::Error;
+use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut};
-use std::net::Shutdown;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -12,51 +13,84 @@ use futures::io::{AsyncRead, AsyncWrite};
 
 use super::TcpStream;
 
-/// The reading direction of a connection; made by [`TcpStream::split`].
-#[derive(Debug)]
-pub struct ReadHalf {
-    stream: TcpStream,
+/// A stream whose writing direction can be ended alone.
+pub trait HalfClose: Clone {
+    /// Tells the peer that no more will come.
+    fn end_writing(&self) -> io::Result<()>;
+
+    /// True if both are handles to one connection.
+    fn is_same(&self, other: &Self) -> bool;
 }
 
-/// The writing direction of a connection; made by [`TcpStream::split`]. Dropping it ends the
+/// The reading direction of a connection; made by `into_split` of a stream.
+///
+/// `AsRef` gives the stream, for its other methods.
+#[derive(Debug)]
+pub struct ReadHalf<S: HalfClose = TcpStream> {
+    stream: S,
+}
+
+/// The writing direction of a connection; made by `into_split` of a stream. Dropping it ends the
 /// direction, and the peer reads the end of the stream.
+///
+/// `AsRef` gives the stream, for its other methods.
 #[derive(Debug)]
-pub struct WriteHalf {
-    stream: TcpStream,
+pub struct WriteHalf<S: HalfClose = TcpStream> {
+    stream: S,
+    /// Whether dropping this ends the direction.
+    ends: bool,
 }
 
-impl ReadHalf {
-    pub(super) fn new(stream: TcpStream) -> ReadHalf {
-        ReadHalf { stream }
+pub(super) fn split<S: HalfClose>(stream: S) -> (ReadHalf<S>, WriteHalf<S>) {
+    let read = ReadHalf {
+        stream: stream.clone(),
+    };
+    (read, WriteHalf { stream, ends: true })
+}
+
+impl<S: HalfClose> ReadHalf<S> {
+    /// The stream of which these are the halves.
+    ///
+    /// # Errors
+    /// If they are the halves of two streams; they are in the error.
+    pub fn reunite(self, mut write: WriteHalf<S>) -> Result<S, ReuniteError<S>> {
+        if !self.stream.is_same(&write.stream) {
+            return Err(ReuniteError { read: self, write });
+        }
+        write.ends = false;
+        Ok(self.stream)
     }
 }
 
-impl WriteHalf {
-    pub(super) fn new(stream: TcpStream) -> WriteHalf {
-        WriteHalf { stream }
+impl<S: HalfClose> WriteHalf<S> {
+    /// Lets go of the half without ending its direction.
+    pub fn forget(mut self) {
+        self.ends = false;
     }
 }
 
-impl AsRef<TcpStream> for ReadHalf {
-    fn as_ref(&self) -> &TcpStream {
+impl<S: HalfClose> AsRef<S> for ReadHalf<S> {
+    fn as_ref(&self) -> &S {
         &self.stream
     }
 }
 
-impl AsRef<TcpStream> for WriteHalf {
-    fn as_ref(&self) -> &TcpStream {
+impl<S: HalfClose> AsRef<S> for WriteHalf<S> {
+    fn as_ref(&self) -> &S {
         &self.stream
     }
 }
 
-impl Drop for WriteHalf {
+impl<S: HalfClose> Drop for WriteHalf<S> {
     fn drop(&mut self) {
-        // The only error is that the connection is gone already, which is no news.
-        let _ = self.stream.shutdown(Shutdown::Write);
+        if self.ends {
+            // The only error is that the connection is gone already, which is no news.
+            let _ = self.stream.end_writing();
+        }
     }
 }
 
-impl AsyncRead for ReadHalf {
+impl<S: HalfClose + AsyncRead + Unpin> AsyncRead for ReadHalf<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -74,7 +108,7 @@ impl AsyncRead for ReadHalf {
     }
 }
 
-impl AsyncWrite for WriteHalf {
+impl<S: HalfClose + AsyncWrite + Unpin> AsyncWrite for WriteHalf<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -99,3 +133,20 @@ impl AsyncWrite for WriteHalf {
         Pin::new(&mut self.stream).poll_close(cx)
     }
 }
+
+/// Two halves are not of one stream; [`ReadHalf::reunite`] gives them back in this.
+#[derive(Debug)]
+pub struct ReuniteError<S: HalfClose = TcpStream> {
+    /// The half whose method it was.
+    pub read: ReadHalf<S>,
+    /// The half that was given.
+    pub write: WriteHalf<S>,
+}
+
+impl<S: HalfClose> fmt::Display for ReuniteError<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("these are the halves of two different streams")
+    }
+}
+
+impl<S: HalfClose + fmt::Debug> Error for ReuniteError<S> {}

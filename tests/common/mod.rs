@@ -5,7 +5,8 @@
 #![allow(dead_code, reason = "no test file uses all of it")]
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::future::Future;
+use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, PoisonError, mpsc};
@@ -198,6 +199,18 @@ pub(crate) fn within_patience<T: Send + 'static>(body: impl FnOnce() -> T + Send
             std::panic::resume_unwind(panic)
         }
     }
+}
+
+/// Runs `program` on one worker, on two, and with `block_on` on a thread that is no worker.
+pub(crate) fn everywhere<F: Future<Output = io::Result<()>> + 'static>(program: fn() -> F) {
+    within_patience(move || {
+        for workers in [1, 2] {
+            let builder = gorin::Runtime::builder().workers(workers);
+            builder.run(program()).unwrap().unwrap();
+        }
+        let runtime = gorin::Runtime::builder().workers(1).build().unwrap();
+        runtime.block_on(program()).unwrap();
+    });
 }
 
 /// What this process holds for gorin, or may hold.

@@ -1,0 +1,192 @@
+//! [`Endpoint`]: what all sockets have in common, as calls on bytes.
+//!
+//! Each call exists once, as a function from buffers to a closure that makes the system call; it can
+//! be awaited, polled, or tried. The typed sockets add addresses and options (`face.rs`).
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use gorin_reactor::{Direction, Socket, calls, ops};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Type};
+
+/// A handle to a socket; its clones are handles to the same one.
+#[derive(Clone, Debug)]
+pub(super) struct Endpoint {
+    socket: Arc<Socket>,
+}
+
+/// One system call on a socket's descriptor, which may be repeated.
+pub(super) trait Call<R>: FnMut(BorrowedFd<'_>) -> io::Result<R> {}
+
+impl<R, F: FnMut(BorrowedFd<'_>) -> io::Result<R>> Call<R> for F {}
+
+/// A new socket, non-blocking and closed on exec.
+pub(super) fn new_socket(
+    domain: Domain,
+    kind: Type,
+    protocol: Option<Protocol>,
+) -> io::Result<socket2::Socket> {
+    socket2::Socket::new(domain, kind.nonblocking().cloexec(), protocol)
+}
+
+impl Endpoint {
+    /// Over a descriptor that is non-blocking already.
+    pub(super) fn new(fd: impl Into<OwnedFd>) -> io::Result<Endpoint> {
+        let socket = Arc::new(Socket::new(fd.into())?);
+        Ok(Endpoint { socket })
+    }
+
+    /// A new endpoint that is connected to `address`.
+    pub(super) async fn connect(
+        socket: socket2::Socket,
+        address: &SockAddr,
+    ) -> io::Result<Endpoint> {
+        let endpoint = Endpoint::new(socket)?;
+        ops::connect(&endpoint.socket, address).await?;
+        Ok(endpoint)
+    }
+
+    /// Repeats `call` until it does not block.
+    ///
+    /// # Cancel safety
+    /// Dropped while it waits, it has had no effect.
+    pub(super) async fn read<R>(&self, call: impl Call<R>) -> io::Result<R> {
+        self.socket.io(Direction::Read, call).await
+    }
+
+    /// As [`read`](Self::read), for what waits for room.
+    pub(super) async fn write<R>(&self, call: impl Call<R>) -> io::Result<R> {
+        self.socket.io(Direction::Write, call).await
+    }
+
+    pub(super) fn poll_read<R>(
+        &self,
+        cx: &mut Context<'_>,
+        call: impl Call<R>,
+    ) -> Poll<io::Result<R>> {
+        self.socket.poll_io(Direction::Read, cx, call)
+    }
+
+    pub(super) fn poll_write<R>(
+        &self,
+        cx: &mut Context<'_>,
+        call: impl Call<R>,
+    ) -> Poll<io::Result<R>> {
+        self.socket.poll_io(Direction::Write, cx, call)
+    }
+
+    pub(super) fn try_read<R>(&self, call: impl Call<R>) -> io::Result<R> {
+        self.socket.try_io(Direction::Read, call)
+    }
+
+    pub(super) fn try_write<R>(&self, call: impl Call<R>) -> io::Result<R> {
+        self.socket.try_io(Direction::Write, call)
+    }
+
+    pub(super) async fn readable(&self) -> io::Result<()> {
+        self.socket.ready(Direction::Read).await
+    }
+
+    pub(super) async fn writable(&self) -> io::Result<()> {
+        self.socket.ready(Direction::Write).await
+    }
+
+    /// Receives from a stream, and notes when that has emptied the socket.
+    pub(super) fn recv_stream<'a>(&'a self, buf: &'a mut [u8]) -> impl Call<usize> + 'a {
+        let room = buf.len();
+        move |fd| {
+            let result = calls::recv(fd, buf, 0);
+            self.note_short_read(&result, room);
+            result
+        }
+    }
+
+    /// As [`recv_stream`](Self::recv_stream), into several buffers.
+    pub(super) fn recv_stream_vectored<'a>(
+        &'a self,
+        bufs: &'a mut [IoSliceMut<'_>],
+    ) -> impl Call<usize> + 'a {
+        let room = bufs.iter().map(|buf| buf.len()).sum();
+        move |fd| {
+            let result = calls::recv_vectored(fd, bufs);
+            self.note_short_read(&result, room);
+            result
+        }
+    }
+
+    /// A read of a stream that got less than it had room for has emptied the socket, most likely.
+    fn note_short_read(&self, result: &io::Result<usize>, room: usize) {
+        if matches!(result, Ok(read) if (1..room).contains(read)) {
+            self.socket.set_drained();
+        }
+    }
+
+    /// True if both are handles to one socket.
+    pub(super) fn is_same(&self, other: &Endpoint) -> bool {
+        Arc::ptr_eq(&self.socket, &other.socket)
+    }
+
+    /// The descriptor, for options and names.
+    pub(super) fn options(&self) -> SockRef<'_> {
+        SockRef::from(self)
+    }
+
+    pub(super) fn set_read_deadline(&self, deadline: Option<Instant>) {
+        self.socket.set_deadline(Direction::Read, deadline);
+    }
+
+    pub(super) fn set_write_deadline(&self, deadline: Option<Instant>) {
+        self.socket.set_deadline(Direction::Write, deadline);
+    }
+
+    pub(super) fn close(&self) {
+        self.socket.close();
+    }
+
+    /// Another descriptor of the same socket, which lives on when all handles are dropped.
+    pub(super) fn duplicate(&self) -> io::Result<OwnedFd> {
+        let fd = self.as_fd().try_clone_to_owned()?;
+        // Or dropping the last handle would end the connection for the duplicate, too.
+        self.socket.set_duplicated();
+        Ok(fd)
+    }
+}
+
+impl AsFd for Endpoint {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// Receives with `flags`.
+pub(super) fn recv(buf: &mut [u8], flags: libc::c_int) -> impl Call<usize> {
+    move |fd| calls::recv(fd, buf, flags)
+}
+
+/// Receives into several buffers.
+pub(super) fn recv_vectored(bufs: &mut [IoSliceMut<'_>]) -> impl Call<usize> {
+    move |fd| calls::recv_vectored(fd, bufs)
+}
+
+/// Receives with `flags`, and tells from whom.
+pub(super) fn recv_from(buf: &mut [u8], flags: libc::c_int) -> impl Call<(usize, SockAddr)> {
+    move |fd| calls::recv_from(fd, buf, flags)
+}
+
+/// Sends, without the signal that a gone peer would raise.
+pub(super) fn send(buf: &[u8]) -> impl Call<usize> {
+    move |fd| SockRef::from(&fd).send_with_flags(buf, libc::MSG_NOSIGNAL)
+}
+
+/// As [`send`], from several buffers.
+pub(super) fn send_vectored(bufs: &[IoSlice<'_>]) -> impl Call<usize> {
+    move |fd| SockRef::from(&fd).send_vectored_with_flags(bufs, libc::MSG_NOSIGNAL)
+}
+
+/// As [`send`], to `address`.
+pub(super) fn send_to(buf: &[u8], address: &SockAddr) -> impl Call<usize> {
+    move |fd| SockRef::from(&fd).send_to_with_flags(buf, address, libc::MSG_NOSIGNAL)
+}

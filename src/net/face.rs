@@ -1,0 +1,564 @@
+//! The methods that several kinds of sockets share, written once and given to each type.
+//!
+//! Macros rather than a generic `Stream<Family>`: a user's documentation and error messages then
+//! name `TcpStream` and have all of its methods on one page, as with std.
+//!
+//! | macro | for | gives |
+//! |---|---|---|
+//! | `socket_face!` | all | std's type and back, the descriptor, addresses, buffer sizes, `close` |
+//! | `transfer_face!` | all but listeners | deadlines, `readable`, `writable`, `shutdown` |
+//! | `stream_face!` | streams | reading and writing, halves, `AsyncRead` and `AsyncWrite` |
+//! | `datagram_face!` | datagram sockets | `recv`, `send`, `peek` and what can fail with `WouldBlock` |
+//!
+//! A type provides `endpoint()` and `from_endpoint()`.
+
+/// What every socket has.
+macro_rules! socket_face {
+    ($name:ident, std: $std:ty, address: $address:ty = $convert:path) => {
+        impl $name {
+            /// Takes over a socket made by std; it is set non-blocking.
+            ///
+            /// # Errors
+            /// If the descriptor cannot be set non-blocking, or this thread belongs to no runtime.
+            pub fn from_std(socket: $std) -> std::io::Result<Self> {
+                socket.set_nonblocking(true)?;
+                $crate::net::endpoint::Endpoint::new(socket).map(Self::from_endpoint)
+            }
+
+            /// Gives the socket to std. It stays non-blocking, because other handles may share it;
+            /// it lives until the last of them and the returned one are dropped.
+            ///
+            /// # Errors
+            /// If no descriptor is left.
+            pub fn into_std(self) -> std::io::Result<$std> {
+                self.endpoint().duplicate().map(<$std>::from)
+            }
+
+            /// The address of this end.
+            ///
+            /// # Errors
+            /// Those of `getsockname(2)`.
+            pub fn local_addr(&self) -> std::io::Result<$address> {
+                $convert(self.endpoint().options().local_addr()?)
+            }
+
+            /// The error that is pending on the socket (`SO_ERROR`), which this clears.
+            ///
+            /// # Errors
+            /// Those of `getsockopt(2)`.
+            pub fn take_error(&self) -> std::io::Result<Option<std::io::Error>> {
+                self.endpoint().options().take_error()
+            }
+
+            /// The size of the kernel's buffer for what arrives, in bytes: twice what was asked for.
+            ///
+            /// # Errors
+            /// Those of `getsockopt(2)`.
+            pub fn recv_buffer_size(&self) -> std::io::Result<usize> {
+                self.endpoint().options().recv_buffer_size()
+            }
+
+            /// Sets the size of the kernel's buffer for what arrives (`SO_RCVBUF`), in bytes.
+            ///
+            /// # Errors
+            /// Those of `setsockopt(2)`.
+            pub fn set_recv_buffer_size(&self, bytes: usize) -> std::io::Result<()> {
+                self.endpoint().options().set_recv_buffer_size(bytes)
+            }
+
+            /// The size of the kernel's buffer for what is sent, in bytes: twice what was asked for.
+            ///
+            /// # Errors
+            /// Those of `getsockopt(2)`.
+            pub fn send_buffer_size(&self) -> std::io::Result<usize> {
+                self.endpoint().options().send_buffer_size()
+            }
+
+            /// Sets the size of the kernel's buffer for what is sent (`SO_SNDBUF`), in bytes.
+            ///
+            /// # Errors
+            /// Those of `setsockopt(2)`.
+            pub fn set_send_buffer_size(&self, bytes: usize) -> std::io::Result<()> {
+                self.endpoint().options().set_send_buffer_size(bytes)
+            }
+        }
+
+        impl std::os::fd::AsFd for $name {
+            fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+                std::os::fd::AsFd::as_fd(self.endpoint())
+            }
+        }
+
+        impl std::os::fd::AsRawFd for $name {
+            fn as_raw_fd(&self) -> std::os::fd::RawFd {
+                std::os::fd::AsRawFd::as_raw_fd(&std::os::fd::AsFd::as_fd(self))
+            }
+        }
+
+        /// As `from_std`: the descriptor must be a socket of this kind.
+        impl TryFrom<std::os::fd::OwnedFd> for $name {
+            type Error = std::io::Error;
+
+            fn try_from(fd: std::os::fd::OwnedFd) -> std::io::Result<Self> {
+                Self::from_std(fd.into())
+            }
+        }
+
+        /// As `into_std`.
+        impl TryFrom<$name> for std::os::fd::OwnedFd {
+            type Error = std::io::Error;
+
+            fn try_from(socket: $name) -> std::io::Result<Self> {
+                socket.endpoint().duplicate()
+            }
+        }
+    };
+}
+
+/// What sockets have through which bytes go.
+macro_rules! transfer_face {
+    ($name:ident, address: $address:ty = $convert:path) => {
+        impl $name {
+            /// The address of the peer.
+            ///
+            /// # Errors
+            /// `NotConnected` if there is none, or it is gone.
+            pub fn peer_addr(&self) -> std::io::Result<$address> {
+                $convert(self.endpoint().options().peer_addr()?)
+            }
+
+            /// Sets the time at which reading ends, or lifts it (`None`), for all handles. From then
+            /// on calls that read fail with `TimedOut`, whether they wait already or come later and
+            /// whether there is something to read or not, until the deadline is set anew: Go's
+            /// `SetReadDeadline`. One in the past ends pending calls at once.
+            ///
+            /// What has arrived stays in the socket, for after the deadline has been moved. A time
+            /// limit for one call is [`time::timeout`](crate::time::timeout).
+            pub fn set_read_deadline(&self, deadline: Option<std::time::Instant>) {
+                self.endpoint().set_read_deadline(deadline);
+            }
+
+            /// Sets the time at which writing ends, or lifts it, as
+            /// [`set_read_deadline`](Self::set_read_deadline) does for reading. What was written
+            /// until then has been written.
+            pub fn set_write_deadline(&self, deadline: Option<std::time::Instant>) {
+                self.endpoint().set_write_deadline(deadline);
+            }
+
+            /// Waits until there is something to read, or reading would give the end or an error.
+            /// Another goroutine may still come first.
+            ///
+            /// # Cancel safety
+            /// Has no effect that could be lost.
+            ///
+            /// # Errors
+            /// If the socket is closed meanwhile or its deadline passes.
+            pub async fn readable(&self) -> std::io::Result<()> {
+                self.endpoint().readable().await
+            }
+
+            /// Waits until there is room to write, or writing would give an error.
+            ///
+            /// # Cancel safety
+            /// Has no effect that could be lost.
+            ///
+            /// # Errors
+            /// If the socket is closed meanwhile or its deadline passes.
+            pub async fn writable(&self) -> std::io::Result<()> {
+                self.endpoint().writable().await
+            }
+
+            /// Ends one or both directions; pending and later calls of that direction see the end.
+            /// On a stream `Shutdown::Write` tells the peer that no more will come, while reading
+            /// goes on.
+            ///
+            /// # Errors
+            /// Those of `shutdown(2)`: `NotConnected` if there is no peer, or it is gone already.
+            pub fn shutdown(&self, how: std::net::Shutdown) -> std::io::Result<()> {
+                self.endpoint().options().shutdown(how)
+            }
+
+            /// Ends the socket for all handles, now; pending and later calls, of this and other
+            /// goroutines, end with an error of the kind `NotConnected`. Closing twice has no
+            /// effect.
+            ///
+            /// Data that nobody has read is dropped; the peer of a stream sees a normal end.
+            pub fn close(&self) {
+                self.endpoint().close();
+            }
+        }
+    };
+}
+
+/// What streams have.
+macro_rules! stream_face {
+    ($name:ident) => {
+        impl $name {
+            /// Reads what has arrived, at most `buf.len()` bytes. Zero means the peer will send no
+            /// more (or that `buf` is empty).
+            ///
+            /// # Cancel safety
+            /// Nothing is lost: a dropped read leaves the bytes in the socket.
+            ///
+            /// # Errors
+            /// Those of `recv(2)`, `TimedOut` if the deadline has passed, and an error if the stream
+            /// is closed meanwhile.
+            pub async fn read(&self, buf: &mut [u8]) -> std::io::Result<usize> {
+                self.endpoint.read(self.endpoint.recv_stream(buf)).await
+            }
+
+            /// As [`read`](Self::read), into several buffers, one after the other.
+            ///
+            /// # Cancel safety
+            /// As [`read`](Self::read).
+            ///
+            /// # Errors
+            /// As [`read`](Self::read).
+            pub async fn read_vectored(
+                &self,
+                bufs: &mut [std::io::IoSliceMut<'_>],
+            ) -> std::io::Result<usize> {
+                let call = self.endpoint.recv_stream_vectored(bufs);
+                self.endpoint.read(call).await
+            }
+
+            /// Reads until `buf` is full.
+            ///
+            /// # Cancel safety
+            /// Not cancel-safe: what a dropped call had read is in `buf`, and how much is unknown.
+            /// Where that matters use [`read`](Self::read) and keep count.
+            ///
+            /// # Errors
+            /// As [`read`](Self::read); `UnexpectedEof` if the stream ends before.
+            pub async fn read_exact(&self, mut buf: &mut [u8]) -> std::io::Result<()> {
+                while !buf.is_empty() {
+                    match self.read(buf).await? {
+                        0 => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+                        len => buf = &mut buf[len..],
+                    }
+                }
+                Ok(())
+            }
+
+            /// Reads what has arrived without taking it out: the next read gets the same bytes.
+            ///
+            /// # Cancel safety
+            /// Has no effect that could be lost.
+            ///
+            /// # Errors
+            /// As [`read`](Self::read).
+            pub async fn peek(&self, buf: &mut [u8]) -> std::io::Result<usize> {
+                let call = $crate::net::endpoint::recv(buf, libc::MSG_PEEK);
+                self.endpoint.read(call).await
+            }
+
+            /// Reads what has arrived, without waiting.
+            ///
+            /// # Errors
+            /// `WouldBlock` if nothing has; else as [`read`](Self::read).
+            pub fn try_read(&self, buf: &mut [u8]) -> std::io::Result<usize> {
+                self.endpoint.try_read(self.endpoint.recv_stream(buf))
+            }
+
+            /// As [`try_read`](Self::try_read), into several buffers, one after the other.
+            ///
+            /// # Errors
+            /// As [`try_read`](Self::try_read).
+            pub fn try_read_vectored(
+                &self,
+                bufs: &mut [std::io::IoSliceMut<'_>],
+            ) -> std::io::Result<usize> {
+                let call = self.endpoint.recv_stream_vectored(bufs);
+                self.endpoint.try_read(call)
+            }
+
+            /// Writes what the socket has room for, at least one byte unless `buf` is empty.
+            ///
+            /// Success means that the kernel has the bytes, not that the peer does.
+            ///
+            /// # Cancel safety
+            /// Nothing is written by a future that is dropped before it is ready.
+            ///
+            /// # Errors
+            /// Those of `send(2)`, `BrokenPipe` among them (no signal is raised), `TimedOut` if the
+            /// deadline has passed, and an error if the stream is closed meanwhile.
+            pub async fn write(&self, buf: &[u8]) -> std::io::Result<usize> {
+                self.endpoint.write($crate::net::endpoint::send(buf)).await
+            }
+
+            /// As [`write`](Self::write), from several buffers, one after the other.
+            ///
+            /// # Cancel safety
+            /// As [`write`](Self::write).
+            ///
+            /// # Errors
+            /// As [`write`](Self::write).
+            pub async fn write_vectored(
+                &self,
+                bufs: &[std::io::IoSlice<'_>],
+            ) -> std::io::Result<usize> {
+                let call = $crate::net::endpoint::send_vectored(bufs);
+                self.endpoint.write(call).await
+            }
+
+            /// Writes all of `buf`. Calls of several goroutines may mix with each other.
+            ///
+            /// # Cancel safety
+            /// Not cancel-safe: a dropped call may have written a prefix. Where that matters use
+            /// [`write`](Self::write) and keep count.
+            ///
+            /// # Errors
+            /// As [`write`](Self::write); a prefix may have been written.
+            pub async fn write_all(&self, mut buf: &[u8]) -> std::io::Result<()> {
+                while !buf.is_empty() {
+                    let written = self.write(buf).await?;
+                    buf = &buf[written..];
+                }
+                Ok(())
+            }
+
+            /// Writes what the socket has room for, without waiting.
+            ///
+            /// # Errors
+            /// `WouldBlock` if it has none; else as [`write`](Self::write).
+            pub fn try_write(&self, buf: &[u8]) -> std::io::Result<usize> {
+                self.endpoint.try_write($crate::net::endpoint::send(buf))
+            }
+
+            /// As [`try_write`](Self::try_write), from several buffers, one after the other.
+            ///
+            /// # Errors
+            /// As [`try_write`](Self::try_write).
+            pub fn try_write_vectored(
+                &self,
+                bufs: &[std::io::IoSlice<'_>],
+            ) -> std::io::Result<usize> {
+                let call = $crate::net::endpoint::send_vectored(bufs);
+                self.endpoint.try_write(call)
+            }
+
+            /// The two directions as two values within one goroutine. They are this very stream:
+            /// dropping them has no effect. To move them into two goroutines use
+            /// [`into_split`](Self::into_split).
+            pub fn split(&self) -> (&Self, &Self) {
+                (self, self)
+            }
+
+            /// The two directions as two values, to be moved into two goroutines. Dropping the
+            /// [`WriteHalf`](crate::net::WriteHalf) ends that direction; the connection is closed
+            /// when both are dropped.
+            pub fn into_split(self) -> ($crate::net::ReadHalf<Self>, $crate::net::WriteHalf<Self>) {
+                $crate::net::split::split(self)
+            }
+        }
+
+        impl $crate::net::split::HalfClose for $name {
+            fn end_writing(&self) -> std::io::Result<()> {
+                self.shutdown(std::net::Shutdown::Write)
+            }
+
+            fn is_same(&self, other: &Self) -> bool {
+                self.endpoint.is_same(&other.endpoint)
+            }
+        }
+
+        const _: () = {
+            use std::io::{IoSlice, IoSliceMut, Result};
+            use std::pin::Pin;
+            use std::task::{Context, Poll};
+
+            use futures::io::{AsyncRead, AsyncWrite};
+
+            impl AsyncRead for &$name {
+                fn poll_read(
+                    self: Pin<&mut Self>,
+                    cx: &mut Context<'_>,
+                    buf: &mut [u8],
+                ) -> Poll<Result<usize>> {
+                    self.endpoint.poll_read(cx, self.endpoint.recv_stream(buf))
+                }
+
+                fn poll_read_vectored(
+                    self: Pin<&mut Self>,
+                    cx: &mut Context<'_>,
+                    bufs: &mut [IoSliceMut<'_>],
+                ) -> Poll<Result<usize>> {
+                    let call = self.endpoint.recv_stream_vectored(bufs);
+                    self.endpoint.poll_read(cx, call)
+                }
+            }
+
+            impl AsyncWrite for &$name {
+                fn poll_write(
+                    self: Pin<&mut Self>,
+                    cx: &mut Context<'_>,
+                    buf: &[u8],
+                ) -> Poll<Result<usize>> {
+                    let call = $crate::net::endpoint::send(buf);
+                    self.endpoint.poll_write(cx, call)
+                }
+
+                fn poll_write_vectored(
+                    self: Pin<&mut Self>,
+                    cx: &mut Context<'_>,
+                    bufs: &[IoSlice<'_>],
+                ) -> Poll<Result<usize>> {
+                    let call = $crate::net::endpoint::send_vectored(bufs);
+                    self.endpoint.poll_write(cx, call)
+                }
+
+                /// Ready at once: nothing is buffered here.
+                fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Result<()>> {
+                    Poll::Ready(Ok(()))
+                }
+
+                /// Ends the writing direction; reading goes on.
+                fn poll_close(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Result<()>> {
+                    Poll::Ready(self.shutdown(std::net::Shutdown::Write))
+                }
+            }
+
+            impl AsyncRead for $name {
+                fn poll_read(
+                    self: Pin<&mut Self>,
+                    cx: &mut Context<'_>,
+                    buf: &mut [u8],
+                ) -> Poll<Result<usize>> {
+                    Pin::new(&mut &*self).poll_read(cx, buf)
+                }
+
+                fn poll_read_vectored(
+                    self: Pin<&mut Self>,
+                    cx: &mut Context<'_>,
+                    bufs: &mut [IoSliceMut<'_>],
+                ) -> Poll<Result<usize>> {
+                    Pin::new(&mut &*self).poll_read_vectored(cx, bufs)
+                }
+            }
+
+            impl AsyncWrite for $name {
+                fn poll_write(
+                    self: Pin<&mut Self>,
+                    cx: &mut Context<'_>,
+                    buf: &[u8],
+                ) -> Poll<Result<usize>> {
+                    Pin::new(&mut &*self).poll_write(cx, buf)
+                }
+
+                fn poll_write_vectored(
+                    self: Pin<&mut Self>,
+                    cx: &mut Context<'_>,
+                    bufs: &[IoSlice<'_>],
+                ) -> Poll<Result<usize>> {
+                    Pin::new(&mut &*self).poll_write_vectored(cx, bufs)
+                }
+
+                /// Ready at once: nothing is buffered here.
+                fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+                    Pin::new(&mut &*self).poll_flush(cx)
+                }
+
+                /// Ends the writing direction; reading goes on.
+                fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+                    Pin::new(&mut &*self).poll_close(cx)
+                }
+            }
+        };
+    };
+}
+
+/// What datagram sockets have, whatever their addresses.
+macro_rules! datagram_face {
+    ($name:ident) => {
+        impl $name {
+            /// Receives a datagram; gives its length. What does not fit into `buf` is dropped.
+            ///
+            /// On a socket that is connected only datagrams of its peer are received.
+            ///
+            /// # Cancel safety
+            /// Nothing is lost: a dropped call leaves the datagram in the socket.
+            ///
+            /// # Errors
+            /// Those of `recv(2)`, `TimedOut` if the deadline has passed, and an error if the socket
+            /// is closed meanwhile.
+            pub async fn recv(&self, buf: &mut [u8]) -> std::io::Result<usize> {
+                let call = $crate::net::endpoint::recv(buf, 0);
+                self.endpoint.read(call).await
+            }
+
+            /// As [`recv`](Self::recv), but leaves the datagram to the next call.
+            ///
+            /// # Cancel safety
+            /// Has no effect that could be lost.
+            ///
+            /// # Errors
+            /// As [`recv`](Self::recv).
+            pub async fn peek(&self, buf: &mut [u8]) -> std::io::Result<usize> {
+                let call = $crate::net::endpoint::recv(buf, libc::MSG_PEEK);
+                self.endpoint.read(call).await
+            }
+
+            /// As [`recv`](Self::recv), into several buffers, one after the other.
+            ///
+            /// # Cancel safety
+            /// As [`recv`](Self::recv).
+            ///
+            /// # Errors
+            /// As [`recv`](Self::recv).
+            pub async fn recv_vectored(
+                &self,
+                bufs: &mut [std::io::IoSliceMut<'_>],
+            ) -> std::io::Result<usize> {
+                let call = $crate::net::endpoint::recv_vectored(bufs);
+                self.endpoint.read(call).await
+            }
+
+            /// Receives a datagram, without waiting.
+            ///
+            /// # Errors
+            /// `WouldBlock` if there is none; else as [`recv`](Self::recv).
+            pub fn try_recv(&self, buf: &mut [u8]) -> std::io::Result<usize> {
+                let call = $crate::net::endpoint::recv(buf, 0);
+                self.endpoint.try_read(call)
+            }
+
+            /// Sends a datagram to the peer that the socket is connected to; gives its length.
+            ///
+            /// # Cancel safety
+            /// Nothing is sent by a future that is dropped before it is ready.
+            ///
+            /// # Errors
+            /// Those of `send(2)`: `ConnectionRefused` if the peer has refused an earlier one, for
+            /// example; `TimedOut` if the deadline has passed; and an error if the socket is closed
+            /// meanwhile.
+            pub async fn send(&self, buf: &[u8]) -> std::io::Result<usize> {
+                self.endpoint.write($crate::net::endpoint::send(buf)).await
+            }
+
+            /// As [`send`](Self::send), one datagram from several buffers.
+            ///
+            /// # Cancel safety
+            /// As [`send`](Self::send).
+            ///
+            /// # Errors
+            /// As [`send`](Self::send).
+            pub async fn send_vectored(
+                &self,
+                bufs: &[std::io::IoSlice<'_>],
+            ) -> std::io::Result<usize> {
+                let call = $crate::net::endpoint::send_vectored(bufs);
+                self.endpoint.write(call).await
+            }
+
+            /// Sends a datagram, without waiting.
+            ///
+            /// # Errors
+            /// `WouldBlock` if there is no room; else as [`send`](Self::send).
+            pub fn try_send(&self, buf: &[u8]) -> std::io::Result<usize> {
+                self.endpoint.try_write($crate::net::endpoint::send(buf))
+            }
+        }
+    };
+}
+
+pub(super) use {datagram_face, socket_face, stream_face, transfer_face};

@@ -1,0 +1,291 @@
+//! UDP and Unix datagram sockets from the inside of a runtime.
+
+// Runtimes need a kernel; under loom there are none.
+#![cfg(not(loom))]
+
+mod common;
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::os::fd::OwnedFd;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::SocketAddr;
+use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use common::everywhere;
+use gorin::net::{Shutdown, UdpSocket, UnixDatagram};
+use gorin::prelude::*;
+use gorin_base::check::poll_once;
+
+async fn udp() -> io::Result<UdpSocket> {
+    UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await
+}
+
+/// A name in the abstract namespace that nobody else has.
+fn unique_name() -> SocketAddr {
+    static NUMBER: AtomicUsize = AtomicUsize::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let name = format!("gorin-datagrams-{}-{number}", std::process::id());
+    SocketAddr::from_abstract_name(name).unwrap()
+}
+
+#[test]
+fn datagrams_keep_their_boundaries_and_tell_where_they_are_from() {
+    everywhere(|| async {
+        let (server, client) = (udp().await?, udp().await?);
+        let address = server.local_addr()?;
+        client.send_to(b"one", address).await?;
+        client.send_to(b"", address).await?;
+        client.send_to(b"three", address).await?;
+        let mut buf = [0; 4];
+        let from = client.local_addr()?;
+        assert_eq!(server.peek_from(&mut buf).await?, (3, from));
+        assert_eq!(server.recv_from(&mut buf).await?, (3, from));
+        assert_eq!(server.recv_from(&mut buf).await?, (0, from));
+        // What does not fit is dropped.
+        assert_eq!(server.recv_from(&mut buf).await?, (4, from));
+        assert_eq!(&buf, b"thre");
+        let error = server.try_recv_from(&mut buf).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_connected_udp_socket_talks_to_its_peer_only() {
+    everywhere(|| async {
+        let (server, client, stranger) = (udp().await?, udp().await?, udp().await?);
+        client.connect(server.local_addr()?).await?;
+        assert_eq!(client.peer_addr()?, server.local_addr()?);
+        assert!(server.peer_addr().is_err());
+        stranger
+            .send_to(b"not for you", client.local_addr()?)
+            .await?;
+        client.send(b"ping").await?;
+        let mut buf = [0; 16];
+        let (len, peer) = server.recv_from(&mut buf).await?;
+        let parts = [IoSlice::new(&buf[..len]), IoSlice::new(b"-pong")];
+        server.connect(peer).await?;
+        assert_eq!(server.send_vectored(&parts).await?, 9);
+        let (mut left, mut right) = ([0; 4], [0; 16]);
+        let mut parts = [IoSliceMut::new(&mut left), IoSliceMut::new(&mut right)];
+        assert_eq!(client.recv_vectored(&mut parts).await?, 9);
+        assert_eq!((&left, &right[..5]), (b"ping", &b"-pong"[..]));
+        Ok(())
+    });
+}
+
+#[test]
+fn a_dropped_receive_loses_no_datagram() {
+    everywhere(|| async {
+        let (server, client) = (udp().await?, udp().await?);
+        let mut buf = [0; 16];
+        {
+            let mut pending = pin!(server.recv_from(&mut buf));
+            assert!(poll_once(pending.as_mut()).is_pending());
+            client.send_to(b"kept", server.local_addr()?).await?;
+        }
+        assert_eq!(server.recv_from(&mut buf).await?.0, 4);
+        Ok(())
+    });
+}
+
+#[test]
+fn two_goroutines_receive_from_one_socket() {
+    everywhere(|| async {
+        let (server, client) = (udp().await?, udp().await?);
+        let receivers: Vec<_> = (0..2)
+            .map(|_| {
+                let server = server.clone();
+                go(async move {
+                    let mut byte = [0];
+                    server.recv(&mut byte).await.map(|_| byte[0])
+                })
+            })
+            .collect();
+        for byte in [b"a", b"b"] {
+            client.send_to(byte, server.local_addr()?).await?;
+        }
+        let mut bytes = Vec::new();
+        for receiver in receivers {
+            bytes.push(receiver.await.unwrap()?);
+        }
+        bytes.sort_unstable();
+        assert_eq!(bytes, b"ab");
+        Ok(())
+    });
+}
+
+#[test]
+fn options_of_udp_are_the_sockets_own() {
+    everywhere(|| async {
+        let socket = udp().await?;
+        assert!(!socket.broadcast()?);
+        socket.set_broadcast(true)?;
+        assert!(socket.clone().broadcast()?);
+        socket.set_ttl(42)?;
+        assert_eq!(socket.ttl()?, 42);
+        socket.set_multicast_loop_v4(false)?;
+        assert!(!socket.multicast_loop_v4()?);
+        socket.set_multicast_ttl_v4(3)?;
+        assert_eq!(socket.multicast_ttl_v4()?, 3);
+        socket.set_recv_buffer_size(8192)?;
+        assert_eq!(socket.recv_buffer_size()?, 16_384);
+        socket.set_send_buffer_size(8192)?;
+        assert_eq!(socket.send_buffer_size()?, 16_384);
+        assert!(socket.take_error()?.is_none());
+        Ok(())
+    });
+}
+
+#[test]
+fn multicast_groups_are_joined_and_left() {
+    everywhere(|| async {
+        let group = Ipv4Addr::new(224, 0, 0, 251);
+        let receiver = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await?;
+        receiver.join_multicast_v4(group, Ipv4Addr::LOCALHOST)?;
+        receiver.leave_multicast_v4(group, Ipv4Addr::LOCALHOST)?;
+        let error = receiver
+            .leave_multicast_v4(group, Ipv4Addr::LOCALHOST)
+            .unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrNotAvailable);
+        Ok(())
+    });
+}
+
+#[test]
+fn udp_works_over_ipv6_where_there_is_any() {
+    everywhere(|| async {
+        let Ok(server) = UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).await else {
+            println!("skipped: no IPv6 here");
+            return Ok(());
+        };
+        let client = UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).await?;
+        client.send_to(b"six", server.local_addr()?).await?;
+        let mut buf = [0; 16];
+        assert_eq!(server.recv_from(&mut buf).await?, (3, client.local_addr()?));
+        client.set_multicast_loop_v6(false)?;
+        assert!(!client.multicast_loop_v6()?);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_refused_datagram_is_an_error_of_the_next_call() {
+    everywhere(|| async {
+        let gone = udp().await?;
+        let address = gone.local_addr()?;
+        let client = udp().await?;
+        client.connect(address).await?;
+        drop(gone);
+        client.send(b"anybody there?").await?;
+        let error = client.recv(&mut [0; 16]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+        Ok(())
+    });
+}
+
+#[test]
+fn closing_a_datagram_socket_ends_pending_calls() {
+    everywhere(|| async {
+        let socket = udp().await?;
+        let receiver = socket.clone();
+        let mut buf = [0; 16];
+        let mut pending = pin!(receiver.recv(&mut buf));
+        assert!(poll_once(pending.as_mut()).is_pending());
+        socket.close();
+        assert_eq!(
+            pending.await.unwrap_err().kind(),
+            io::ErrorKind::NotConnected
+        );
+        let (left, right) = UnixDatagram::pair()?;
+        let mut byte = [0];
+        let mut pending = pin!(left.recv(&mut byte));
+        assert!(poll_once(pending.as_mut()).is_pending());
+        left.close();
+        assert!(pending.await.is_err());
+        drop(right);
+        Ok(())
+    });
+}
+
+#[test]
+fn unix_datagrams_go_between_named_and_unnamed_sockets() {
+    everywhere(|| async {
+        let (address, own) = (unique_name(), unique_name());
+        let server = UnixDatagram::bind_addr(&address)?;
+        let client = UnixDatagram::unbound()?;
+        client.send_to_addr(b"from nobody", &address).await?;
+        let mut buf = [0; 16];
+        let (len, from) = server.recv_from(&mut buf).await?;
+        assert_eq!(
+            (&buf[..len], from.is_unnamed()),
+            (&b"from nobody"[..], true)
+        );
+
+        let client = UnixDatagram::bind_addr(&own)?;
+        client.connect_addr(&address)?;
+        client.send(b"hi").await?;
+        let (len, from) = server.recv_from(&mut buf).await?;
+        assert_eq!((len, from.as_abstract_name()), (2, own.as_abstract_name()));
+        assert_eq!(
+            client.peer_addr()?.as_abstract_name(),
+            address.as_abstract_name()
+        );
+        server.send_to_addr(b"hello", &from).await?;
+        assert_eq!(client.recv(&mut buf).await?, 5);
+        client.shutdown(Shutdown::Both)?;
+        assert!(client.send(b"x").await.is_err());
+        Ok(())
+    });
+}
+
+/// There is no readiness that tells of room in the queue of somebody else's socket.
+#[test]
+fn a_send_to_a_full_unix_socket_waits_for_room() {
+    everywhere(|| async {
+        const MESSAGES: usize = 200;
+        let address = unique_name();
+        let server = UnixDatagram::bind_addr(&address)?;
+        let sender = go(async move {
+            let client = UnixDatagram::unbound()?;
+            for number in 0..MESSAGES {
+                client.send_to_addr(&number.to_le_bytes(), &address).await?;
+            }
+            io::Result::Ok(())
+        });
+        for expected in 0..MESSAGES {
+            if expected % 50 == 0 {
+                // Time for the queue to fill (it holds 10 or so).
+                gorin::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+            let mut number = [0; size_of::<usize>()];
+            server.recv(&mut number).await?;
+            assert_eq!(usize::from_le_bytes(number), expected);
+        }
+        sender.await.unwrap()
+    });
+}
+
+#[test]
+fn datagram_sockets_come_from_std_and_go_back_to_it() {
+    everywhere(|| async {
+        let server = UdpSocket::from_std(std::net::UdpSocket::bind("127.0.0.1:0")?)?;
+        let client = udp().await?;
+        client.send_to(b"1", server.local_addr()?).await?;
+        let mut buf = [0; 16];
+        assert_eq!(server.recv(&mut buf).await?, 1);
+        let address = server.local_addr()?;
+        let server = server.into_std()?;
+        server.set_nonblocking(false)?;
+        client.send_to(b"22", address).await?;
+        assert_eq!(server.recv(&mut buf)?, 2);
+        let server = UdpSocket::try_from(OwnedFd::from(server))?;
+        client.send_to(b"333", address).await?;
+        assert_eq!(server.recv(&mut buf).await?, 3);
+        let fd = OwnedFd::try_from(server)?;
+        assert_eq!(std::net::UdpSocket::from(fd).local_addr()?, address);
+        Ok(())
+    });
+}

@@ -2,7 +2,7 @@
 //!
 //! This crate is the only one that sees all three members (executor, channel, reactor) and joins
 //! them in [`runtime`]; it holds no `unsafe`. Under `--cfg loom` what needs a kernel (`runtime`,
-//! `net`, `time`, `signal`) is absent and the rest compiles on loom's primitives.
+//! `net`, `process`, `time`, `signal`) is absent and the rest compiles on loom's primitives.
 //!
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
@@ -14,6 +14,8 @@ pub mod model;
 #[cfg(not(loom))]
 pub mod net;
 pub mod prelude;
+#[cfg(not(loom))]
+pub mod process;
 #[cfg(not(loom))]
 pub mod runtime;
 #[cfg(not(loom))]

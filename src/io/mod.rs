@@ -1,7 +1,7 @@
-//! Reading and writing streams: the traits of the `futures` crate, under one roof.
+//! Reading and writing streams: the traits of the `futures` crate, under one roof, and pipes.
 //!
 //! gorin's streams implement [`AsyncRead`] and [`AsyncWrite`]; whatever is written against these
-//! traits works on them. Nothing here is gorin's own.
+//! traits works on them.
 //!
 //! ```
 //! use gorin::io::{AsyncReadExt, Cursor};
@@ -13,7 +13,13 @@
 //! });
 //! ```
 
+#[cfg(not(loom))]
+mod pipe;
+
 pub use futures::io::{
     AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncSeek, AsyncSeekExt, AsyncWrite,
-    AsyncWriteExt, BufReader, BufWriter, Cursor, Lines, copy, copy_buf,
+    AsyncWriteExt, BufReader, BufWriter, Cursor, Lines, ReadHalf, WriteHalf, copy, copy_buf, empty,
+    repeat, sink,
 };
+#[cfg(not(loom))]
+pub use pipe::{PipeReader, PipeWriter, pipe};

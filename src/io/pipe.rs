@@ -1,0 +1,321 @@
+//! The system's pipes, and whatever else is a stream of bytes behind a descriptor that can be
+//! polled: FIFOs, terminals, the standard streams of a child process.
+//!
+//! Both ends wait by readiness, as sockets do. Must not be given regular files: they cannot be
+//! polled, and are refused.
+
+use std::fmt;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use futures::io::{AsyncRead, AsyncWrite};
+use gorin_reactor::{Direction, Socket};
+use rustix::fs::{FileType, OFlags, fcntl_getfl, fcntl_setfl, fstat};
+use rustix::pipe::{PipeFlags, pipe_with};
+
+/// Makes a pipe of the system: what is written to one end can be read from the other.
+///
+/// For bytes that go to another process, or come from one. Between goroutines a
+/// [channel](crate::chan()) does it without a system call.
+///
+/// ```
+/// use gorin::io::{AsyncReadExt, pipe};
+///
+/// # fn main() -> std::io::Result<()> {
+/// gorin::run(async {
+///     let (mut reader, writer) = pipe()?;
+///     writer.write_all(b"over there").await?;
+///     drop(writer);
+///     let mut text = String::new();
+///     reader.read_to_string(&mut text).await?;
+///     assert_eq!(text, "over there");
+///     Ok(())
+/// })
+/// # }
+/// ```
+///
+/// # Errors
+/// If no descriptors are left, or this thread belongs to no runtime.
+pub fn pipe() -> io::Result<(PipeReader, PipeWriter)> {
+    let (reader, writer) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+    Ok((PipeReader::from_fd(reader)?, PipeWriter::from_fd(writer)?))
+}
+
+/// Makes `fd` non-blocking and gives it to the reactor.
+fn pollable(fd: OwnedFd) -> io::Result<Socket> {
+    let kind = FileType::from_raw_mode(fstat(&fd)?.st_mode);
+    if matches!(kind, FileType::RegularFile | FileType::Directory) {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "a regular file or directory cannot be polled: there is nothing to wait for",
+        ));
+    }
+    fcntl_setfl(&fd, fcntl_getfl(&fd)? | OFlags::NONBLOCK)?;
+    Socket::new(fd)
+}
+
+/// A duplicate of the descriptor that blocks again, for other programs.
+fn blocking(socket: &Socket) -> io::Result<OwnedFd> {
+    let fd = socket.as_fd().try_clone_to_owned()?;
+    fcntl_setfl(&fd, fcntl_getfl(&fd)? - OFlags::NONBLOCK)?;
+    Ok(fd)
+}
+
+/// The reading end of a pipe, FIFO, terminal or the like.
+///
+/// Methods take `&self`, and several goroutines may read; each byte goes to one of them. Dropping
+/// it closes the end.
+pub struct PipeReader {
+    socket: Socket,
+}
+
+impl PipeReader {
+    /// Takes over the reading end of a pipe, a FIFO, a terminal, or whatever else can be polled and
+    /// read; it is set non-blocking, which others who share it will see.
+    ///
+    /// A FIFO is to be opened with `O_NONBLOCK`, or opening it waits for a writer:
+    ///
+    /// ```no_run
+    /// use std::os::unix::fs::OpenOptionsExt;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// gorin::run(async {
+    ///     let mut options = std::fs::OpenOptions::new();
+    ///     let fifo = options.read(true).custom_flags(libc::O_NONBLOCK).open("commands")?;
+    ///     let reader = gorin::io::PipeReader::from_fd(fifo.into())?;
+    ///     # drop(reader);
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// `InvalidInput` for a regular file or directory; an error if this thread belongs to no
+    /// runtime.
+    pub fn from_fd(fd: OwnedFd) -> io::Result<PipeReader> {
+        let socket = pollable(fd)?;
+        Ok(PipeReader { socket })
+    }
+
+    /// The descriptor, blocking again, as another program expects it: for instance as its standard
+    /// input, by `Stdio::from(reader.into_fd()?)`.
+    ///
+    /// # Errors
+    /// If no descriptors are left.
+    pub fn into_fd(self) -> io::Result<OwnedFd> {
+        blocking(&self.socket)
+    }
+
+    /// Reads what is there, at most `buf.len()` bytes; waits if there is nothing. Zero means that
+    /// all writers are gone (or that `buf` is empty).
+    ///
+    /// # Cancel safety
+    /// Nothing is lost: a dropped read leaves the bytes in the pipe.
+    ///
+    /// # Errors
+    /// Those of `read(2)`.
+    pub async fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
+        let room = buf.len();
+        let read = |fd: BorrowedFd<'_>| Ok(rustix::io::read(fd, &mut *buf)?);
+        let result = self.socket.io(Direction::Read, read).await;
+        self.note_short_read(&result, room);
+        result
+    }
+
+    fn poll_input(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        let room = buf.len();
+        let read = |fd: BorrowedFd<'_>| Ok(rustix::io::read(fd, &mut *buf)?);
+        let result = ready!(self.socket.poll_io(Direction::Read, cx, read));
+        self.note_short_read(&result, room);
+        Poll::Ready(result)
+    }
+
+    /// A read that got less than it had room for has emptied the pipe, most likely.
+    fn note_short_read(&self, result: &io::Result<usize>, room: usize) {
+        if matches!(result, Ok(read) if (1..room).contains(read)) {
+            self.socket.set_drained();
+        }
+    }
+}
+
+/// The writing end of a pipe, FIFO, terminal or the like.
+///
+/// Methods take `&self`. Writes of several goroutines do not mix with each other as long as they
+/// are of at most 4,096 bytes (`PIPE_BUF`). Dropping it closes the end; when all writing ends are
+/// closed, the reader finds the end of the stream.
+pub struct PipeWriter {
+    /// `None` once it is closed.
+    socket: Option<Socket>,
+}
+
+impl PipeWriter {
+    /// Takes over the writing end of a pipe, a FIFO, a terminal, or whatever else can be polled and
+    /// written; it is set non-blocking, which others who share it will see.
+    ///
+    /// # Errors
+    /// As [`PipeReader::from_fd`].
+    pub fn from_fd(fd: OwnedFd) -> io::Result<PipeWriter> {
+        let socket = Some(pollable(fd)?);
+        Ok(PipeWriter { socket })
+    }
+
+    /// The descriptor, blocking again, as another program expects it: for instance as its standard
+    /// output, by `Stdio::from(writer.into_fd()?)`.
+    ///
+    /// # Errors
+    /// If no descriptors are left, or the end was closed.
+    pub fn into_fd(self) -> io::Result<OwnedFd> {
+        blocking(self.socket()?)
+    }
+
+    fn socket(&self) -> io::Result<&Socket> {
+        self.socket.as_ref().ok_or_else(|| {
+            let text = "this end of the pipe was closed by `AsyncWriteExt::close`";
+            io::Error::new(io::ErrorKind::BrokenPipe, text)
+        })
+    }
+
+    /// Writes what the pipe has room for, at least one byte unless `buf` is empty.
+    ///
+    /// # Cancel safety
+    /// Nothing is written by a future that is dropped before it is ready.
+    ///
+    /// # Errors
+    /// `BrokenPipe` if all readers are gone, and what else `write(2)` says.
+    pub async fn write(&self, buf: &[u8]) -> io::Result<usize> {
+        let write = |fd: BorrowedFd<'_>| Ok(rustix::io::write(fd, buf)?);
+        self.socket()?.io(Direction::Write, write).await
+    }
+
+    /// Writes all of `buf`.
+    ///
+    /// # Cancel safety
+    /// Not cancel-safe: a dropped call may have written a prefix. Where that matters use
+    /// [`write`](PipeWriter::write) and keep count.
+    ///
+    /// # Errors
+    /// As [`write`](PipeWriter::write); a prefix may have been written.
+    pub async fn write_all(&self, mut buf: &[u8]) -> io::Result<()> {
+        while !buf.is_empty() {
+            let written = self.write(buf).await?;
+            buf = &buf[written..];
+        }
+        Ok(())
+    }
+}
+
+impl AsyncRead for &PipeReader {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_input(cx, buf)
+    }
+
+    fn poll_read_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let read = |fd: BorrowedFd<'_>| Ok(rustix::io::readv(fd, bufs)?);
+        self.socket.poll_io(Direction::Read, cx, read)
+    }
+}
+
+impl AsyncRead for PipeReader {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_input(cx, buf)
+    }
+
+    fn poll_read_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut &*self).poll_read_vectored(cx, bufs)
+    }
+}
+
+impl AsyncWrite for &PipeWriter {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let write = |fd: BorrowedFd<'_>| Ok(rustix::io::write(fd, buf)?);
+        self.socket()?.poll_io(Direction::Write, cx, write)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let write = |fd: BorrowedFd<'_>| Ok(rustix::io::writev(fd, bufs)?);
+        self.socket()?.poll_io(Direction::Write, cx, write)
+    }
+
+    /// Ready at once: nothing is buffered here.
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    /// Ready at once, and closes nothing: others may use it. Close the writer itself, or drop it.
+    fn poll_close(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for PipeWriter {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut &*self).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut &*self).poll_write_vectored(cx, bufs)
+    }
+
+    /// Ready at once: nothing is buffered here.
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut &*self).poll_flush(cx)
+    }
+
+    /// Closes the end: the reader finds the end of the stream, and later writes fail.
+    fn poll_close(mut self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket = None;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsFd for PipeReader {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl fmt::Debug for PipeReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("PipeReader").field(&self.socket).finish()
+    }
+}
+
+impl fmt::Debug for PipeWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("PipeWriter").field(&self.socket).finish()
+    }
+}

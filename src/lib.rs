@@ -7,6 +7,7 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+mod blocking;
 pub mod channel;
 mod goroutine;
 pub mod io;
@@ -24,12 +25,13 @@ pub mod sync;
 #[cfg(not(loom))]
 pub mod time;
 
+pub use blocking::{unblock, unblock_with};
 #[doc(inline)]
 pub use channel::{chan, select};
 pub use gorin_macros::{main, test};
 pub use goroutine::{
-    JoinError, JoinHandle, PanicPolicy, Spec, TaskId, TaskInfo, go, go_with, num_goroutines,
-    num_workers, yield_now,
+    JoinError, JoinHandle, PanicPayload, PanicPolicy, Spec, TaskId, TaskInfo, TaskKind, go,
+    go_with, num_goroutines, num_workers, yield_now,
 };
 #[doc(inline)]
 pub use model::model;

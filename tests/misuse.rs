@@ -34,6 +34,12 @@ fn go_outside_a_runtime_says_where_to_call_it() {
 }
 
 #[test]
+fn unblock_outside_a_runtime_says_where_to_call_it() {
+    let text = panic_text(|| gorin::unblock(|| ()));
+    assert!(text.contains("inside a gorin runtime"), "{text}");
+}
+
+#[test]
 fn sleeping_outside_a_runtime_says_where_to_call_it() {
     let sleep = gorin::time::sleep(Duration::from_secs(3600));
     let text = panic_text(|| gorin_base::check::block_on(sleep));

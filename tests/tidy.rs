@@ -90,11 +90,6 @@ const STD_EXCEPTIONS: &[Exception] = &[
         "deadlines are allocated when the first is set; they have their own protocol",
     ),
     (
-        "src/net/address.rs",
-        "std::thread",
-        "asks the system's resolver, which blocks; absent under loom",
-    ),
-    (
         "src/net/acceptor.rs",
         "std::sync::Once",
         "says something once; absent under loom",

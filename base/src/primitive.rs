@@ -70,6 +70,32 @@ mod imp {
     #[cfg(miri)]
     pub use super::miri::wait;
 
+    /// Waits on `condvar`, which goes with `mutex`, at most for `limit`, giving up `guard`
+    /// meanwhile; true if the limit was reached. loom's form needs the mutex.
+    #[cfg(not(miri))]
+    pub fn wait_timeout<'a, T>(
+        condvar: &Condvar,
+        _mutex: &'a Mutex<T>,
+        mut guard: MutexGuard<'a, T>,
+        limit: std::time::Duration,
+    ) -> (MutexGuard<'a, T>, bool) {
+        let timed_out = condvar.wait_for(&mut guard, limit).timed_out();
+        (guard, timed_out)
+    }
+
+    /// As for parking_lot's.
+    #[cfg(miri)]
+    pub fn wait_timeout<'a, T>(
+        condvar: &Condvar,
+        _mutex: &'a Mutex<T>,
+        guard: MutexGuard<'a, T>,
+        limit: std::time::Duration,
+    ) -> (MutexGuard<'a, T>, bool) {
+        let waited = condvar.wait_timeout(guard, limit);
+        let (guard, result) = waited.unwrap_or_else(std::sync::PoisonError::into_inner);
+        (guard, result.timed_out())
+    }
+
     /// `std::cell::UnsafeCell` with loom's closure interface.
     #[derive(Debug, Default)]
     pub struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
@@ -180,6 +206,19 @@ mod imp {
     #[track_caller]
     pub fn wait<'a, T>(condvar: &Condvar, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
         condvar.wait(guard).expect("loom's mutex is never poisoned")
+    }
+
+    /// Gives up `guard` and takes the lock again, as if `limit` had passed: loom has no time, and
+    /// this is what races with whoever would have notified. To wait without end is [`wait`].
+    #[track_caller]
+    pub fn wait_timeout<'a, T>(
+        _condvar: &Condvar,
+        mutex: &'a Mutex<T>,
+        guard: MutexGuard<'a, T>,
+        _limit: std::time::Duration,
+    ) -> (MutexGuard<'a, T>, bool) {
+        drop(guard);
+        (mutex.lock(), true)
     }
 
     /// `loom::cell::UnsafeCell`: concurrent access is an error that the model reports.

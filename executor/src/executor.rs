@@ -4,7 +4,8 @@
 //! Executor (counted handle) ─┐                 ┌─ Stealer per worker ── the worker's Owner
 //! Worker, EnterGuard ────────┴─► Shared ───────┼─ injector: tasks readied by threads that are no workers
 //! task ── Scheduler ─────────────► (Arc)       ├─ idle: who sleeps, who searches
-//!                                              └─ registry: every live task
+//!                                              ├─ registry: every live task
+//!                                              └─ pool: the threads for blocking code
 //! ```
 //!
 //! Invariants:
@@ -28,6 +29,7 @@ use gorin_base::primitive::{
 };
 use gorin_base::seeded;
 
+use crate::blocking::{BlockingConfig, Pool};
 use crate::context::{self, Context, EnterGuard};
 use crate::idle::Idle;
 use crate::registry::{Place, Registry};
@@ -53,6 +55,8 @@ pub struct Config {
     pub workers: usize,
     /// What happens to a panic that nobody can join.
     pub panic_policy: PanicPolicy,
+    /// The threads of [`Executor::unblock`].
+    pub blocking: BlockingConfig,
 }
 
 impl Default for Config {
@@ -61,6 +65,7 @@ impl Default for Config {
         Config {
             workers: std::thread::available_parallelism().map_or(1, Into::into),
             panic_policy: PanicPolicy::default(),
+            blocking: BlockingConfig::default(),
         }
     }
 }
@@ -94,6 +99,8 @@ pub(crate) struct Shared {
     pub(crate) colleagues: Box<[Colleague]>,
     pub(crate) idle: Idle,
     pub(crate) registry: Registry,
+    /// Closed by `stop`.
+    pub(crate) pool: Pool,
     injector: ConcurrentQueue<Runnable>,
     /// Set once, by `stop`, before the registry closes (release); workers acquire it.
     stopped: AtomicBool,
@@ -145,11 +152,7 @@ impl Schedule for Scheduler {
     }
 
     fn panicked(&self, task: TaskRef<'_>, payload: Payload) {
-        report::unjoined_panic(&task.info(), &*payload);
-        match self.shared.panic_policy {
-            PanicPolicy::Isolate => report::discard(payload),
-            PanicPolicy::Crash => self.shared.crash(payload),
-        }
+        self.shared.panicked(task, payload);
     }
 }
 
@@ -171,6 +174,7 @@ impl Shared {
             colleagues: (0..config.workers).map(colleague).collect(),
             idle: Idle::new(config.workers),
             registry: Registry::new(config.workers + 1),
+            pool: Pool::new(config.blocking.clone()),
             injector: ConcurrentQueue::unbounded(),
             stopped: AtomicBool::new(false),
             abandoned: AtomicBool::new(false),
@@ -229,7 +233,17 @@ impl Shared {
         if !seeded::bug("executor.stop_forgets_tasks") {
             self.registry.close();
         }
+        self.pool.close();
         self.idle.call_all();
+    }
+
+    /// A task panicked and nobody can join it.
+    pub(crate) fn panicked(&self, task: TaskRef<'_>, payload: Payload) {
+        report::unjoined_panic(&task.info(), &*payload);
+        match self.panic_policy {
+            PanicPolicy::Isolate => report::discard(payload),
+            PanicPolicy::Crash => self.crash(payload),
+        }
     }
 
     /// Stops because of a panic; `run_until` raises the first one again.
@@ -406,10 +420,10 @@ impl Executor {
         EnterGuard::new(self.clone())
     }
 
-    /// Ends the executor: refuses new goroutines (their handles give
-    /// [`JoinError::Cancelled`](crate::JoinError::Cancelled)), aborts all live ones and wakes all
-    /// workers. [`Worker::run`] is ready once no goroutine lives. Returns at once; calling it again
-    /// does nothing.
+    /// Ends the executor: refuses new goroutines and blocking jobs (their handles give
+    /// [`JoinError::Cancelled`](crate::JoinError::Cancelled)), aborts all live goroutines, drops the
+    /// jobs that have not begun, and wakes all workers. [`Worker::run`] is ready once no goroutine
+    /// lives. Returns at once; calling it again does nothing.
     pub fn stop(&self) {
         self.shared.stop();
     }

@@ -2,7 +2,7 @@
 //!
 //! A *goroutine* ([`spawn`]) is one allocation: the task cell ([`task`]). A *worker* ([`Worker`]) is
 //! a future that finds and polls goroutines; it is `Pending` when it finds none, and its waker then
-//! lies in the idle list. So the executor needs no thread, no parker and no reactor of its own:
+//! lies in the idle list. So its workers need no thread, no parker and no reactor of their own:
 //!
 //! ```text
 //! waker ─► task/state.rs: who queues it ─► context.rs: where to ─► run_queue.rs │ injector
@@ -11,21 +11,25 @@
 //! ```
 //!
 //! Read in this order: `task/mod.rs`, `task/state.rs`, `context.rs`, `worker.rs`, `main_future.rs`,
-//! `idle.rs`, `run_queue.rs`, `registry.rs`, `executor.rs`.
+//! `idle.rs`, `run_queue.rs`, `registry.rs`, `executor.rs`. Beside them: `blocking.rs` and `job.rs`,
+//! the threads for code that blocks.
 //!
 //! | protocol | file | models |
 //! |---|---|---|
 //! | task state | `task/state.rs` | `task/models.rs` |
 //! | ring and LIFO slot | `run_queue.rs` | `models/queue.rs` |
 //! | idle, searching, called | `idle.rs` | `models/idle.rs` |
+//! | threads for blocking code | `blocking.rs` | `models/blocking.rs` |
 //! | worker, main future, stop, last handle | `worker.rs`, `main_future.rs`, `executor.rs`, `registry.rs` | `tests/loom_executor.rs` |
 //!
 //! What is not in here: file descriptors, timers, channels. They wake wakers, and that is all this
 //! crate knows of them.
 
+mod blocking;
 mod context;
 mod executor;
 mod idle;
+mod job;
 mod main_future;
 #[cfg(test)]
 mod models;
@@ -36,8 +40,10 @@ pub mod task;
 mod worker;
 mod yield_now;
 
+pub use blocking::BlockingConfig;
 pub use context::{EnterGuard, current, spawn};
 pub use executor::{Config, Counters, Executor, PanicPolicy};
-pub use task::{JoinError, JoinHandle, Spec, TaskId, TaskInfo};
+pub use job::{Offload, unblock};
+pub use task::{JoinError, JoinHandle, PanicPayload, Spec, TaskId, TaskInfo, TaskKind};
 pub use worker::Worker;
 pub use yield_now::yield_now;

@@ -11,14 +11,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use crate::task::TaskInfo;
 
 /// The text of a panic, if its payload is one.
+pub(crate) fn text(payload: &(dyn Any + Send)) -> Option<&str> {
+    let text = payload.downcast_ref::<&'static str>().copied();
+    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+}
+
+/// The text of a panic, or that there is none.
 pub(crate) fn message(payload: &(dyn Any + Send)) -> &str {
-    if let Some(text) = payload.downcast_ref::<&'static str>() {
-        text
-    } else if let Some(text) = payload.downcast_ref::<String>() {
-        text
-    } else {
-        "(a payload that is no text)"
-    }
+    text(payload).unwrap_or("(a payload that is no text)")
 }
 
 /// Tells stderr about a panic of a goroutine that nobody can join any more.

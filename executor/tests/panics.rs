@@ -186,6 +186,7 @@ fn under_the_crash_policy_main_raises_the_panic_that_nobody_joined() {
     let executor = Executor::new(Config {
         workers: 2,
         panic_policy: PanicPolicy::Crash,
+        ..Config::default()
     });
     let mut worker = executor.worker(0);
     let parked = executor.spawn(Spec::new(), std::future::pending::<()>());

@@ -1,12 +1,14 @@
 //! What may stand for an address: a [`SocketAddr`], an IP address and a port, or text.
 //!
 //! Text that is no literal address is a host name, and asking the system's resolver blocks the
-//! calling thread for seconds in bad times. So it is asked on another thread, never on a worker; this
-//! is why std's trait of the same name, which resolves at once, is not taken.
+//! calling thread for seconds in bad times. So it is asked on a thread for blocking code, never on a
+//! worker; this is why std's trait of the same name, which resolves at once, is not taken.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
-use std::thread;
+
+use crate::goroutine::Spec;
+use crate::runtime::Handle;
 
 /// Addresses to connect to or to listen on; they are tried in order.
 ///
@@ -39,21 +41,27 @@ pub(super) async fn resolve(
     Ok(found)
 }
 
-/// Asks the system's resolver, on a thread of its own; it ends with the answer, also when nobody
-/// waits for it any more.
+/// Asks the system's resolver, on a thread for blocking code; it ends with the answer, also when
+/// nobody waits for it any more.
 async fn look_up(host: String, port: u16) -> io::Result<Vec<SocketAddr>> {
-    let (answer, answers) = gorin_channel::chan(1);
-    let resolver = thread::Builder::new().name("gorin-resolver".to_owned());
-    resolver.spawn(move || {
+    let Some(runtime) = Handle::try_current() else {
+        return Err(io::Error::new(
+            io::ErrorKind::NotConnected,
+            format!(
+                "looking up `{host}` needs a gorin runtime and this thread has none: call it \
+                 inside gorin::run or a goroutine, or enter a runtime on this thread first"
+            ),
+        ));
+    };
+    let spec = Spec::new().name("resolver");
+    let answer = runtime.unblock_with(spec, move || {
         let found = std::net::ToSocketAddrs::to_socket_addrs(&(host.as_str(), port));
-        let found = found.map(Iterator::collect).map_err(|error| {
+        found.map(Iterator::collect).map_err(|error| {
             io::Error::new(error.kind(), format!("cannot resolve `{host}`: {error}"))
-        });
-        // Nobody waits any more if the future was dropped.
-        let _ = answer.try_send(found);
-    })?;
-    let answer = answers.recv().await;
-    answer.unwrap_or_else(|| Err(io::Error::other("the resolver has panicked")))
+        })
+    });
+    // One that still waits in line when nobody waits for it need not be made.
+    answer.abort_on_drop().await?
 }
 
 /// What a value says about where to connect to.

@@ -13,7 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use gorin_base::rng;
-use gorin_executor::{Executor, PanicPolicy};
+use gorin_executor::{BlockingConfig, Executor, PanicPolicy};
 use gorin_reactor::{Local, Reactor, Sleep};
 
 use super::role::Role;
@@ -53,6 +53,8 @@ pub struct Builder {
     panic_policy: PanicPolicy,
     exit_timeout: Duration,
     poll_before_sleep: Option<Duration>,
+    max_blocking_threads: usize,
+    blocking_idle_timeout: Duration,
 }
 
 impl Builder {
@@ -63,6 +65,8 @@ impl Builder {
             panic_policy: PanicPolicy::Isolate,
             exit_timeout: EXIT_TIMEOUT,
             poll_before_sleep: None,
+            max_blocking_threads: 512,
+            blocking_idle_timeout: Duration::from_secs(10),
         }
     }
 
@@ -105,6 +109,19 @@ impl Builder {
     /// Default: the environment variable `GORIN_POLL_US`, in microseconds; else 50 µs.
     pub fn poll_before_sleep(mut self, limit: Duration) -> Builder {
         self.poll_before_sleep = Some(limit);
+        self
+    }
+
+    /// How many threads [`unblock`](crate::unblock) may use; further closures wait in line. The
+    /// threads are started when they are needed. Default: 512.
+    pub fn max_blocking_threads(mut self, threads: usize) -> Builder {
+        self.max_blocking_threads = threads;
+        self
+    }
+
+    /// How long a thread of [`unblock`](crate::unblock) stays without work. Default: 10 s.
+    pub fn blocking_idle_timeout(mut self, limit: Duration) -> Builder {
+        self.blocking_idle_timeout = limit;
         self
     }
 
@@ -185,11 +202,21 @@ impl Builder {
         if let Some(limit) = limit {
             config.poll_before_sleep = limit;
         }
-        let reactor = Reactor::new(config)?;
+        if self.max_blocking_threads == 0 {
+            return Err(invalid(
+                "Builder::max_blocking_threads is 0: `unblock` needs at least one thread",
+            ));
+        }
         let executor = Executor::new(gorin_executor::Config {
             workers,
             panic_policy: self.panic_policy,
+            blocking: BlockingConfig {
+                max_threads: self.max_blocking_threads,
+                idle_timeout: Some(self.blocking_idle_timeout),
+                thread_name: format!("{}-block", self.thread_name),
+            },
         });
+        let reactor = Reactor::new(config)?;
         Ok(Handle::new(executor, reactor))
     }
 }

@@ -21,7 +21,7 @@
 //! 2. Each worker's `run` ends when no goroutine lives: all destructors have run, on workers, with
 //!    timers and sockets still there.
 //! 3. `Local::shutdown` on each worker cancels what the kernel still has and waits for it.
-//! 4. The threads are joined.
+//! 4. The threads are joined, those for blocking code too.
 //!
 //! All of it before one deadline. A goroutine that computes without ever awaiting cannot be stopped
 //! from outside; when the deadline passes it is reported and left behind, with its worker's thread,
@@ -296,6 +296,36 @@ impl Handle {
         F::Output: Send + 'static,
     {
         self.shared.executor.spawn(spec, future)
+    }
+
+    /// Runs `run` on a thread for blocking code of this runtime. See [`unblock`](crate::unblock).
+    #[track_caller]
+    pub fn unblock<F, T>(&self, run: F) -> JoinHandle<T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        self.unblock_with(Spec::new(), run)
+    }
+
+    /// As [`unblock`](Handle::unblock), with a [`Spec`] that names the closure in reports.
+    #[track_caller]
+    pub fn unblock_with<F, T>(&self, spec: Spec, run: F) -> JoinHandle<T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let handle = self.clone();
+        let run = move || {
+            let _entered = handle.enter();
+            run()
+        };
+        self.shared.executor.unblock(spec, run)
+    }
+
+    /// Number of threads for blocking code, idle ones too; see [`unblock`](crate::unblock).
+    pub fn num_blocking_threads(&self) -> usize {
+        self.shared.executor.num_blocking_threads()
     }
 
     /// Runs `future` on this thread and sleeps while it waits. The future may borrow and need not

@@ -117,8 +117,11 @@ impl Threads {
                 lost_workers += 1;
             }
         }
+        // Last: closures that workers are waiting for are among those that end here.
+        let blocking_jobs = handle.shared.executor.join_blocking(Some(deadline));
         Shutdown {
             goroutines: handle.shared.executor.tasks(),
+            blocking_jobs,
             lost_workers,
             abandoned_operations,
         }
@@ -190,13 +193,14 @@ fn abandoned(drained: &Drained) -> usize {
     drained.operations + drained.polls
 }
 
-/// How a runtime ended: which goroutines did not stop in time.
+/// How a runtime ended: which goroutines and blocking closures did not stop in time.
 ///
 /// [`Display`](fmt::Display) gives a report for people.
 #[derive(Debug)]
 #[must_use = "it tells which goroutines did not stop; print it"]
 pub struct Shutdown {
     goroutines: Vec<TaskInfo>,
+    blocking_jobs: Vec<TaskInfo>,
     lost_workers: usize,
     abandoned_operations: usize,
 }
@@ -204,7 +208,10 @@ pub struct Shutdown {
 impl Shutdown {
     /// True if everything was dropped, drained and joined.
     pub fn is_complete(&self) -> bool {
-        self.goroutines.is_empty() && self.lost_workers == 0 && self.abandoned_operations == 0
+        self.goroutines.is_empty()
+            && self.blocking_jobs.is_empty()
+            && self.lost_workers == 0
+            && self.abandoned_operations == 0
     }
 
     /// The goroutines that still live: they compute and never came to an await point in time, or
@@ -213,7 +220,13 @@ impl Shutdown {
         &self.goroutines
     }
 
-    /// Threads that were left behind; each ends by itself when its goroutine does.
+    /// The closures given to [`unblock`](crate::unblock) that still run; their threads end by
+    /// themselves when they do.
+    pub fn blocking_jobs(&self) -> &[TaskInfo] {
+        &self.blocking_jobs
+    }
+
+    /// Worker threads that were left behind; each ends by itself when its goroutine does.
     pub fn lost_workers(&self) -> usize {
         self.lost_workers
     }
@@ -245,14 +258,15 @@ impl fmt::Display for Shutdown {
         }
         write!(
             f,
-            "not everything stopped in time: {} goroutines, {} worker threads, {} operations in \
-             the kernel are left",
+            "not everything stopped in time: {} goroutines, {} blocking jobs, {} worker threads, {} \
+             operations in the kernel are left",
             self.goroutines.len(),
+            self.blocking_jobs.len(),
             self.lost_workers,
             self.abandoned_operations
         )?;
-        for goroutine in &self.goroutines {
-            write!(f, "\n  {goroutine}")?;
+        for task in self.goroutines.iter().chain(&self.blocking_jobs) {
+            write!(f, "\n  {task}")?;
         }
         Ok(())
     }

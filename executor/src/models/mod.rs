@@ -2,5 +2,6 @@
 //!
 //! Must not: use the public interface alone; those models are `tests/loom_executor.rs`.
 
+mod blocking;
 mod idle;
 mod queue;

@@ -223,15 +223,22 @@ impl<T> fmt::Debug for JoinHandle<T> {
     }
 }
 
-/// Why a goroutine gave no output.
+/// Why a goroutine, or a blocking closure, gave no output.
+///
+/// It is `Send` and `Sync`, so that `?` turns it into the error types of most programs.
+#[derive(Debug)]
 pub enum JoinError {
     /// It panicked with this payload.
-    Panic(Payload),
+    Panic(PanicPayload),
     /// It was aborted, or its runtime shut down.
     Cancelled,
 }
 
 impl JoinError {
+    pub(super) fn panicked(payload: Payload) -> JoinError {
+        JoinError::Panic(PanicPayload(payload))
+    }
+
     /// True for [`JoinError::Panic`].
     pub fn is_panic(&self) -> bool {
         matches!(self, JoinError::Panic(_))
@@ -247,20 +254,20 @@ impl JoinError {
     /// # Panics
     /// If the goroutine was cancelled.
     pub fn into_panic(self) -> Box<dyn Any + Send + 'static> {
-        match self {
-            JoinError::Panic(payload) => payload,
-            JoinError::Cancelled => panic!("the goroutine was cancelled and has no panic payload"),
+        match self.try_into_panic() {
+            Ok(payload) => payload,
+            Err(_) => panic!("the goroutine was cancelled and has no panic payload"),
         }
     }
-}
 
-impl fmt::Debug for JoinError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// What the panic carried, if it was one.
+    ///
+    /// # Errors
+    /// The error itself if the goroutine was cancelled.
+    pub fn try_into_panic(self) -> Result<Box<dyn Any + Send + 'static>, JoinError> {
         match self {
-            JoinError::Panic(payload) => {
-                write!(f, "Panic({:?})", crate::report::message(&**payload))
-            }
-            JoinError::Cancelled => f.write_str("Cancelled"),
+            JoinError::Panic(payload) => Ok(payload.into_inner()),
+            JoinError::Cancelled => Err(self),
         }
     }
 }
@@ -269,11 +276,8 @@ impl fmt::Display for JoinError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             JoinError::Panic(payload) => {
-                write!(
-                    f,
-                    "the goroutine panicked: {}",
-                    crate::report::message(&**payload)
-                )
+                let text = crate::report::message(&*payload.0);
+                write!(f, "the goroutine panicked: {text}")
             }
             JoinError::Cancelled => f.write_str("the goroutine was cancelled"),
         }
@@ -281,3 +285,36 @@ impl fmt::Display for JoinError {
 }
 
 impl std::error::Error for JoinError {}
+
+/// For `?` where [`std::io::Result`] is returned. The kind is `Other`: `Interrupted` would be retried
+/// by those who repeat interrupted calls.
+impl From<JoinError> for std::io::Error {
+    fn from(error: JoinError) -> std::io::Error {
+        std::io::Error::other(error)
+    }
+}
+
+/// What a panic carried.
+pub struct PanicPayload(Payload);
+
+// SAFETY: shared, it gives access to the payload only if that is a `&str` or a `String`, which are
+// `Sync`.
+unsafe impl Sync for PanicPayload {}
+
+impl PanicPayload {
+    /// The text of the panic: what `panic!` was given.
+    pub fn message(&self) -> Option<&str> {
+        crate::report::text(&*self.0)
+    }
+
+    /// The payload itself, for [`std::panic::resume_unwind`].
+    pub fn into_inner(self) -> Box<dyn Any + Send + 'static> {
+        self.0
+    }
+}
+
+impl fmt::Debug for PanicPayload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", crate::report::message(&*self.0))
+    }
+}

@@ -33,7 +33,7 @@ use std::sync::atomic::Ordering;
 
 use gorin_base::primitive::PlainArc;
 
-pub use join::{JoinError, JoinHandle};
+pub use join::{JoinError, JoinHandle, PanicPayload};
 pub(crate) use raw::{Header, allocate};
 pub(crate) use reference::{Counted, Registered};
 pub use reference::{Runnable, TaskOf, TaskRef};
@@ -111,10 +111,31 @@ impl Spec {
     }
 }
 
-/// Which goroutine: what reports print.
+/// What a task is to its user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TaskKind {
+    /// A future that workers poll.
+    Goroutine,
+    /// A closure on a thread of its own.
+    BlockingJob,
+}
+
+impl fmt::Display for TaskKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            TaskKind::Goroutine => "goroutine",
+            TaskKind::BlockingJob => "blocking job",
+        })
+    }
+}
+
+/// Which goroutine or blocking job: what reports print.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TaskInfo {
+    /// What it is.
+    pub kind: TaskKind,
     /// Its number.
     pub id: TaskId,
     /// The name it was given.
@@ -126,7 +147,7 @@ pub struct TaskInfo {
 impl fmt::Display for TaskInfo {
     /// `goroutine 7 "acceptor" started at src/main.rs:3:5`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "goroutine {}", self.id)?;
+        write!(f, "{} {}", self.kind, self.id)?;
         if let Some(name) = &self.name {
             write!(f, " {name:?}")?;
         }
@@ -151,6 +172,9 @@ pub trait Schedule: Send + Sync + 'static {
     /// [`finished`](Self::finished). Without one a task that nobody can wake any more is handed
     /// to [`schedule`](Self::schedule) a last time, to be dropped.
     const REGISTERS: bool = false;
+
+    /// What reports call its tasks.
+    const KIND: TaskKind = TaskKind::Goroutine;
 
     /// Takes over a task that can run. Dropping the [`Runnable`] in it drops the future at once.
     fn schedule(task: TaskOf<Self>, readied: Readied)

@@ -25,7 +25,7 @@ use gorin_base::seeded;
 use super::join::{JoinError, JoinHandle};
 use super::reference::{TaskOf, TaskRef, WAKER};
 use super::state::{OnComplete, OnDetach, OnDrop, OnPause, OnStart, OnWake, State};
-use super::{Payload, Readied, Schedule, Spec, TaskId, TaskInfo};
+use super::{Payload, Readied, Schedule, Spec, TaskId, TaskInfo, TaskKind};
 
 /// The part of the cell that does not depend on the future's type.
 #[repr(C)]
@@ -44,6 +44,7 @@ impl Header {
 
     pub(super) fn info(&self) -> TaskInfo {
         TaskInfo {
+            kind: self.vtable.kind,
             id: self.id,
             name: self.name.clone(),
             site: self.site,
@@ -51,8 +52,9 @@ impl Header {
     }
 }
 
-/// The functions that know the types of future and scheduler.
+/// The functions that know the types of future and scheduler, and what the latter says of its tasks.
 struct Vtable {
+    kind: TaskKind,
     /// Polls or cancels; the caller gives up ownership.
     run: unsafe fn(NonNull<Header>),
     /// Drops the future; the caller gives up ownership.
@@ -117,6 +119,7 @@ where
 
 impl<F: Future, S: Schedule> Cell<F, S> {
     const VTABLE: &'static Vtable = &Vtable {
+        kind: S::KIND,
         run: Self::run,
         cancel: Self::cancel,
         schedule: Self::schedule,
@@ -152,7 +155,7 @@ impl<F: Future, S: Schedule> Cell<F, S> {
             OnStart::Cancel => Err(JoinError::Cancelled),
             OnStart::Poll => match cell.poll_future(task) {
                 Ok(Poll::Ready(output)) => Ok(output),
-                Err(payload) => Err(JoinError::Panic(payload)),
+                Err(payload) => Err(JoinError::panicked(payload)),
                 Ok(Poll::Pending) => match cell.header.state.pause() {
                     OnPause::Idle => return,
                     OnPause::Again => {
@@ -241,7 +244,7 @@ impl<F: Future, S: Schedule> Cell<F, S> {
                 Ok(()) => result,
                 Err(payload) => {
                     crate::report::discard(result);
-                    Err(JoinError::Panic(payload))
+                    Err(JoinError::panicked(payload))
                 }
             };
             // SAFETY: as above; what was there is dropped.
@@ -269,7 +272,7 @@ impl<F: Future, S: Schedule> Cell<F, S> {
             unsafe { stage.replace(Stage::Gone) }
         });
         let payload = match stage {
-            Stage::Output(Err(JoinError::Panic(payload))) => payload,
+            Stage::Output(Err(JoinError::Panic(payload))) => payload.into_inner(),
             Stage::Output(output) => match catch_unwind(AssertUnwindSafe(|| drop(output))) {
                 Ok(()) => return,
                 Err(payload) => payload,

@@ -64,6 +64,7 @@ impl Threads {
         let executor = Executor::new(Config {
             workers,
             panic_policy,
+            ..Config::default()
         });
         let start = |index| {
             let executor = executor.clone();

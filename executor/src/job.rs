@@ -1,0 +1,154 @@
+//! Blocking code as a task: `unblock`, and the form without a handle for other parts of a runtime.
+//!
+//! Invariants: a job is polled once and never pending, so it is owned from its making to its end,
+//! and no scheduler ever gets it back. It is not in the registry: `stop` cannot abort what runs
+//! outside of any await point, and [`Pool`](crate::blocking::Pool) itself drops what has not begun.
+//!
+//! Must not: decide on which thread a job runs (the pool does).
+
+use std::fmt;
+use std::io::Write;
+use std::panic::Location;
+use std::time::Instant;
+
+use gorin_base::primitive::Arc;
+
+use crate::context;
+use crate::executor::{Executor, Shared};
+use crate::task::{
+    self, JoinHandle, Payload, Readied, Schedule, Spec, TaskInfo, TaskKind, TaskOf, TaskRef,
+};
+
+/// The scheduler of a job: where its panic goes if nobody joins it.
+struct Job {
+    shared: Arc<Shared>,
+}
+
+impl Schedule for Job {
+    const KIND: TaskKind = TaskKind::BlockingJob;
+
+    fn schedule(_: TaskOf<Job>, _: Readied) {
+        unreachable!("a job is owned from its making to its end");
+    }
+
+    fn panicked(&self, task: TaskRef<'_>, payload: Payload) {
+        self.shared.panicked(task, payload);
+    }
+}
+
+/// Gives `run` to the pool.
+fn unblock_on<F, T>(
+    shared: &Arc<Shared>,
+    spec: Spec,
+    run: F,
+    site: &'static Location<'static>,
+) -> JoinHandle<T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    let scheduler = Job {
+        shared: shared.clone(),
+    };
+    let (job, handle) = task::allocate(spec, async move { run() }, scheduler, site);
+    if let Err(error) = shared.pool.submit(job.into_runnable()) {
+        let line = format!(
+            "gorin cannot start a thread for blocking code, so a job from {site} was cancelled: \
+             {error}. Raise the limit on threads (`ulimit -u`, the cgroup's pids.max).\n"
+        );
+        // A closed stderr is no reason to panic.
+        let _ = std::io::stderr().write_all(line.as_bytes());
+    }
+    handle
+}
+
+impl Executor {
+    /// Runs `run` on a thread for blocking code; see [`BlockingConfig`](crate::BlockingConfig).
+    ///
+    /// Its panic goes to whoever awaits the handle, as with goroutines; dropping the handle
+    /// detaches it. [`JoinHandle::abort`] cancels it if it has not begun, and does nothing else.
+    ///
+    /// After [`stop`](Self::stop) the closure is dropped at once, and the handle gives
+    /// [`JoinError::Cancelled`](crate::JoinError::Cancelled).
+    ///
+    /// ```
+    /// use gorin_executor::{Config, Executor, Spec};
+    ///
+    /// let executor = Executor::new(Config { workers: 1, ..Config::default() });
+    /// let handle = executor.unblock(Spec::new(), || 6 * 7);
+    /// assert_eq!(futures::executor::block_on(handle).unwrap(), 42);
+    /// ```
+    #[track_caller]
+    pub fn unblock<F, T>(&self, spec: Spec, run: F) -> JoinHandle<T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        unblock_on(self.shared(), spec, run, Location::caller())
+    }
+
+    /// A door to the threads for blocking code that keeps no executor running, for other parts of
+    /// a runtime.
+    pub fn offload(&self) -> Offload {
+        Offload {
+            shared: self.shared().clone(),
+        }
+    }
+
+    /// After [`stop`](Self::stop): waits until the threads for blocking code have ended, at most
+    /// until `deadline` (`None`: as long as it takes), and returns the jobs that still run. It
+    /// blocks; a job of this executor must not call it.
+    pub fn join_blocking(&self, deadline: Option<Instant>) -> Vec<TaskInfo> {
+        self.shared().pool.join(deadline)
+    }
+
+    /// How many threads for blocking code there are.
+    pub fn num_blocking_threads(&self) -> usize {
+        self.shared().pool.num_threads()
+    }
+}
+
+/// A door to the threads for blocking code; see [`Executor::offload`].
+#[derive(Clone)]
+pub struct Offload {
+    shared: Arc<Shared>,
+}
+
+impl Offload {
+    /// Runs `run` on a thread for blocking code. When the executor has stopped, or stops before it
+    /// has begun, it is dropped instead: who waits for it must learn that from its destructor.
+    #[track_caller]
+    pub fn run(&self, run: Box<dyn FnOnce() + Send>) {
+        drop(unblock_on(
+            &self.shared,
+            Spec::new(),
+            run,
+            Location::caller(),
+        ));
+    }
+}
+
+impl fmt::Debug for Offload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Offload").field(&self.shared.pool).finish()
+    }
+}
+
+/// Runs `run` on a thread for blocking code of the current executor; see [`Executor::unblock`].
+///
+/// # Panics
+/// On a thread that is neither a worker nor inside [`Executor::enter`].
+#[track_caller]
+pub fn unblock<F, T>(spec: Spec, run: F) -> JoinHandle<T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    let Some(executor) = context::current() else {
+        panic!(
+            "blocking code can be given away only inside a gorin runtime: call this from a \
+             goroutine or from the future given to `run`, or enter the runtime on this thread first"
+        )
+    };
+    executor.unblock(spec, run)
+}

@@ -1,0 +1,76 @@
+//! Code that blocks its thread, kept away from the workers.
+//!
+//! A thin name over the executor's threads for such code; what is added here is that the closure's
+//! thread belongs to the runtime. Must not start a thread itself.
+
+use crate::goroutine::{JoinHandle, Spec};
+
+/// Runs `run` on a thread where it may block, and gives its value to whoever awaits the handle: for
+/// system calls that wait, for libraries that know nothing of goroutines, for long computations.
+///
+/// A worker that blocks cannot run goroutines, and holds up those in its queue; Go starts a thread
+/// for such a call by itself, which a future cannot. The threads are started when they are needed, up
+/// to [`Builder::max_blocking_threads`](crate::runtime::Builder::max_blocking_threads) (512), stay
+/// for ten seconds without work, and belong to the runtime: in the closure [`go`](crate::go),
+/// [`Handle::current`](crate::runtime::Handle::current) and `Handle::block_on` work.
+///
+/// The closure is started at once, whether or not the handle is awaited; giving it away and getting
+/// the value back costs some 10 µs if a thread must be woken, so short calls are better made in
+/// place. What the closure did happens before `await` returns.
+///
+/// A panic of the closure is [`JoinError::Panic`](crate::JoinError::Panic) for whoever awaits it, and
+/// is reported as that of a goroutine if nobody does.
+///
+/// # Cancel safety
+/// Dropping the handle detaches the closure: nothing can stop it once it has begun.
+/// [`JoinHandle::abort`] drops it if it still waits in line. At the end of the runtime those that wait
+/// in line are dropped, and give [`JoinError::Cancelled`](crate::JoinError::Cancelled); those that
+/// run are waited for as long as goroutines are, and then reported and left behind.
+///
+/// ```
+/// gorin::run(async {
+///     let text = gorin::unblock(|| std::fs::read_to_string("/proc/self/comm")).await;
+///     assert!(!text.unwrap().unwrap().is_empty());
+/// });
+/// ```
+///
+/// # Panics
+/// On a thread that belongs to no runtime; the text says what to do.
+#[track_caller]
+pub fn unblock<F, T>(run: F) -> JoinHandle<T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    unblock_with(Spec::new(), run)
+}
+
+/// As [`unblock`], with a [`Spec`] that names the closure in reports.
+///
+/// ```
+/// use gorin::Spec;
+///
+/// gorin::run(async {
+///     let sum = gorin::unblock_with(Spec::new().name("adder"), || (1..=100).sum::<u32>());
+///     assert_eq!(sum.await.unwrap(), 5050);
+/// });
+/// ```
+///
+/// # Panics
+/// On a thread that belongs to no runtime; the text says what to do.
+#[track_caller]
+pub fn unblock_with<F, T>(spec: Spec, run: F) -> JoinHandle<T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    if crate::model::is_running() {
+        // A checker looks at what goroutines do to each other, and knows no other threads.
+        return crate::model::spawn(spec, async move { run() });
+    }
+    #[cfg(not(loom))]
+    if let Some(handle) = crate::runtime::Handle::try_current() {
+        return handle.unblock_with(spec, run);
+    }
+    gorin_executor::unblock(spec, run)
+}

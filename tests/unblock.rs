@@ -1,0 +1,244 @@
+//! `unblock`: threads for blocking code, their number, their end, and what becomes of a closure.
+//!
+//! Nothing here sleeps to wait for another thread: closures are held by channels.
+
+// Runtimes need a kernel; under loom there are none.
+#![cfg(not(loom))]
+
+mod common;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::{PATIENCE, within_patience};
+use gorin::runtime::{Builder, Handle};
+use gorin::{JoinHandle, Runtime, Spec, go, run, unblock, unblock_with};
+
+/// A closure that says when it begins and ends when it is told to.
+struct Held {
+    began: mpsc::Receiver<()>,
+    go_on: mpsc::Sender<()>,
+}
+
+fn held() -> (Held, impl FnOnce() + Send + 'static) {
+    let (begin, began) = mpsc::channel();
+    let (go_on, wait) = mpsc::channel();
+    let closure = move || {
+        begin.send(()).expect("the test waits for it");
+        // An error: the test has ended.
+        let _ = wait.recv();
+    };
+    (Held { began, go_on }, closure)
+}
+
+impl Held {
+    fn wait_until_begun(&self) {
+        self.began.recv_timeout(PATIENCE).expect("it begins");
+    }
+
+    fn end(self) {
+        self.go_on.send(()).expect("it still runs");
+    }
+}
+
+fn one_worker() -> Builder {
+    Runtime::builder().workers(1)
+}
+
+#[test]
+fn the_value_of_the_closure_comes_back_and_the_worker_goes_on_meanwhile() {
+    within_patience(|| {
+        one_worker()
+            .run(async {
+                let (tx, rx) = mpsc::channel();
+                // Ends only if the one worker runs a goroutine meanwhile.
+                let waiting = unblock(move || rx.recv().unwrap());
+                go(async move { tx.send(42).unwrap() });
+                assert_eq!(waiting.await.unwrap(), 42);
+            })
+            .unwrap();
+    });
+}
+
+#[test]
+fn it_runs_on_a_named_thread_of_its_own_that_belongs_to_the_runtime() {
+    run(async {
+        let caller = thread::current().id();
+        let (id, name, value) = unblock(|| {
+            let thread = thread::current();
+            let goroutine = go(async { 7 });
+            let value = Handle::current().block_on(goroutine).unwrap();
+            (thread.id(), thread.name().unwrap_or("").to_owned(), value)
+        })
+        .await
+        .unwrap();
+        assert_ne!(id, caller);
+        assert_eq!(name, "gorin-block-0");
+        assert_eq!(value, 7);
+    });
+}
+
+#[test]
+fn it_works_in_block_on() {
+    let runtime = one_worker().build().unwrap();
+    let value = runtime.block_on(async { unblock(|| 5).await.unwrap() });
+    assert_eq!(value, 5);
+    let handle: JoinHandle<i32> = runtime.handle().unblock(|| 6);
+    assert_eq!(runtime.block_on(handle).unwrap(), 6);
+}
+
+#[test]
+fn a_panic_of_the_closure_goes_to_who_awaits_it_and_its_thread_goes_on() {
+    one_worker()
+        .max_blocking_threads(1)
+        .run(async {
+            let error = unblock(|| panic!("no such device")).await.unwrap_err();
+            assert!(error.is_panic());
+            assert_eq!(error.to_string(), "the goroutine panicked: no such device");
+            let text = *error.into_panic().downcast::<&str>().unwrap();
+            assert_eq!(text, "no such device");
+            assert_eq!(unblock(|| 1).await.unwrap(), 1);
+        })
+        .unwrap();
+}
+
+#[test]
+fn a_dropped_handle_lets_the_closure_run_on() {
+    within_patience(|| {
+        run(async {
+            let (tx, rx) = mpsc::channel();
+            drop(unblock(move || tx.send("ran").unwrap()));
+            assert_eq!(unblock(move || rx.recv()).await.unwrap(), Ok("ran"));
+        });
+    });
+}
+
+#[test]
+fn an_abort_drops_a_closure_that_waits_in_line_and_no_other() {
+    within_patience(|| {
+        one_worker()
+            .max_blocking_threads(1)
+            .run(async {
+                let (first, closure) = held();
+                let running = unblock(closure);
+                first.wait_until_begun();
+                let waiting = unblock(|| unreachable!("it was aborted before it began"));
+                waiting.abort();
+                running.abort();
+                first.end();
+                assert!(waiting.await.unwrap_err().is_cancelled());
+                running.await.unwrap();
+            })
+            .unwrap();
+    });
+}
+
+#[test]
+fn no_more_threads_run_than_allowed_and_the_others_wait_in_line() {
+    within_patience(|| {
+        let runtime = one_worker().max_blocking_threads(3).build().unwrap();
+        let running = Arc::new(AtomicUsize::new(0));
+        let most = Arc::new(AtomicUsize::new(0));
+        let closures: Vec<_> = (0..100)
+            .map(|i| {
+                let (running, most) = (running.clone(), most.clone());
+                runtime.handle().unblock(move || {
+                    let now = running.fetch_add(1, Ordering::SeqCst) + 1;
+                    most.fetch_max(now, Ordering::SeqCst);
+                    thread::yield_now();
+                    running.fetch_sub(1, Ordering::SeqCst);
+                    i
+                })
+            })
+            .collect();
+        for (i, closure) in closures.into_iter().enumerate() {
+            assert_eq!(runtime.block_on(closure).unwrap(), i);
+        }
+        assert!((1..=3).contains(&most.load(Ordering::SeqCst)));
+        assert!(runtime.handle().num_blocking_threads() <= 3);
+    });
+}
+
+#[test]
+fn a_thread_without_work_ends_after_its_time_and_another_comes_when_needed() {
+    within_patience(|| {
+        let limit = Duration::from_millis(5);
+        let runtime = one_worker().blocking_idle_timeout(limit).build().unwrap();
+        for round in 0..3 {
+            let value = runtime.block_on(runtime.handle().unblock(move || round));
+            assert_eq!(value.unwrap(), round);
+            let latest = Instant::now() + PATIENCE;
+            while runtime.handle().num_blocking_threads() > 0 {
+                assert!(Instant::now() < latest, "the thread stays");
+                thread::yield_now();
+            }
+        }
+    });
+}
+
+#[test]
+fn shutdown_cancels_what_waits_in_line_and_names_what_does_not_end() {
+    within_patience(|| {
+        let runtime = one_worker().max_blocking_threads(1).build().unwrap();
+        let handle = runtime.handle();
+        let (first, closure) = held();
+        let running = handle.unblock_with(Spec::new().name("stubborn"), closure);
+        first.wait_until_begun();
+        let waiting = handle.unblock(|| unreachable!("the runtime stopped before it began"));
+
+        let shutdown = runtime.shutdown_timeout(Duration::from_millis(20));
+        assert!(!shutdown.is_complete());
+        assert_eq!(shutdown.goroutines(), []);
+        let [job] = shutdown.blocking_jobs() else {
+            panic!("{shutdown}");
+        };
+        assert_eq!(job.name.as_deref(), Some("stubborn"));
+        let text = shutdown.to_string();
+        assert!(text.contains("blocking job"), "{text}");
+        assert!(
+            text.contains("\"stubborn\" started at tests/unblock.rs"),
+            "{text}"
+        );
+
+        let block_on = gorin_base::check::block_on;
+        assert!(block_on(waiting).unwrap_err().is_cancelled());
+        let late = handle.unblock(|| unreachable!("the runtime has stopped"));
+        assert!(block_on(late).unwrap_err().is_cancelled());
+        // Its value comes back all the same, and its thread ends.
+        first.end();
+        block_on(running).unwrap();
+    });
+}
+
+#[test]
+fn shutdown_waits_for_a_closure_that_ends_in_time() {
+    within_patience(|| {
+        let runtime = one_worker().build().unwrap();
+        let (first, closure) = held();
+        let running = runtime.handle().unblock(closure);
+        first.wait_until_begun();
+        let ending = thread::spawn(move || first.end());
+        let shutdown = runtime.shutdown_timeout(PATIENCE);
+        assert!(shutdown.is_complete(), "{shutdown}");
+        assert!(running.is_finished());
+        ending.join().unwrap();
+    });
+}
+
+#[test]
+fn a_panic_that_nobody_joins_crashes_where_goroutines_would() {
+    let outcome = std::panic::catch_unwind(|| {
+        within_patience(|| {
+            one_worker()
+                .panic_policy(gorin::PanicPolicy::Crash)
+                .run(async {
+                    drop(unblock_with(Spec::new().name("breaker"), || panic!("boom")));
+                    std::future::pending::<()>().await;
+                })
+        })
+    });
+    let text = *outcome.unwrap_err().downcast::<&str>().unwrap();
+    assert_eq!(text, "boom");
+}

@@ -24,7 +24,7 @@ pub struct Contender {
     pub channel: &'static str,
     /// A variable in its environment that selects a flavour.
     pub env: Option<(&'static str, &'static str)>,
-    /// Not a peer: ratios compare with the best of the others.
+    /// Not a peer, but gorin or a limit: ratios compare with the best of the others.
     pub ours: bool,
     /// Whether several workers share its tasks.
     pub shares_tasks: bool,
@@ -71,7 +71,7 @@ impl Contender {
 }
 
 /// Everybody, in the order of the columns.
-pub const CONTENDERS: [Contender; 20] = [
+pub const CONTENDERS: [Contender; 22] = [
     Contender {
         ours: true,
         ..Contender::new("gorin", Program::Rust("gorin"), ALL)
@@ -87,6 +87,8 @@ pub const CONTENDERS: [Contender; 20] = [
     one_thread("monoio"),
     one_thread("compio"),
     one_thread("glommio"),
+    raw("raw-epoll", "epoll"),
+    raw("raw-uring", "uring"),
     Contender::channel("kanal@gorin", "gorin", "kanal"),
     Contender::channel("flume@gorin", "gorin", "flume"),
     Contender::channel("async-channel@gorin", "gorin", "async-channel"),
@@ -106,6 +108,16 @@ pub const CONTENDERS: [Contender; 20] = [
     Contender::channel("kanal@threads", "threads", "kanal"),
     Contender::channel("flume@threads", "threads", "flume"),
 ];
+
+/// A server without a runtime: no peer, but the limit that the kernel's interface sets.
+const fn raw(name: &'static str, interface: &'static str) -> Contender {
+    Contender {
+        env: Some(("RAW_INTERFACE", interface)),
+        ours: true,
+        shares_tasks: false,
+        ..Contender::new(name, Program::Rust("raw"), &[Board::Servers])
+    }
+}
 
 /// A runtime whose tasks stay on one thread.
 const fn one_thread(name: &'static str) -> Contender {

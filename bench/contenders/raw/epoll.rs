@@ -1,0 +1,119 @@
+//! Readiness by epoll, level-triggered.
+
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{TcpListener, TcpStream};
+
+/// What is read at a time, into one buffer for all connections.
+const BUFFER_BYTES: usize = 64 << 10;
+/// Events taken at a time.
+const EVENTS: usize = 1024;
+/// The listener's number among the events.
+const LISTENER: u64 = u64::MAX;
+
+struct Connection {
+    stream: TcpStream,
+    /// What found no room in the socket's buffer; empty nearly always.
+    rest: Vec<u8>,
+}
+
+/// Serves for ever. Calls `ready` when connections can come.
+pub(crate) fn serve(listener: &TcpListener, ready: impl FnOnce()) -> io::Result<()> {
+    listener.set_nonblocking(true)?;
+    let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+    epoll.add(listener, EpollEvent::new(EpollFlags::EPOLLIN, LISTENER))?;
+    ready();
+    let mut connections: Vec<Option<Connection>> = Vec::new();
+    let mut vacant = Vec::new();
+    let mut buffer = vec![0; BUFFER_BYTES];
+    let mut events = [EpollEvent::empty(); EVENTS];
+    loop {
+        let count = match epoll.wait(&mut events, EpollTimeout::NONE) {
+            Err(nix::Error::EINTR) => 0,
+            result => result?,
+        };
+        for event in &events[..count] {
+            if event.data() == LISTENER {
+                accept_all(listener, &epoll, &mut connections, &mut vacant)?;
+                continue;
+            }
+            let index = event.data() as usize;
+            let Some(connection) = connections[index].as_mut() else {
+                continue;
+            };
+            let had_rest = !connection.rest.is_empty();
+            if matches!(connection.echo(&mut buffer), Err(_) | Ok(false)) {
+                connections[index] = None;
+                vacant.push(index);
+                continue;
+            }
+            if had_rest == connection.rest.is_empty() {
+                // With a rest only room is waited for, so that no more comes in than goes out.
+                let wanted = match had_rest {
+                    true => EpollFlags::EPOLLIN,
+                    false => EpollFlags::EPOLLOUT,
+                };
+                let mut event = EpollEvent::new(wanted, event.data());
+                epoll.modify(&connection.stream, &mut event)?;
+            }
+        }
+    }
+}
+
+fn accept_all(
+    listener: &TcpListener,
+    epoll: &Epoll,
+    connections: &mut Vec<Option<Connection>>,
+    vacant: &mut Vec<usize>,
+) -> io::Result<()> {
+    loop {
+        let stream = match listener.accept() {
+            Ok((stream, _)) => stream,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+            Err(error) if error.kind() == ErrorKind::ConnectionAborted => continue,
+            Err(error) => return Err(error),
+        };
+        stream.set_nonblocking(true)?;
+        stream.set_nodelay(true)?;
+        let index = vacant.pop().unwrap_or_else(|| {
+            connections.push(None);
+            connections.len() - 1
+        });
+        epoll.add(&stream, EpollEvent::new(EpollFlags::EPOLLIN, index as u64))?;
+        let rest = Vec::new();
+        connections[index] = Some(Connection { stream, rest });
+    }
+}
+
+impl Connection {
+    /// Sends back what there is; false at the end of the stream.
+    fn echo(&mut self, buffer: &mut [u8]) -> io::Result<bool> {
+        if !self.rest.is_empty() {
+            let sent = send(&mut self.stream, &self.rest)?;
+            self.rest.drain(..sent);
+            return Ok(true);
+        }
+        let received = match self.stream.read(buffer) {
+            Ok(received) => received,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(true),
+            Err(error) => return Err(error),
+        };
+        let sent = send(&mut self.stream, &buffer[..received])?;
+        self.rest.extend_from_slice(&buffer[sent..received]);
+        Ok(received > 0)
+    }
+}
+
+/// Sends what finds room; tells how much that was.
+fn send(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    let mut sent = 0;
+    while sent < bytes.len() {
+        match stream.write(&bytes[sent..]) {
+            Ok(count) => sent += count,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(sent)
+}

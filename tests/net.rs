@@ -17,7 +17,7 @@ use common::{everywhere, within_patience};
 use futures::StreamExt;
 use gorin::Runtime;
 use gorin::io::{AsyncReadExt, AsyncWriteExt};
-use gorin::net::{TcpListener, TcpStream};
+use gorin::net::{TcpListener, TcpSocket, TcpStream};
 use gorin::prelude::*;
 use gorin_base::check::poll_once;
 use socket2::{Domain, Socket, Type};
@@ -230,6 +230,61 @@ fn connecting_tries_one_address_after_the_other() {
         assert_eq!(stream.peer_addr()?, addresses[1]);
         let error = TcpStream::connect(refuses).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+        assert!(error.to_string().contains(&refuses.to_string()), "{error}");
+        Ok(())
+    });
+}
+
+#[test]
+fn connecting_has_a_time_limit() {
+    everywhere(|| async {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let stream = TcpStream::connect_timeout(address, Duration::from_secs(60)).await?;
+        assert_eq!(stream.peer_addr()?, address);
+        // A queue that is full drops the attempts of others: they are silent for a second.
+        let silent = TcpSocket::new_v4()?;
+        silent.bind("127.0.0.1:0".parse().unwrap())?;
+        let silent = silent.listen(0)?;
+        let address = silent.local_addr()?;
+        let _fills_the_queue = TcpStream::connect(address).await?;
+        let limit = Duration::from_millis(20);
+        let mut error = None;
+        for _ in 0..3 {
+            error = TcpStream::connect_timeout(address, limit).await.err();
+        }
+        let error = error.expect("the queue has no room for three");
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut, "{error}");
+        assert!(error.to_string().contains(&address.to_string()), "{error}");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_socket_with_options_listens_and_connects() {
+    everywhere(|| async {
+        let socket = TcpSocket::new_v4()?;
+        socket.set_reuse_address(true)?;
+        socket.set_nodelay(true)?;
+        socket.set_recv_buffer_size(8192)?;
+        socket.set_keepalive(Duration::from_secs(30))?;
+        socket.bind("127.0.0.1:0".parse().unwrap())?;
+        let listener = socket.listen(16)?;
+        let client = TcpSocket::new_v4()?;
+        client.bind("127.0.0.1:0".parse().unwrap())?;
+        let own = client.local_addr()?;
+        let client = client.connect(listener.local_addr()?).await?;
+        let (server, peer) = listener.accept().await?;
+        assert_eq!((peer, client.local_addr()?), (own, own));
+        assert!(server.nodelay()? && !client.nodelay()?);
+        assert_eq!(server.recv_buffer_size()?, 16_384);
+        assert_eq!(server.keepalive()?, Some(Duration::from_secs(30)));
+        server.set_keepalive(None)?;
+        assert_eq!((server.keepalive()?, client.keepalive()?), (None, None));
+        assert_eq!(
+            listener.try_accept().unwrap_err().kind(),
+            io::ErrorKind::WouldBlock
+        );
         Ok(())
     });
 }

@@ -17,7 +17,7 @@
 //! | `face.rs` | the methods that several types share, as macros |
 //! | `address.rs` | what may stand for an address, and name resolution |
 //! | `acceptor.rs` | accepting, the back-off when descriptors run out, [`Incoming`] |
-//! | `tcp/` | [`TcpListener`], [`TcpStream`] |
+//! | `tcp/` | [`TcpListener`], [`TcpStream`], [`TcpSocket`], [`dial`] |
 //! | `udp.rs` | [`UdpSocket`] |
 //! | `unix/` | [`UnixListener`], [`UnixStream`], [`UnixDatagram`], their addresses |
 //! | `split.rs` | [`ReadHalf`] and [`WriteHalf`] |
@@ -38,7 +38,7 @@ pub use acceptor::Incoming;
 pub use address::ToSocketAddrs;
 pub use split::{ReadHalf, ReuniteError, WriteHalf};
 pub use std::net::Shutdown;
-pub use tcp::{TcpListener, TcpStream};
+pub use tcp::{ConnectError, TcpListener, TcpSocket, TcpStream, dial};
 pub use udp::UdpSocket;
 pub use unix::{Credentials, UnixDatagram, UnixListener, UnixStream};
 

@@ -1,9 +1,13 @@
-//! TCP: [`TcpListener`] and [`TcpStream`].
+//! TCP: [`TcpListener`] and [`TcpStream`], and how they come about: [`TcpSocket`], [`dial`].
 
+mod dial;
 mod listener;
+mod socket;
 mod stream;
 
+pub use dial::{ConnectError, dial};
 pub use listener::TcpListener;
+pub use socket::TcpSocket;
 pub use stream::TcpStream;
 
 use std::io;

@@ -9,8 +9,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::tcp_socket;
-use crate::net::address::{ToSocketAddrs, resolve};
+use super::{dial, tcp_socket};
+use crate::net::address::ToSocketAddrs;
 use crate::net::endpoint::Endpoint;
 use crate::net::face::{socket_face, stream_face, transfer_face};
 use crate::net::ip_address;
@@ -69,28 +69,39 @@ pub struct TcpStream {
 }
 
 impl TcpStream {
-    /// Connects to the first of `addresses` that accepts.
+    /// Connects to one of `addresses`: they are tried in order, the families of addresses taking
+    /// turns, and the next one also when the last one has been silent for 250 ms; the first
+    /// connection wins and the other attempts are closed ("happy eyeballs", RFC 8305).
     ///
     /// # Errors
-    /// The error of the last address tried, or of resolving the name; without a runtime on this
-    /// thread an error that says so.
+    /// That of resolving the name; or one that lists what was tried and why it failed, of the kind
+    /// of the last failure, with a [`ConnectError`](crate::net::ConnectError) inside; without a
+    /// runtime on this thread an error that says so.
     ///
     /// # Cancel safety
-    /// Dropping the future gives the attempt up.
+    /// Dropping the future gives all attempts up.
     pub async fn connect(addresses: impl ToSocketAddrs) -> io::Result<TcpStream> {
-        let mut result = Err(io::ErrorKind::AddrNotAvailable.into());
-        for address in resolve(&addresses).await? {
-            result = TcpStream::connect_to(&address).await;
-            if result.is_ok() {
-                break;
-            }
-        }
-        result
+        dial::connect(addresses).await
     }
 
-    async fn connect_to(address: &SocketAddr) -> io::Result<TcpStream> {
-        let socket = tcp_socket(address)?;
-        let endpoint = Endpoint::connect(socket, &(*address).into()).await?;
+    /// As [`connect`](TcpStream::connect), within `limit`, resolving the name included.
+    ///
+    /// # Errors
+    /// As [`connect`](TcpStream::connect); when the time is up one of the kind `TimedOut` that lists
+    /// what was tried, too.
+    ///
+    /// # Cancel safety
+    /// Dropping the future gives all attempts up.
+    pub async fn connect_timeout(
+        addresses: impl ToSocketAddrs,
+        limit: Duration,
+    ) -> io::Result<TcpStream> {
+        dial::connect_timeout(addresses, limit).await
+    }
+
+    pub(super) async fn connect_to(address: SocketAddr) -> io::Result<TcpStream> {
+        let socket = tcp_socket(&address)?;
+        let endpoint = Endpoint::connect(socket, &address.into()).await?;
         Ok(TcpStream::from_endpoint(endpoint))
     }
 

@@ -11,19 +11,20 @@
 //! # assert!(!queued);
 //! ```
 //!
-//! Outside loom [`bug`] is a constant `false` and the branch vanishes. Under loom the bug named by
-//! the environment variable `GORIN_MUTANT` is switched on; `tests/mutants.txt` lists which model
-//! must die of which bug, and `cargo xtask mutants` runs the whole table.
+//! [`bug`] is a constant `false` and the branch vanishes, but in two builds: under loom, and under
+//! `--cfg gorin_seeded` (`cargo seeded`), for code that plain tests hold to account. There the bug
+//! named by the environment variable `GORIN_MUTANT` is switched on; `tests/mutants.txt` of a member
+//! lists which model or test must die of which bug, and `cargo xtask mutants` runs the whole table.
 
 /// True if the seeded bug `name` is switched on in this process.
 #[inline(always)]
 pub fn bug(name: &str) -> bool {
-    #[cfg(not(loom))]
+    #[cfg(not(any(loom, gorin_seeded)))]
     {
         let _ = name;
         false
     }
-    #[cfg(loom)]
+    #[cfg(any(loom, gorin_seeded))]
     {
         use std::sync::OnceLock;
         // std's cell on purpose: read once per process, the same in every execution.

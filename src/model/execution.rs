@@ -28,6 +28,7 @@ use std::time::Instant;
 
 use gorin_base::hook::{self, Access};
 use gorin_base::primitive::{Mutex, PlainArc};
+use gorin_base::seeded;
 use gorin_executor::task::Runnable;
 
 use super::Goroutine;
@@ -247,7 +248,7 @@ impl Execution {
             let goroutine = wakeup.goroutine;
             let goes_on = {
                 let mut names = self.session.names.borrow_mut();
-                let lazy = self.session.aborts.get();
+                let lazy = self.session.aborts.get() && !seeded::bug("model.aborted_in_step");
                 let mut state = self.state.borrow_mut();
                 state.wake(wakeup, &mut names, lazy)
             };

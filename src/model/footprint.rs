@@ -11,6 +11,7 @@ use std::panic::Location;
 use std::rc::Rc;
 
 use gorin_base::hook::Access;
+use gorin_base::seeded;
 
 use super::{Goroutine, Object};
 
@@ -57,8 +58,10 @@ impl Queueing {
         let (Some(given), Some(taken)) = (give.nth, take.nth) else {
             return !(give.alone && take.alone);
         };
-        let value = given == taken || give.closes && given <= taken;
+        let ends = give.closes && !seeded::bug("model.end_is_no_news");
+        let value = given == taken || ends && given <= taken;
         let room = taken.saturating_add(give.capacity) == given && !give.closes;
+        let room = room && !seeded::bug("model.room_is_no_news");
         value && !take.alone || room && !give.alone
     }
 }

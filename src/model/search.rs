@@ -23,6 +23,8 @@
 //!
 //! Must not know what goroutines are made of: it sees numbers and footprints.
 
+use gorin_base::seeded;
+
 use super::Goroutine;
 use super::footprint::Footprint;
 use super::order::Clock;
@@ -195,7 +197,9 @@ impl Search {
                 continue;
             }
             races.push(index);
-            clock.join(&event.clock);
+            if !seeded::bug("model.conflict_orders_nothing") {
+                clock.join(&event.clock);
+            }
         }
         let nth = clock.tick(goroutine);
         *self.clock(goroutine) = clock.clone();
@@ -218,7 +222,10 @@ impl Search {
         let mut firsts: Vec<&Event> = Vec::new();
         let mut initials = Vec::new();
         for (index, event) in self.events.iter().enumerate().skip(earlier + 1) {
-            if index != last && first.happens_before(&event.clock) {
+            if index != last
+                && first.happens_before(&event.clock)
+                && !seeded::bug("model.initials_with_consequences")
+            {
                 continue;
             }
             if firsts.iter().any(|one| one.goroutine == event.goroutine) {
@@ -240,7 +247,9 @@ impl Search {
         }
         if initials.contains(&newest) {
             node.want(newest);
-        } else if let Some(&initial) = initials.first() {
+        } else if let Some(&initial) = initials.first()
+            && !seeded::bug("model.newest_or_nobody")
+        {
             node.want(initial);
         }
     }
@@ -293,7 +302,11 @@ impl Strategy for Search {
         let asleep: Vec<_> = node
             .known
             .iter()
-            .filter(|(other, theirs)| *other != goroutine && !theirs.conflicts(footprint))
+            .filter(|(other, theirs)| {
+                let disturbed =
+                    theirs.conflicts(footprint) && !seeded::bug("model.sleeps_too_long");
+                *other != goroutine && !disturbed
+            })
             .cloned()
             .collect();
         if self.reduction.is_on() {
@@ -331,7 +344,7 @@ impl Strategy for Search {
             let more = match &mut place {
                 Place::Choice { n, taken } => {
                     *taken += 1;
-                    taken < n
+                    taken < n && !seeded::bug("model.one_answer")
                 }
                 Place::Step(node) => {
                     let footprint = std::mem::take(&mut node.footprint);

@@ -44,6 +44,9 @@ enum Op {
     /// Receives from the first, alone if there is something in the second, else for a millisecond:
     /// one line of the program that waits alone or not, as it happens.
     RecvIf(usize, usize),
+    /// Receives from the first, alone if there is something in the second, else from whichever of the
+    /// two comes first.
+    RaceIf(usize, usize),
     Yield,
     SelectRecv(usize, usize),
     SelectSend(usize, usize),
@@ -62,6 +65,8 @@ enum Finale {
     Join,
     Abort(usize),
     AbortAndJoin(usize),
+    /// Aborts one, and looks whether it has ended.
+    AbortAndLook(usize),
 }
 
 #[derive(Clone, Debug)]
@@ -85,7 +90,8 @@ impl Program {
             goroutines: (0..goroutines).map(|_| ops(rng)).collect(),
             finale: match rng.u8(0..8) {
                 0..=3 => Finale::Nothing,
-                4 | 5 => Finale::Join,
+                4 => Finale::Join,
+                5 => Finale::AbortAndLook(rng.usize(..goroutines)),
                 6 => Finale::Abort(rng.usize(..goroutines)),
                 _ => Finale::AbortAndJoin(rng.usize(..goroutines)),
             },
@@ -103,8 +109,15 @@ impl Program {
             handles.push(spawn(Spec::new(), goroutine(number, ops, ends, log)));
         }
         drop(channels);
-        if let Finale::Abort(number) | Finale::AbortAndJoin(number) = self.finale {
+        if let Finale::Abort(number) | Finale::AbortAndJoin(number) | Finale::AbortAndLook(number) =
+            self.finale
+        {
             handles[number].abort();
+        }
+        if let Finale::AbortAndLook(number) = self.finale {
+            let over = handles[number].is_finished();
+            let log = logs.last().expect("the last is of main");
+            log.lock().unwrap().push(format!("over={over}"));
         }
         if let Finale::Join | Finale::AbortAndJoin(_) = self.finale {
             for (number, handle) in handles.into_iter().enumerate() {
@@ -131,7 +144,10 @@ fn random_op(rng: &mut fastrand::Rng, channels: usize) -> Op {
         21 => Op::RecvFor(one, rng.u64(1..3)),
         22 => Op::Yield,
         23 | 24 => Op::DropSender(one),
-        25 => Op::RecvIf(one, other),
+        25 => match rng.bool() {
+            true => Op::RecvIf(one, other),
+            false => Op::RaceIf(one, other),
+        },
         18 => match rng.bool() {
             true => Op::SelectRecv(one, other),
             false => Op::SelectSend(one, other),
@@ -198,6 +214,14 @@ async fn perform(op: Op, ends: &mut Ends, value: u8) -> String {
                     format!("{:?}", get(a).await)
                 } else {
                     first(get(a), elapsed(1)).await
+                }
+            }
+            Op::RaceIf(a, b) => {
+                let (a, b) = (rx(a)?, rx(b)?);
+                if b.try_recv().is_ok() {
+                    format!("{:?}", get(a).await)
+                } else {
+                    first(get(a), get(b)).await
                 }
             }
             Op::Yield => {
@@ -280,7 +304,10 @@ fn ends(program: &Program, unreduced: bool, most: usize) -> Option<Explored> {
     let session = Rc::new(Session::new(limits, search, clock::now()));
     let mut ends = BTreeSet::new();
     for executions in 1..=most {
-        let logs: Vec<Log> = program.goroutines.iter().map(|_| Log::default()).collect();
+        // One for each goroutine, and one for `main`.
+        let logs: Vec<Log> = (0..=program.goroutines.len())
+            .map(|_| Log::default())
+            .collect();
         let (program, theirs) = (program.clone(), logs.clone());
         let result = Execution::run(&session, Box::new(move || run_main(|| program.run(theirs))));
         let how = match result {
@@ -349,7 +376,7 @@ type Script<'a> = (&'a [usize], &'a [&'a [Op]], Finale);
 #[test]
 fn no_end_is_lost_where_one_was_lost_once() {
     use Op::*;
-    let programs: [Script<'_>; 6] = [
+    let programs: [Script<'_>; 11] = [
         // A goroutine that is aborted sees it when it stops to wait.
         (
             &[2],
@@ -388,6 +415,48 @@ fn no_end_is_lost_where_one_was_lost_once() {
         (
             &[0, 1],
             &[&[Send(1)], &[RecvIf(0, 1), Len(1)], &[Send(0)]],
+            Finale::Nothing,
+        ),
+        // What comes first may have to be one that the later step of a race depends on.
+        (
+            &[1],
+            &[&[Yield, Either(0, 0)], &[Send(0), Close(0)], &[Drop(0)]],
+            Finale::Nothing,
+        ),
+        // A place that becomes free is news for a sender that does not wait alone.
+        (
+            &[1, 0],
+            &[
+                &[Send(0)],
+                &[Recv(0), Send(1), DropSender(1)],
+                &[Either(0, 0)],
+            ],
+            Finale::Nothing,
+        ),
+        // Who gives up at once has not waited alone.
+        (
+            &[0],
+            &[
+                &[Peek(0)],
+                &[Send(0), Drop(0), SelectRecv(0, 0)],
+                &[Offer(0), SelectSend(0, 0)],
+            ],
+            Finale::Nothing,
+        ),
+        // After a send that was withdrawn nobody knows how many values went in.
+        (
+            &[1],
+            &[&[Send(0), Offer(0), Either(0, 0), Either(0, 0)], &[Recv(0)]],
+            Finale::Join,
+        ),
+        // A conflict in between makes of a race a consequence.
+        (
+            &[0, 1],
+            &[
+                &[RecvIf(0, 1), Close(0), Offer(0)],
+                &[TrySend(0), Send(1)],
+                &[Send(1)],
+            ],
             Finale::Nothing,
         ),
     ];

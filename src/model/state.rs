@@ -8,6 +8,7 @@ use std::task::Waker;
 use std::time::Instant;
 
 use gorin_base::hook::{Access, Site, Wait};
+use gorin_base::seeded;
 use gorin_executor::task::Runnable;
 
 use super::coroutine::Started;
@@ -175,6 +176,7 @@ impl State {
         for &(object, used) in announced.footprint.uses() {
             if let Some(queue) = self.queues.get_mut(&object)
                 && used != Use::As(Access::Read)
+                && !seeded::bug("model.queue_still_counted")
             {
                 queue.turns = None;
             }
@@ -185,7 +187,9 @@ impl State {
     /// True if `goroutine` has given up its turn of its own accord.
     pub(super) fn yields(&self, goroutine: Goroutine) -> bool {
         let member = self.member(goroutine);
-        member.woke_itself && matches!(member.stage, Stage::Waiting)
+        member.woke_itself
+            && matches!(member.stage, Stage::Waiting)
+            && !seeded::bug("model.yield_uses_nothing")
     }
 
     /// The place of a give or a take in its queue, which it takes up.
@@ -211,7 +215,7 @@ impl State {
             gives,
             nth,
             capacity,
-            alone: alone || closes,
+            alone: alone || closes || seeded::bug("model.always_alone"),
             closes,
         }
     }
@@ -280,10 +284,11 @@ impl State {
         let is_new = matches!(member.stage, Stage::New);
         let opaque = objects.is_empty() && !member.timer_fired && !is_new;
         let local = !lazy && !member.woke_itself;
-        if local && objects.len() == 1 && last.touches(objects[0]) {
+        let alone = objects.len() == 1 || seeded::bug("model.eager_multi");
+        if local && alone && objects.iter().any(|&object| last.touches(object)) {
             return true;
         }
-        let footprint = if opaque {
+        let footprint = if opaque && !seeded::bug("model.opaque_uses_nothing") {
             Footprint::everything()
         } else {
             let reads = objects.iter().map(|&object| (object, Access::Read));
@@ -403,6 +408,7 @@ impl State {
         let number = self.number(current);
         let told = &mut self.member_mut(current).refused;
         match told.iter().find(|(closed, _)| *closed == object) {
+            None if seeded::bug("model.refusal_forgotten") => {}
             None => told.push((object, now)),
             Some(&(_, since)) if at_once => self.fail(Cause::IgnoredSend {
                 number,
@@ -417,7 +423,7 @@ impl State {
     /// waits, because then the program goes on.
     pub(super) fn lost(&mut self, object: Object, values: usize) {
         let Some(current) = self.current else { return };
-        self.loses = true;
+        self.loses = !seeded::bug("model.loss_commutes");
         if current != MAIN && matches!(self.member(MAIN).stage, Stage::Waiting) {
             let number = self.number(current);
             self.fail(Cause::LostValue {

@@ -1,13 +1,17 @@
-//! What cargo knows: the members of the workspace, and the test binaries of the loom build.
+//! What cargo knows: the members of the workspace, and the test binaries of the builds that can seed
+//! bugs.
 //!
-//! The flags of the loom build are those of the alias `cargo loom` and stand nowhere else.
+//! The flags of these builds are those of the aliases `cargo loom` and `cargo seeded` and stand
+//! nowhere else.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
 use crate::Failure;
+use crate::table::{Engine, Mutant};
 
 /// A package of this workspace.
 #[derive(Debug, PartialEq)]
@@ -20,7 +24,7 @@ pub(crate) struct Member {
     pub(crate) directory: PathBuf,
 }
 
-/// A test binary of the loom build.
+/// A test binary of one of the builds.
 #[derive(Debug)]
 pub(crate) struct Binary {
     /// The package it belongs to.
@@ -31,6 +35,8 @@ pub(crate) struct Binary {
     pub(crate) path: PathBuf,
     /// Where cargo would run it: the directory of the package.
     pub(crate) directory: PathBuf,
+    /// What its tests run on.
+    pub(crate) engine: Engine,
     /// Paths of the tests in it.
     pub(crate) tests: Vec<String>,
 }
@@ -73,24 +79,44 @@ fn parse_members(metadata: &Value) -> Option<Vec<Member>> {
         .collect()
 }
 
-/// Builds the test binaries of `packages` under loom and lists the tests in each.
+/// Builds the test binaries for the rows of `engine` and lists the tests in each; none without rows.
 ///
 /// # Errors
 /// If the build fails (the compiler has said why on stderr), or a binary cannot list its tests.
-pub(crate) fn build_models(members: &[Member], packages: &[&str]) -> Result<Vec<Binary>, Failure> {
+pub(crate) fn build(
+    members: &[Member],
+    rows: &[Mutant],
+    engine: Engine,
+) -> Result<Vec<Binary>, Failure> {
+    let rows: Vec<&Mutant> = rows.iter().filter(|row| row.engine == engine).collect();
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
     let mut arguments = vec![
-        "loom",
+        engine.alias(),
         "--no-run",
         "--message-format",
         "json-render-diagnostics",
     ];
+    let packages: BTreeSet<&str> = rows.iter().map(|row| row.package.as_str()).collect();
     for package in packages {
         arguments.extend(["-p", package]);
+    }
+    if engine == Engine::Plain {
+        // Not all that there is: each file in `tests/` is linked for itself.
+        arguments.push("--lib");
+        let targets: BTreeSet<&str> = rows
+            .iter()
+            .filter_map(|row| integration_test(members, row))
+            .collect();
+        for target in targets {
+            arguments.extend(["--test", target]);
+        }
     }
     let messages = cargo(&arguments)?;
     let mut binaries: Vec<Binary> = messages
         .lines()
-        .filter_map(|line| parse_artifact(members, &serde_json::from_str(line).ok()?))
+        .filter_map(|line| parse_artifact(members, engine, &serde_json::from_str(line).ok()?))
         .collect();
     for binary in &mut binaries {
         binary.tests = list_tests(&binary.path)?;
@@ -98,8 +124,18 @@ pub(crate) fn build_models(members: &[Member], packages: &[&str]) -> Result<Vec<
     Ok(binaries)
 }
 
+/// The file in `tests/` of its package that the model of `row` stands in, if it stands there.
+fn integration_test<'a>(members: &[Member], row: &'a Mutant) -> Option<&'a str> {
+    let (target, _) = row.model.split_once("::")?;
+    let member = members.iter().find(|member| member.name == row.package)?;
+    let tests = member.directory.join("tests");
+    let exists =
+        tests.join(format!("{target}.rs")).exists() || tests.join(target).join("main.rs").exists();
+    exists.then_some(target)
+}
+
 /// The test binary that one message of the build speaks of, if it speaks of one.
-fn parse_artifact(members: &[Member], message: &Value) -> Option<Binary> {
+fn parse_artifact(members: &[Member], engine: Engine, message: &Value) -> Option<Binary> {
     if message["reason"] != "compiler-artifact" || message["profile"]["test"] != true {
         return None;
     }
@@ -110,6 +146,7 @@ fn parse_artifact(members: &[Member], message: &Value) -> Option<Binary> {
         target: message["target"]["name"].as_str()?.to_owned(),
         path: PathBuf::from(message["executable"].as_str()?),
         directory: member.directory.clone(),
+        engine,
         tests: Vec::new(),
     })
 }
@@ -181,7 +218,8 @@ mod tests {
                 "executable": if test { json!("/w/target/loom_x-1") } else { Value::Null },
             })
         };
-        let artifact = |id, test| parse_artifact(&sample_members(), &message(id, test));
+        let artifact =
+            |id, test| parse_artifact(&sample_members(), Engine::Loom, &message(id, test));
         let binary = artifact("path+file:///w/a#0.1.0", true).expect("a test binary");
         assert_eq!(
             (binary.package.as_str(), binary.target.as_str()),
@@ -191,7 +229,12 @@ mod tests {
         assert!(artifact("path+file:///w/a#0.1.0", false).is_none());
         assert!(artifact("registry+elsewhere#b@1.0.0", true).is_none());
         assert!(
-            parse_artifact(&sample_members(), &json!({ "reason": "build-finished" })).is_none()
+            parse_artifact(
+                &sample_members(),
+                Engine::Loom,
+                &json!({ "reason": "build-finished" })
+            )
+            .is_none()
         );
     }
 
@@ -202,6 +245,7 @@ mod tests {
             target: "loom_x".to_owned(),
             path: PathBuf::new(),
             directory: PathBuf::new(),
+            engine: Engine::Loom,
             tests: parse_list("m::one: test\nm::one: benchmark\ntwo: test\n\n2 tests\n"),
         };
         assert_eq!(binary.tests, ["m::one", "two"]);
@@ -209,5 +253,19 @@ mod tests {
         assert_eq!(binary.find("loom_x::two"), Some("two"));
         assert_eq!(binary.find("one"), None);
         assert_eq!(binary.find("loom_y::two"), None);
+    }
+
+    #[test]
+    fn only_the_test_files_that_plain_rows_name_are_built() {
+        let members = [Member {
+            name: "xtask".to_owned(),
+            id: String::new(),
+            directory: PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(".."),
+        }];
+        let text = "a xtask tidy::x plain\nb xtask go_semantics::x plain\nc xtask runtime::x plain";
+        let rows = crate::table::parse("t.txt", text).expect("rows");
+        let targets = rows.iter().map(|row| integration_test(&members, row));
+        let expected = [Some("tidy"), Some("go_semantics"), None];
+        assert!(targets.eq(expected));
     }
 }

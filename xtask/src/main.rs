@@ -5,7 +5,7 @@
 //! | [`mutants`] | the command `mutants`: order of work, what counts as a failure |
 //! | [`table`] | the must-die tables `tests/mutants.txt`: parsing |
 //! | [`sources`] | the seeded bugs that stand in the sources, compared with the tables |
-//! | [`cargo`] | what cargo knows: members, test binaries of the loom build |
+//! | [`cargo`] | what cargo knows: members, test binaries of the builds that seed bugs |
 //! | [`process`] | running one model in a process of its own, with a time limit |
 //!
 //! Nothing here is part of gorin: no member depends on it, and it depends on no member.
@@ -25,7 +25,7 @@ const USAGE: &str = "\
 usage: cargo xtask mutants [-p <package>]... [--time-limit <seconds>]
 
   mutants   switch on each seeded bug of the tables <member>/tests/mutants.txt in turn, and see
-            the models named there die of it; fail if one survives
+            the models and tests named there die of it; fail if one survives
 
   -p, --package <package>   only the mutants of this package; may be repeated
   --time-limit <seconds>    for each run of one model (default 120)

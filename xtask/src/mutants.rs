@@ -1,14 +1,13 @@
 //! `cargo xtask mutants`: proves that the models can fail.
 //!
 //! 1. Read the tables, compare them with the seeded bugs in the sources.
-//! 2. Build the loom test binaries, find each model that a row names.
+//! 2. Build the test binaries, with loom and without, and find each model that a row names.
 //! 3. Run each such model without a bug: it must pass, else its death would prove nothing.
 //! 4. Run each row: the model must fail with the bug switched on.
 //!
 //! A row that survives, or whose run meets the time limit, fails the command: a survivor is a
 //! missing model.
 
-use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,7 +15,7 @@ use std::time::{Duration, Instant};
 use crate::cargo::{self, Binary, Member};
 use crate::process::{Outcome, run_model};
 use crate::sources::{self, Bugs};
-use crate::table::{self, Mutant};
+use crate::table::{self, Engine, Mutant};
 use crate::{Failure, USAGE};
 
 /// Processes at a time. libtest's own threads are slower than one under loom; processes scale.
@@ -96,12 +95,11 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     if let Some(text) = &inconsistency {
         eprintln!("{text}\n");
     }
-    let packages: BTreeSet<&str> = rows.iter().map(|row| row.package.as_str()).collect();
-    if packages.is_empty() {
+    if rows.is_empty() {
         return Err("no table has a row: nothing would be proved".to_owned());
     }
-    let packages: Vec<&str> = packages.into_iter().collect();
-    let binaries = cargo::build_models(&members, &packages)?;
+    let mut binaries = cargo::build(&members, &rows, Engine::Loom)?;
+    binaries.extend(cargo::build(&members, &rows, Engine::Plain)?);
     let jobs = find_models(&rows, &binaries)?;
     let start = Instant::now();
     let models = check_unmutated(&jobs, options.limit)?;
@@ -152,7 +150,7 @@ fn find_models<'a>(rows: &'a [Mutant], binaries: &'a [Binary]) -> Result<Vec<Job
     for row in rows {
         let found: Vec<Job<'_>> = binaries
             .iter()
-            .filter(|binary| binary.package == row.package)
+            .filter(|binary| binary.package == row.package && binary.engine == row.engine)
             .filter_map(|binary| {
                 let test = binary.find(&row.model)?;
                 Some(Job {
@@ -165,8 +163,11 @@ fn find_models<'a>(rows: &'a [Mutant], binaries: &'a [Binary]) -> Result<Vec<Job
         match found[..] {
             [job] => jobs.push(job),
             [] => errors.push(format!(
-                "{}: {} has no model `{}` under loom",
-                row.place, row.package, row.model
+                "{}: {} has no test `{}` in the build of `cargo {}`",
+                row.place,
+                row.package,
+                row.model,
+                row.engine.alias()
             )),
             _ => errors.push(format!(
                 "{}: several binaries of {} have `{}`: write `target::{2}`",
@@ -291,6 +292,7 @@ mod tests {
             target: target.to_owned(),
             path: directory.join("tests/fake_models.sh"),
             directory,
+            engine: Engine::Loom,
             tests: tests.iter().map(|&test| test.to_owned()).collect(),
         }
     }
@@ -323,7 +325,7 @@ mod tests {
         let error = find_models(&rows, &binaries).expect_err("gone and both");
         assert_eq!(
             error,
-            "t.txt:2: p has no model `gone` under loom\n\
+            "t.txt:2: p has no test `gone` in the build of `cargo loom`\n\
              t.txt:3: several binaries of p have `both`: write `target::both`"
         );
     }

@@ -1,19 +1,43 @@
 //! The must-die tables: which model must fail when which seeded bug is switched on.
 //!
-//! `tests/mutants.txt` of a member (or of the root package) has one row per line, three words:
+//! `tests/mutants.txt` of a member (or of the root package) has one row per line, three words, or
+//! four:
 //!
 //! ```text
-//! # bug           package         test path in its binary, as libtest names it
-//! task.lost_wake  gorin-executor  task::models::wake_vs_run
-//! chan.two_wins   gorin-channel   loom_select::two_selects_meet
+//! # bug              package         test path in its binary, as libtest names it
+//! task.lost_wake     gorin-executor  task::models::wake_vs_run
+//! chan.two_wins      gorin-channel   loom_select::two_selects_meet
+//! chan.forgets_one   gorin-channel   oracle::random_programs_behave  plain
+//! model.eager_multi  gorin           model::soundness::no_end_is_lost  plain
 //! ```
 //!
 //! A bug may have several rows; it must die in each of them. Where two binaries of a package hold
 //! a test of the same path, the path is preceded by the name of the binary, as in the second row.
+//! `plain` says that no loom is needed: the test is one of the build of `cargo seeded`. Those of
+//! `tests/` are always preceded by the name of their binary, so that no others need be built.
 
 use std::collections::HashSet;
 
 use crate::Failure;
+
+/// What a row's test runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Engine {
+    /// A model, explored by loom.
+    Loom,
+    /// A test that checks by itself.
+    Plain,
+}
+
+impl Engine {
+    /// The alias of cargo that builds for it.
+    pub(crate) fn alias(self) -> &'static str {
+        match self {
+            Engine::Loom => "loom",
+            Engine::Plain => "seeded",
+        }
+    }
+}
 
 /// One row of a table.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +48,8 @@ pub(crate) struct Mutant {
     pub(crate) package: String,
     /// Path of the test function.
     pub(crate) model: String,
+    /// What that runs on.
+    pub(crate) engine: Engine,
     /// Where the row stands: `file:line`.
     pub(crate) place: String,
 }
@@ -42,7 +68,7 @@ pub(crate) fn parse(file: &str, text: &str) -> Result<Vec<Mutant>, Failure> {
         let place = format!("{file}:{}", index + 1);
         match words[..] {
             [] => {}
-            [bug, package, model] => {
+            [bug, package, model] | [bug, package, model, "plain"] => {
                 if !seen.insert((bug, package, model)) {
                     errors.push(format!("{place}: this row stands here twice"));
                 }
@@ -50,12 +76,17 @@ pub(crate) fn parse(file: &str, text: &str) -> Result<Vec<Mutant>, Failure> {
                     bug: bug.to_owned(),
                     package: package.to_owned(),
                     model: model.to_owned(),
+                    engine: match words.len() {
+                        3 => Engine::Loom,
+                        _ => Engine::Plain,
+                    },
                     place,
                 });
             }
             _ => errors.push(format!(
-                "{place}: a row is `bug package test::path`, here are {} words",
-                words.len()
+                "{place}: a row is `bug package test::path` or `bug package test::path plain`, not \
+                 `{}`",
+                words.join(" ")
             )),
         }
     }
@@ -77,9 +108,12 @@ mod tests {
             bug: "task.lost_wake".to_owned(),
             package: "gorin-executor".to_owned(),
             model: "task::models::wake".to_owned(),
+            engine: Engine::Loom,
             place: "t.txt:3".to_owned(),
         };
         assert_eq!(parse("t.txt", text), Ok(vec![row]));
+        let plain = parse("t.txt", "bug p test plain").expect("a row");
+        assert_eq!(plain[0].engine, Engine::Plain);
     }
 
     #[test]
@@ -88,9 +122,9 @@ mod tests {
         let errors = parse("t.txt", text).expect_err("three wrong lines");
         let lines: Vec<&str> = errors.lines().collect();
         assert_eq!(lines.len(), 3, "{errors}");
-        assert!(lines[0].starts_with("t.txt:1: ") && lines[0].contains("here are 2 words"));
+        assert!(lines[0].starts_with("t.txt:1: ") && lines[0].contains("not `a b`"));
         assert_eq!(lines[1], "t.txt:3: this row stands here twice");
-        assert!(lines[2].starts_with("t.txt:4: ") && lines[2].contains("here are 4 words"));
+        assert!(lines[2].starts_with("t.txt:4: ") && lines[2].contains("not `a b c d`"));
     }
 
     #[test]

@@ -121,6 +121,8 @@ impl End {
 
 /// The cell of one operation. See the module text.
 pub(crate) struct Op<C> {
+    /// Whether an orphan that was not yet submitted is submitted all the same.
+    goes_on: bool,
     /// Written by the future's side (poll, orphan) and the owner's (complete, lose), read by both.
     ///
     /// - Release, `PENDING` → `WAITING` (publishes `waker`), pairs with Acquire in `settle`.
@@ -147,10 +149,19 @@ unsafe impl<C: Send> Sync for Op<C> {}
 impl<C: Opcode> Op<C> {
     pub(crate) fn new(code: C) -> Self {
         Self {
+            goes_on: false,
             state: AtomicU64::new(PENDING),
             key: AtomicU64::new(0),
             waker: UnsafeCell::new(None),
             code: UnsafeCell::new(Some(code)),
+        }
+    }
+
+    /// An operation that is submitted also if its future is gone by then.
+    pub(crate) fn that_goes_on(code: C) -> Self {
+        Self {
+            goes_on: !seeded::bug("op.unsubmitted_orphan_is_dropped"),
+            ..Self::new(code)
         }
     }
 
@@ -290,7 +301,7 @@ impl<C: Opcode> Op<C> {
 
 impl<C: Opcode> Operation for Op<C> {
     fn start(&self, key: Key) -> Option<Request> {
-        if self.state.load(Ordering::Relaxed) == ORPHANED {
+        if self.state.load(Ordering::Relaxed) == ORPHANED && !self.goes_on {
             return None;
         }
         self.key.store(key.raw(), Ordering::Relaxed);

@@ -216,6 +216,29 @@ fn start_while_dropped() {
     });
 }
 
+/// Bug: a write that was sent to the owner by a foreign thread, and is to go on without its future,
+/// is never submitted because the future was dropped first.
+#[test]
+fn what_goes_on_is_submitted_without_its_future() {
+    model("op: what goes on is submitted without its future", || {
+        let fate = PlainArc::new(Fate::default());
+        let op = PlainArc::new(Op::that_goes_on(Probe {
+            buffer: 0,
+            fate: fate.clone(),
+        }));
+        let sent = op.clone();
+        let owner = thread::spawn(move || {
+            let mut table = Table::default();
+            let (key, _request) = table.insert(sent).expect("it is submitted");
+            table.complete(key, 7, false).expect("in flight").complete();
+        });
+        op.abandon();
+        drop(op);
+        owner.join().expect("the owner ends");
+        assert_eq!((fate.orphaned(), fate.freed()), (1, 1));
+    });
+}
+
 /// Bug: when the ring is given up, the waiting future sleeps for ever, or the kernel's buffer is
 /// freed.
 #[test]

@@ -206,8 +206,8 @@ impl<B: IoBuf> Transfer<B> {
         self.0.start();
     }
 
-    /// From now on the operation goes on unobserved when the future is dropped, instead of being
-    /// cancelled. A shutdown of the runtime still cancels it.
+    /// Lets the operation go on unobserved if the future is dropped, instead of being cancelled. To
+    /// be called before it is started. A shutdown of the runtime still cancels it.
     pub fn never_cancel(&mut self) {
         self.0.never_cancel();
     }

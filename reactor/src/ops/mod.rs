@@ -40,7 +40,7 @@ mod file;
 mod path;
 mod run;
 
-pub use cached::{read_cached, write_cached};
+pub use cached::{read_cached, uses_cache};
 pub use connect::connect;
 pub use file::{Transfer, close, fdatasync, fsync, open, read, read_at, truncate, write, write_at};
 pub use path::{link, mkdir, rename, rmdir, stat, stat_file, symlink, unlink};

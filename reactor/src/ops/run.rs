@@ -58,7 +58,8 @@ impl<C: Opcode> Run<C> {
         }
     }
 
-    /// From now on the operation goes on unobserved when the future is dropped.
+    /// Lets the operation go on unobserved if the future is dropped. To be called before it is
+    /// submitted.
     pub(crate) fn never_cancel(&mut self) {
         self.cancel = false;
     }
@@ -66,13 +67,16 @@ impl<C: Opcode> Run<C> {
     /// Submits the operation if it has not been submitted.
     pub(crate) fn start(&mut self) {
         match std::mem::replace(&mut self.stage, Stage::Ended) {
-            Stage::New(code) => self.stage = Self::submit(code),
+            Stage::New(code) => self.stage = self.submit(code),
             other => self.stage = other,
         }
     }
 
-    fn submit(code: C) -> Stage<C> {
-        let op = PlainArc::new(Op::new(code));
+    fn submit(&self, code: C) -> Stage<C> {
+        let op = PlainArc::new(match self.cancel {
+            true => Op::new(code),
+            false => Op::that_goes_on(code),
+        });
         match local::submit(op.clone()) {
             Ok(owner) => Stage::InFlight { op, owner },
             // Nobody else has seen the cell: its code was never taken.

@@ -77,6 +77,30 @@ mod rt {
         }
     }
 
+    pub(crate) mod fs {
+        use compio::BufResult;
+        use compio::io::AsyncReadAt;
+        use std::io;
+        use std::path::Path;
+
+        pub(crate) struct File(compio::fs::File);
+
+        impl File {
+            pub(crate) async fn open(path: &Path) -> io::Result<File> {
+                compio::fs::File::open(path).await.map(File)
+            }
+
+            pub(crate) async fn read_at(
+                &self,
+                buf: Vec<u8>,
+                offset: u64,
+            ) -> (io::Result<usize>, Vec<u8>) {
+                let BufResult(result, buf) = self.0.read_at(buf, offset).await;
+                (result, buf)
+            }
+        }
+    }
+
     pub(crate) mod net {
         use compio::BufResult;
         use compio::buf::{IntoInner, IoBufExt};

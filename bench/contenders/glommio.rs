@@ -111,6 +111,34 @@ mod rt {
         }
     }
 
+    pub(crate) mod fs {
+        use std::io;
+        use std::path::Path;
+
+        pub(crate) struct File(glommio::io::BufferedFile);
+
+        impl File {
+            pub(crate) async fn open(path: &Path) -> io::Result<File> {
+                Ok(File(glommio::io::BufferedFile::open(path).await?))
+            }
+
+            /// glommio makes a buffer of its own for each read.
+            pub(crate) async fn read_at(
+                &self,
+                mut buf: Vec<u8>,
+                offset: u64,
+            ) -> (io::Result<usize>, Vec<u8>) {
+                match self.0.read_at(offset, buf.len()).await {
+                    Ok(read) => {
+                        buf[..read.len()].copy_from_slice(&read);
+                        (Ok(read.len()), buf)
+                    }
+                    Err(error) => (Err(error.into()), buf),
+                }
+            }
+        }
+    }
+
     pub(crate) mod net {
         use futures::{AsyncReadExt, AsyncWriteExt};
         use std::io;

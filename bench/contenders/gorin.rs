@@ -87,6 +87,27 @@ mod rt {
         }
     }
 
+    pub(crate) mod fs {
+        use std::io;
+        use std::path::Path;
+
+        pub(crate) struct File(gorin::fs::File);
+
+        impl File {
+            pub(crate) async fn open(path: &Path) -> io::Result<File> {
+                gorin::fs::File::open(path).await.map(File)
+            }
+
+            pub(crate) async fn read_at(
+                &self,
+                buf: Vec<u8>,
+                offset: u64,
+            ) -> (io::Result<usize>, Vec<u8>) {
+                self.0.read_at(buf, offset).await
+            }
+        }
+    }
+
     pub(crate) mod net {
         use std::io;
 

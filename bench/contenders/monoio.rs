@@ -133,6 +133,30 @@ mod rt {
         select_with!(monoio::select, recv, |v| v);
     }
 
+    pub(crate) mod fs {
+        use std::io;
+        use std::path::Path;
+
+        pub(crate) struct File(monoio::fs::File);
+
+        impl File {
+            pub(crate) async fn open(path: &Path) -> io::Result<File> {
+                monoio::fs::File::open(path).await.map(File)
+            }
+
+            pub(crate) async fn read_at(
+                &self,
+                buf: Vec<u8>,
+                offset: u64,
+            ) -> (io::Result<usize>, Vec<u8>) {
+                use monoio::buf::IoBufMut;
+                let len = buf.len();
+                let (result, slice) = self.0.read_at(buf.slice_mut(0..len), offset).await;
+                (result, slice.into_inner())
+            }
+        }
+    }
+
     pub(crate) mod net {
         use monoio::buf::IoBufMut;
         use monoio::io::{AsyncReadRent, AsyncWriteRentExt};

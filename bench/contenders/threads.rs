@@ -185,6 +185,28 @@ mod rt {
         |rxs: &[Self::Rx; 8]| rxs[0].recv().ok()
     );
 
+    pub(crate) mod fs {
+        use std::io;
+        use std::os::unix::fs::FileExt;
+        use std::path::Path;
+
+        pub(crate) struct File(std::fs::File);
+
+        impl File {
+            pub(crate) async fn open(path: &Path) -> io::Result<File> {
+                std::fs::File::open(path).map(File)
+            }
+
+            pub(crate) async fn read_at(
+                &self,
+                mut buf: Vec<u8>,
+                offset: u64,
+            ) -> (io::Result<usize>, Vec<u8>) {
+                (self.0.read_at(&mut buf, offset), buf)
+            }
+        }
+    }
+
     pub(crate) mod net {
         use std::io::{self, Read, Write};
 

@@ -93,6 +93,34 @@ mod rt {
         }
     }
 
+    /// It reads files on its threads for blocking calls, and has no call with an offset of its own.
+    pub(crate) mod fs {
+        use std::io;
+        use std::os::unix::fs::FileExt;
+        use std::path::Path;
+        use std::sync::Arc;
+
+        pub(crate) struct File(Arc<std::fs::File>);
+
+        impl File {
+            pub(crate) async fn open(path: &Path) -> io::Result<File> {
+                Ok(File(Arc::new(std::fs::File::open(path)?)))
+            }
+
+            pub(crate) async fn read_at(
+                &self,
+                mut buf: Vec<u8>,
+                offset: u64,
+            ) -> (io::Result<usize>, Vec<u8>) {
+                let file = self.0.clone();
+                let read = move || (file.read_at(&mut buf, offset), buf);
+                tokio::task::spawn_blocking(read)
+                    .await
+                    .expect("it does not panic")
+            }
+        }
+    }
+
     pub(crate) mod net {
         use std::io;
         use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -36,6 +36,7 @@ var rows = map[string]func(*setup){
 	"idle_cpu":     idleCPU,
 	"timer_cancel": timerCancel,
 	"timer_fire":   timerFire,
+	"file_read":    fileRead,
 	"chan":         stream,
 	"pingpong":     pingPong,
 	"select":       selectRow,

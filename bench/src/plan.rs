@@ -49,6 +49,7 @@ mod metrics {
         lower("p99", "us late"),
         lower("cpu", "ns/timer"),
     ];
+    pub(super) const READ: &[Metric] = &[lower("read", "ns/read"), lower("sleeps", "/read")];
     pub(super) const IDLE: &[Metric] = &[lower("cpu", "us/s")];
     pub(super) const TIME: &[Metric] = &[lower("time", "ms")];
     pub(super) const TRIP: &[Metric] = &[lower("trip", "ns/trip"), lower("sleeps", "/trip")];
@@ -244,6 +245,9 @@ impl Size {
             let ms = self.idle.as_millis();
             let words = format!("idle_cpu --count 1000 --wanted-ms {ms}");
             add("idle_cpu", workers, words, metrics::IDLE);
+        }
+        for workers in [1, 2] {
+            add("file_read", workers, "file_read".into(), metrics::READ);
         }
         add("coldstart", 1, String::new(), metrics::TIME);
         if let Some(cold_start) = rows.last_mut() {

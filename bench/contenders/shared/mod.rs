@@ -12,9 +12,11 @@
 //! | `spawn`, `join`, `detach`, `yield_now`, `sleep` | as everywhere |
 //! | `Gate` | many tasks wait until it opens: `new`, `wait`, `open` |
 //! | `net::{Listener, Stream}` | `from_std`, `accept`, `read`, `write_all`, buffers passed by value |
+//! | `fs::File` | `open`, and `read_at` with the buffer passed by value |
 //! | `with_channel(name, rows)` | runs `rows` on the channel of that name |
 
 pub(crate) mod channel;
+mod files;
 pub(crate) mod messages;
 mod serve;
 mod tasks;
@@ -109,6 +111,7 @@ fn run_row(mut args: Args) -> Outcome {
                 "idle_cpu" => tasks::idle_cpu(&setup),
                 "timer_cancel" => timers::create_and_cancel(&setup),
                 "timer_fire" => timers::fire(&setup),
+                "file_read" => files::read(&setup),
                 _ => Err(Failure::Broken(format!("no row is called `{row}`"))),
             }
         }

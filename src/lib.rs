@@ -2,13 +2,15 @@
 //!
 //! This crate is the only one that sees all three members (executor, channel, reactor) and joins
 //! them in [`runtime`]; it holds no `unsafe`. Under `--cfg loom` what needs a kernel (`runtime`,
-//! `net`, `process`, `time`, `signal`) is absent and the rest compiles on loom's primitives.
+//! `fs`, `net`, `process`, `time`, `signal`) is absent and the rest compiles on loom's primitives.
 //!
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
 mod blocking;
 pub mod channel;
+#[cfg(not(loom))]
+pub mod fs;
 mod goroutine;
 pub mod io;
 pub mod model;

@@ -1,7 +1,7 @@
 //! Reading and writing streams: the traits of the `futures` crate, under one roof, and pipes.
 //!
 //! gorin's streams implement [`AsyncRead`] and [`AsyncWrite`]; whatever is written against these
-//! traits works on them.
+//! traits works on them. gorin's own are [`IoBuf`] and [`IoBufMut`], for calls that own their buffer.
 //!
 //! ```
 //! use gorin::io::{AsyncReadExt, Cursor};
@@ -15,6 +15,9 @@
 
 #[cfg(not(loom))]
 mod pipe;
+#[cfg(not(loom))]
+pub use gorin_reactor::{IoBuf, IoBufMut};
+pub use std::io::SeekFrom;
 
 pub use futures::io::{
     AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncSeek, AsyncSeekExt, AsyncWrite,

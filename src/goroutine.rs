@@ -68,6 +68,71 @@ where
     gorin_executor::spawn(spec, future)
 }
 
+/// Starts `future` as a goroutine that stays on this worker, so that it need not be [`Send`]: it may
+/// hold `Rc`, `RefCell` and guards of locks across an await.
+///
+/// It shares the worker with all other goroutines and takes turns with them; no other worker ever
+/// helps it out, so it should not compute for long. A wake from another thread comes as a message to
+/// the worker, which costs more than that of a goroutine that may move. The future is dropped on this
+/// worker's thread, whoever aborts it, and also at the end of the runtime.
+///
+/// Everything else is as with [`go`]: the handle can be awaited here and, if the output is `Send`,
+/// anywhere.
+///
+/// ```
+/// use std::cell::RefCell;
+/// use std::rc::Rc;
+///
+/// gorin::run(async {
+///     let log = Rc::new(RefCell::new(Vec::new()));
+///     let writer = gorin::go_local({
+///         let log = log.clone();
+///         async move { log.borrow_mut().push("written beside main") }
+///     });
+///     writer.await.unwrap();
+///     assert_eq!(*log.borrow(), ["written beside main"]);
+/// });
+/// ```
+///
+/// # Panics
+/// On a thread that is no worker, in `block_on` too; and in a [`model`](crate::model()). The text says
+/// what to do.
+#[track_caller]
+pub fn go_local<F>(future: F) -> JoinHandle<F::Output>
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
+    go_local_with(Spec::new(), future)
+}
+
+/// As [`go_local`], with a [`Spec`] that names the goroutine in reports.
+///
+/// ```
+/// use gorin::{Spec, go_local_with, run};
+///
+/// run(async {
+///     let handle = go_local_with(Spec::new().name("window"), async { 1 + 1 });
+///     assert_eq!(handle.await.unwrap(), 2);
+/// });
+/// ```
+///
+/// # Panics
+/// As [`go_local`].
+#[track_caller]
+pub fn go_local_with<F>(spec: Spec, future: F) -> JoinHandle<F::Output>
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
+    assert!(
+        !crate::model::is_running(),
+        "gorin::go_local was called in a model, which knows no workers: start the goroutine with \
+         gorin::go, with a future that is Send, as its order of steps is the same"
+    );
+    gorin_executor::spawn_local(spec, future)
+}
+
 /// Lets every goroutine that is ready run before this one goes on: Go's `runtime.Gosched`.
 ///
 /// The caller goes to the back of its queue.

@@ -34,6 +34,23 @@ fn go_outside_a_runtime_says_where_to_call_it() {
 }
 
 #[test]
+fn go_local_on_a_thread_that_is_no_worker_says_where_it_may_be_called() {
+    let runtime = Runtime::builder().workers(1).build().unwrap();
+    let entered = runtime.handle();
+    for text in [
+        panic_text(|| gorin::go_local(async {})),
+        panic_text(|| runtime.block_on(async { gorin::go_local(async {}).await })),
+        panic_text(move || {
+            let _entered = entered.enter();
+            gorin::go_local(async {})
+        }),
+    ] {
+        assert!(text.contains("only on a worker"), "{text}");
+        assert!(text.contains("`go`"), "{text}");
+    }
+}
+
+#[test]
 fn unblock_outside_a_runtime_says_where_to_call_it() {
     let text = panic_text(|| gorin::unblock(|| ()));
     assert!(text.contains("inside a gorin runtime"), "{text}");

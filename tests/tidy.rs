@@ -112,6 +112,7 @@ const UNSAFE_FILES: &[&str] = &[
     "channel/src/lock.rs",
     "channel/src/spin.rs",
     "channel/tests/",
+    "executor/src/local.rs",
     "executor/src/run_queue.rs",
     "executor/src/task/join.rs",
     "executor/src/task/raw.rs",

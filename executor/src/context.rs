@@ -9,6 +9,7 @@
 //! |---|---|---|
 //! | a goroutine is polled and wakes or spawns another | LIFO slot; what was there, to the ring | another worker, if something was displaced |
 //! | a goroutine yields or woke itself | ring | another worker, if there was more to run already |
+//! | it is local (`local.rs`) | its worker's own queue | this worker itself, if it sits |
 //! | between polls (the reactor reaps) | ring | this worker itself, if it sits; [`Worker::run`] calls another if more than one came |
 //!
 //! So neither a pair that plays ping-pong nor a goroutine that yields wakes a second worker.
@@ -27,6 +28,7 @@ use std::rc::Rc;
 use gorin_base::primitive::{Arc, thread_local, unwinding};
 
 use crate::executor::{Executor, Shared, spawn_on};
+use crate::local::Ready;
 use crate::run_queue::Owner;
 use crate::task::{JoinHandle, Readied, Runnable, Spec};
 
@@ -46,6 +48,8 @@ pub(crate) struct Context {
 pub(crate) struct Desk {
     pub(crate) index: usize,
     pub(crate) queue: Owner,
+    /// Local tasks that can run.
+    pub(crate) ready: Ready,
     /// A task or the main future is being polled.
     pub(crate) polling: Cell<bool>,
     /// The worker sits on the idle list and was not called by this thread yet.
@@ -53,6 +57,15 @@ pub(crate) struct Desk {
 }
 
 impl Context {
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// True if it is a worker's, not only that of a thread that entered.
+    pub(crate) fn is_worker(&self) -> bool {
+        self.desk.is_some()
+    }
+
     /// The number of the worker.
     pub(crate) fn index(&self) -> usize {
         self.desk().index
@@ -106,7 +119,7 @@ impl Context {
 }
 
 /// This thread's topmost entry.
-fn top() -> Option<Rc<Context>> {
+pub(crate) fn top() -> Option<Rc<Context>> {
     // No entry while the thread's locals are being destroyed: wakers may be used there.
     STACK
         .try_with(|stack| stack.borrow().last().cloned())
@@ -131,6 +144,7 @@ impl Entry {
             desk: worker.map(|(index, queue)| Desk {
                 index,
                 queue,
+                ready: Ready::default(),
                 polling: Cell::new(false),
                 seated: Cell::new(false),
             }),

@@ -32,6 +32,7 @@ use gorin_base::seeded;
 use crate::blocking::{BlockingConfig, Pool};
 use crate::context::{self, Context, EnterGuard};
 use crate::idle::Idle;
+use crate::local::Mailbox;
 use crate::registry::{Place, Registry};
 use crate::run_queue::{self, Owner, Stealer};
 use crate::task::{self, JoinHandle, Payload, Readied, Runnable, Schedule, Spec, TaskInfo, TaskOf};
@@ -92,6 +93,8 @@ pub(crate) struct Colleague {
     pub(crate) polls: AtomicUsize,
     /// Times it took tasks of others. Written by the worker, relaxed.
     pub(crate) steals: AtomicUsize,
+    /// For tasks that only this worker may run.
+    pub(crate) mailbox: Mailbox,
 }
 
 /// What all parts of one executor share.
@@ -139,16 +142,7 @@ impl Schedule for Scheduler {
 
     fn finished(&self, _: TaskRef<'_>) {
         // Relaxed: see the field.
-        let place = self.place.load(Ordering::Relaxed);
-        if place == UNLISTED {
-            return;
-        }
-        self.shared.registry.remove(Place::from_bits(place));
-        // Relaxed: if the shard closed before we left it, its lock has brought the flag; if it
-        // closes later, `stop` itself wakes the workers then.
-        if self.shared.stopped.load(Ordering::Relaxed) && self.shared.registry.is_over() {
-            self.shared.idle.call_all();
-        }
+        self.shared.finished(self.place.load(Ordering::Relaxed));
     }
 
     fn panicked(&self, task: TaskRef<'_>, payload: Payload) {
@@ -157,7 +151,7 @@ impl Schedule for Scheduler {
 }
 
 /// A task that the closed registry refused.
-const UNLISTED: u64 = u64::MAX;
+pub(crate) const UNLISTED: u64 = u64::MAX;
 
 impl Shared {
     fn new(config: &Config) -> Shared {
@@ -168,12 +162,14 @@ impl Shared {
                 owner: Mutex::new(Some(owner)),
                 polls: AtomicUsize::new(0),
                 steals: AtomicUsize::new(0),
+                mailbox: Mailbox::new(),
             }
         };
         Shared {
             colleagues: (0..config.workers).map(colleague).collect(),
             idle: Idle::new(config.workers),
-            registry: Registry::new(config.workers + 1),
+            // One per worker, one for other threads, one per worker for its local tasks.
+            registry: Registry::new(2 * config.workers + 1),
             pool: Pool::new(config.blocking.clone()),
             injector: ConcurrentQueue::unbounded(),
             stopped: AtomicBool::new(false),
@@ -235,6 +231,19 @@ impl Shared {
         }
         self.pool.close();
         self.idle.call_all();
+    }
+
+    /// A task that was listed at `place`, a [`Place`], is gone.
+    pub(crate) fn finished(&self, place: u64) {
+        if place == UNLISTED {
+            return;
+        }
+        self.registry.remove(Place::from_bits(place));
+        // Relaxed: if the shard closed before we left it, its lock has brought the flag; if it
+        // closes later, `stop` itself wakes the workers then.
+        if self.stopped.load(Ordering::Relaxed) && self.registry.is_over() {
+            self.idle.call_all();
+        }
     }
 
     /// A task panicked and nobody can join it.

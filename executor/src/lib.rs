@@ -11,14 +11,15 @@
 //! ```
 //!
 //! Read in this order: `task/mod.rs`, `task/state.rs`, `context.rs`, `worker.rs`, `main_future.rs`,
-//! `idle.rs`, `run_queue.rs`, `registry.rs`, `executor.rs`. Beside them: `blocking.rs` and `job.rs`,
-//! the threads for code that blocks.
+//! `idle.rs`, `run_queue.rs`, `registry.rs`, `executor.rs`. Beside them: `local.rs`, the goroutines
+//! that stay on their worker; `blocking.rs` and `job.rs`, the threads for code that blocks.
 //!
 //! | protocol | file | models |
 //! |---|---|---|
 //! | task state | `task/state.rs` | `task/models.rs` |
 //! | ring and LIFO slot | `run_queue.rs` | `models/queue.rs` |
 //! | idle, searching, called | `idle.rs` | `models/idle.rs` |
+//! | goroutines that stay on their worker | `local.rs` | `tests/loom_local.rs` |
 //! | threads for blocking code | `blocking.rs` | `models/blocking.rs` |
 //! | worker, main future, stop, last handle | `worker.rs`, `main_future.rs`, `executor.rs`, `registry.rs` | `tests/loom_executor.rs` |
 //!
@@ -30,6 +31,7 @@ mod context;
 mod executor;
 mod idle;
 mod job;
+mod local;
 mod main_future;
 #[cfg(test)]
 mod models;
@@ -44,6 +46,7 @@ pub use blocking::BlockingConfig;
 pub use context::{EnterGuard, current, spawn};
 pub use executor::{Config, Counters, Executor, PanicPolicy};
 pub use job::{Offload, unblock};
+pub use local::spawn_local;
 pub use task::{JoinError, JoinHandle, PanicPayload, Spec, TaskId, TaskInfo, TaskKind};
 pub use worker::Worker;
 pub use yield_now::yield_now;

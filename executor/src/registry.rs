@@ -91,15 +91,20 @@ impl Registry {
 
     /// Refuses new tasks and aborts all live ones.
     pub(crate) fn close(&self) {
-        for shard in &self.shards {
-            let live: Vec<Counted> = {
-                let mut tasks = shard.0.lock();
-                tasks.closed = true;
-                tasks.live.iter().map(|(_, task)| task.count()).collect()
-            };
-            for task in live {
-                task.abort();
-            }
+        for shard in 0..self.shards.len() {
+            self.close_shard(shard);
+        }
+    }
+
+    /// As [`close`](Self::close), for the tasks of one shard.
+    pub(crate) fn close_shard(&self, shard: usize) {
+        let live: Vec<Counted> = {
+            let mut tasks = self.shards[shard].0.lock();
+            tasks.closed = true;
+            tasks.live.iter().map(|(_, task)| task.count()).collect()
+        };
+        for task in live {
+            task.abort();
         }
     }
 

@@ -13,6 +13,8 @@
 //! long poll) → ring → injector → others' rings → injector again → others' LIFO slots. Every [`TURN_POLLS`] polls the injector goes
 //! first.
 //!
+//! Every second poll is a local task's (`local.rs`), if one is ready.
+//!
 //! The main future of [`Worker::run_until`] goes before the tasks when it was woken, and behind all
 //! that are ready when it woke itself.
 //!
@@ -60,7 +62,7 @@ const LIFO_SPINS: u32 = if cfg!(loom) { 0 } else { 100 };
 /// The owner's side of one worker; see [`Executor::worker`].
 ///
 /// It stays on its thread: that thread's `spawn` and wakes use its queue. When it is dropped, what
-/// is in its queue goes to the other workers.
+/// is in its queue goes to the other workers, and its local goroutines are dropped.
 pub struct Worker {
     /// Declared first: the entry goes before the handle.
     entry: Entry,
@@ -120,7 +122,7 @@ impl Worker {
         }
     }
 
-    fn shared(&self) -> &Arc<Shared> {
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
         self.executor.shared()
     }
 
@@ -129,7 +131,7 @@ impl Worker {
         &self.shared().colleagues[self.desk().index]
     }
 
-    fn desk(&self) -> &Desk {
+    pub(crate) fn desk(&self) -> &Desk {
         self.entry.context().desk()
     }
 
@@ -180,7 +182,8 @@ impl Worker {
         let queue = &self.desk().queue;
         if main.is_due(self.shared()) {
             // One more than is here: something may wait in the injector.
-            self.before_main = 1 + queue.len() + usize::from(queue.has_lifo());
+            let local = self.desk().ready.len(&self.colleague().mailbox);
+            self.before_main = 1 + queue.len() + usize::from(queue.has_lifo()) + local;
         }
         done
     }
@@ -205,6 +208,11 @@ impl Worker {
             }
             return Some(task);
         }
+        if self.tick.is_multiple_of(2)
+            && let Some(task) = self.next_local()
+        {
+            return Some(task);
+        }
         if self.lifo_streak < LIFO_POLLS
             && let Some(task) = self.desk().queue.take_lifo()
         {
@@ -218,10 +226,15 @@ impl Worker {
         if let Some(task) = self.desk().queue.take_lifo() {
             return Some(task);
         }
-        if let Some(task) = self.shared().pop_injected() {
+        if let Some(task) = self.shared().pop_injected().or_else(|| self.next_local()) {
             return Some(task);
         }
         if search { self.search() } else { None }
+    }
+
+    /// The next task that no other worker may run.
+    fn next_local(&self) -> Option<Runnable> {
+        self.desk().ready.pop(&self.colleague().mailbox)
     }
 
     /// Becomes a searcher, if that is allowed, and looks at the others' queues.
@@ -278,7 +291,9 @@ impl Worker {
         self.desk().seated.set(true);
         self.shared().idle.sit(self.desk().index, waker, searching);
         let work = self.shared().has_visible_work() && !seeded::bug("worker.no_look_after_sitting");
-        if !work && !main.is_due(self.shared()) {
+        let local = self.desk().ready.len(&self.colleague().mailbox) > 0
+            && !seeded::bug("local.no_look_after_sitting");
+        if !work && !local && !main.is_due(self.shared()) {
             return true;
         }
         self.stand_up();
@@ -331,11 +346,12 @@ fn spin(times: u32) {
 }
 
 impl Drop for Worker {
-    /// Gives what is queued here to the others.
+    /// Gives what is queued here to the others, and drops what they may not run.
     fn drop(&mut self) {
         if unwinding() {
             return;
         }
+        self.end_local_tasks();
         let queue = &self.desk().queue;
         let mut left = false;
         while let Some(task) = queue.take_lifo().or_else(|| queue.pop()) {

@@ -1,4 +1,4 @@
-//! G1–G14: the go statement, the life of a goroutine, who runs next.
+//! G1–G20: the go statement, the life of a goroutine, who runs next, and on which worker.
 
 use std::cell::Cell;
 use std::future::pending;
@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread::{self, ThreadId};
 
 use gorin::prelude::*;
-use gorin::{PanicPolicy, Runtime, Spec, num_goroutines, run};
+use gorin::{PanicPolicy, Runtime, Spec, go_local, num_goroutines, run};
 
 use super::{common, everywhere, on_workers};
 
@@ -313,4 +313,148 @@ fn main_may_borrow_and_need_not_be_send() {
         borrowed.set(borrowed.get() + one);
     });
     assert_eq!(count.get(), 1);
+}
+
+/// Remembers its thread, and tells on which one it is dropped.
+struct HomeIs {
+    thread: ThreadId,
+    dropped_on: mpsc::Sender<ThreadId>,
+    not_send: Rc<()>,
+}
+
+impl Drop for HomeIs {
+    fn drop(&mut self) {
+        // The test may have ended; then nobody asks any more.
+        let _ = self.dropped_on.send(thread::current().id());
+    }
+}
+
+fn home() -> (HomeIs, mpsc::Receiver<ThreadId>) {
+    let (dropped_on, drops) = mpsc::channel();
+    let home = HomeIs {
+        thread: thread::current().id(),
+        dropped_on,
+        not_send: Rc::new(()),
+    };
+    (home, drops)
+}
+
+#[test]
+fn g19_a_local_goroutine_stays_on_its_worker_whoever_wakes_it() {
+    on_workers(4, || async {
+        let mut hosts = Vec::new();
+        for _ in 0..8 {
+            hosts.push(go(async {
+                let (to_local, inbox) = chan::<usize>(0);
+                let (home, drops) = home();
+                let local = go_local(async move {
+                    let mut sum = 0;
+                    while let Some(n) = inbox.recv().await {
+                        assert_eq!(thread::current().id(), home.thread);
+                        assert_eq!(Rc::strong_count(&home.not_send), 1);
+                        sum += n;
+                    }
+                    sum
+                });
+                // These move about, and each send wakes the local one.
+                let senders: Vec<_> = (0..4)
+                    .map(|_| {
+                        let to_local = to_local.clone();
+                        go(async move {
+                            for n in 0..100 {
+                                to_local.send(n).await.unwrap();
+                                yield_now().await;
+                            }
+                        })
+                    })
+                    .collect();
+                drop(to_local);
+                for sender in senders {
+                    sender.await.unwrap();
+                }
+                assert_eq!(local.await.unwrap(), 4 * 4950);
+                drops.recv().unwrap()
+            }));
+        }
+        for host in hosts {
+            host.await.unwrap();
+        }
+    });
+}
+
+#[test]
+fn g19_a_local_goroutine_is_aborted_from_elsewhere_and_dropped_at_home() {
+    everywhere(|| async {
+        let (home, drops) = home();
+        let worker = home.thread;
+        let local = go_local(async move {
+            let _home = home;
+            pending::<()>().await;
+        });
+        yield_now().await;
+        thread::spawn(move || local.abort()).join().unwrap();
+        let dropped_on = loop {
+            match drops.try_recv() {
+                Ok(thread) => break thread,
+                Err(_) => yield_now().await,
+            }
+        };
+        assert_eq!(dropped_on, worker);
+    });
+}
+
+#[test]
+fn g19_at_the_end_of_main_local_goroutines_are_dropped_at_home() {
+    let (tx, rx) = mpsc::channel();
+    run(async move {
+        for _ in 0..20 {
+            let tx = tx.clone();
+            go(async move {
+                let (home, drops) = home();
+                tx.send((home.thread, drops)).unwrap();
+                drop(go_local(async move {
+                    let _home = home;
+                    pending::<()>().await;
+                }));
+            })
+            .await
+            .unwrap();
+        }
+    });
+    let homes: Vec<_> = rx.iter().collect();
+    assert_eq!(homes.len(), 20);
+    for (home, drops) in homes {
+        assert_eq!(drops.recv().unwrap(), home);
+    }
+}
+
+#[test]
+fn g19_an_output_that_is_not_send_can_be_taken_on_the_same_worker() {
+    run(async {
+        let shared = go_local(async { Rc::new(7) }).await.unwrap();
+        assert_eq!(*shared, 7);
+        let error = go_local(async { panic!("at home") }).await.unwrap_err();
+        assert_eq!(error.to_string(), "the goroutine panicked: at home");
+    });
+}
+
+#[test]
+fn g19_local_goroutines_and_others_take_turns() {
+    on_workers(1, || async {
+        let turns = Rc::new(Cell::new(0));
+        let seen = turns.clone();
+        let local = go_local(async move {
+            loop {
+                seen.set(seen.get() + 1);
+                yield_now().await;
+            }
+        });
+        let mut others = 0;
+        while turns.get() < 1000 {
+            others += 1;
+            go(yield_now()).await.unwrap();
+        }
+        assert!(others > 10, "the local one kept the worker to itself");
+        local.abort();
+    });
 }

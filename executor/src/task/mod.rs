@@ -34,7 +34,7 @@ use std::sync::atomic::Ordering;
 use gorin_base::primitive::PlainArc;
 
 pub use join::{JoinError, JoinHandle, PanicPayload};
-pub(crate) use raw::{Header, allocate};
+pub(crate) use raw::{Header, allocate, allocate_local};
 pub(crate) use reference::{Counted, Registered};
 pub use reference::{Runnable, TaskOf, TaskRef};
 

@@ -95,6 +95,27 @@ pub(crate) fn allocate<F, S>(
     site: &'static Location<'static>,
 ) -> (TaskOf<S>, JoinHandle<F::Output>)
 where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+    S: Schedule,
+{
+    // SAFETY: the future may go to any thread.
+    unsafe { allocate_local(spec, future, scheduler, site) }
+}
+
+/// As [`allocate`], for a future that need not be `Send`.
+///
+/// # Safety
+/// If it is not `Send`, whoever runs or drops the task's [`Runnable`](super::Runnable) must be on the
+/// thread of this call: the scheduler must see to it. (The handle of an output that is not `Send`
+/// cannot leave the thread by itself.)
+pub(crate) unsafe fn allocate_local<F, S>(
+    spec: Spec,
+    future: F,
+    scheduler: S,
+    site: &'static Location<'static>,
+) -> (TaskOf<S>, JoinHandle<F::Output>)
+where
     F: Future + 'static,
     F::Output: 'static,
     S: Schedule,

@@ -85,6 +85,11 @@ const STD_EXCEPTIONS: &[Exception] = &[
         "what wakes the worker, set once before it first sleeps; absent under loom",
     ),
     (
+        "reactor/src/reactor.rs",
+        "std::sync::OnceLock",
+        "a worker's alarm, set once before it first sleeps; absent under loom",
+    ),
+    (
         "reactor/src/socket.rs",
         "std::sync::OnceLock",
         "deadlines are allocated when the first is set; they have their own protocol",
@@ -117,6 +122,7 @@ const UNSAFE_FILES: &[&str] = &[
     "executor/src/task/join.rs",
     "executor/src/task/raw.rs",
     "executor/src/task/reference.rs",
+    "reactor/src/alarm.rs",
     "reactor/src/bell.rs",
     "reactor/src/calls.rs",
     "reactor/src/driver.rs",

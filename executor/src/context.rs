@@ -27,7 +27,7 @@ use std::rc::Rc;
 
 use gorin_base::primitive::{Arc, thread_local, unwinding};
 
-use crate::executor::{Executor, Shared, spawn_on};
+use crate::executor::{Executor, Shared, count, spawn_on};
 use crate::local::Ready;
 use crate::run_queue::Owner;
 use crate::task::{JoinHandle, Readied, Runnable, Spec};
@@ -100,6 +100,33 @@ impl Context {
                 self.get_up();
             }
         }
+    }
+
+    /// Takes over what is stuck behind a poll that does not come back on worker `hog`; called
+    /// between polls. True if there was something.
+    fn relieve(&self, hog: usize) -> bool {
+        let desk = self.desk();
+        let Some(colleague) = self
+            .shared
+            .colleagues
+            .get(hog)
+            .filter(|_| hog != desk.index)
+        else {
+            return false;
+        };
+        // Filling the LIFO slot calls nobody, since its owner takes it next.
+        let next = colleague.stealer.steal_lifo();
+        let stuck = next.is_some();
+        if let Some(next) = next {
+            count(&self.shared.colleagues[desk.index].steals);
+            self.push(next);
+            self.get_up();
+        }
+        let more = colleague.stealer.has_tasks();
+        if more {
+            self.shared.idle.call_one();
+        }
+        stuck || more
     }
 
     /// Puts a task at the back of the ring.
@@ -202,6 +229,15 @@ impl std::fmt::Debug for EnterGuard {
 /// The executor of this worker thread, or of the innermost [`EnterGuard`] on this thread.
 pub fn current() -> Option<Executor> {
     top().map(|context| Executor::of(&context.shared))
+}
+
+/// For a worker that finds, between polls of its future, that worker `hog` of the same executor is
+/// stuck in one poll: takes the goroutine in the LIFO slot there, which nobody else would take, and
+/// calls a worker if there are more. True if there was something to take over.
+///
+/// On a thread that is no worker it does nothing.
+pub fn relieve(hog: usize) -> bool {
+    top().is_some_and(|context| context.desk.is_some() && context.relieve(hog))
 }
 
 /// Starts a goroutine on the current executor; see [`Executor::spawn`](crate::Executor::spawn).

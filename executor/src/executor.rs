@@ -97,6 +97,13 @@ pub(crate) struct Colleague {
     pub(crate) mailbox: Mailbox,
 }
 
+/// Adds one to a count that its worker alone writes.
+pub(crate) fn count(counter: &AtomicUsize) {
+    // Relaxed, and no read-modify-write: one writer, and nothing depends on what readers see.
+    let count = counter.load(Ordering::Relaxed);
+    counter.store(count.wrapping_add(1), Ordering::Relaxed);
+}
+
 /// What all parts of one executor share.
 pub(crate) struct Shared {
     pub(crate) colleagues: Box<[Colleague]>,

@@ -43,7 +43,7 @@ mod worker;
 mod yield_now;
 
 pub use blocking::BlockingConfig;
-pub use context::{EnterGuard, current, spawn};
+pub use context::{EnterGuard, current, relieve, spawn};
 pub use executor::{Config, Counters, Executor, PanicPolicy};
 pub use job::{Offload, unblock};
 pub use local::spawn_local;

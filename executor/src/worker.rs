@@ -30,11 +30,11 @@ use std::pin::pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use gorin_base::primitive::{Arc, AtomicUsize, Ordering, spin_loop, unwinding};
+use gorin_base::primitive::{Arc, Ordering, spin_loop, unwinding};
 use gorin_base::{clock, coop, rng, seeded};
 
 use crate::context::{Desk, Entry};
-use crate::executor::{Colleague, Executor, Shared};
+use crate::executor::{Colleague, Executor, Shared, count};
 use crate::idle::Stood;
 use crate::main_future::{Main, UntilMain, UntilOver};
 use crate::run_queue::Owner;
@@ -330,13 +330,6 @@ impl Colleague {
         }
         self.stealer.steal_lifo()
     }
-}
-
-/// Adds one to a count that its worker alone writes.
-fn count(counter: &AtomicUsize) {
-    // Relaxed, and no read-modify-write: one writer, and nothing depends on what readers see.
-    let count = counter.load(Ordering::Relaxed);
-    counter.store(count.wrapping_add(1), Ordering::Relaxed);
 }
 
 fn spin(times: u32) {

@@ -14,6 +14,7 @@ pub(crate) struct Counters {
     pub(crate) overflows: AtomicU64,
     pub(crate) wakes: AtomicU64,
     pub(crate) looks: AtomicU64,
+    pub(crate) moves: AtomicU64,
 }
 
 /// Adds to a counter that one thread writes.

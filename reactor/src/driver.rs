@@ -147,6 +147,15 @@ pub(crate) trait Driver {
     /// Moves all completions that have come to the end of `completions`.
     fn reap(&mut self, completions: &mut VecDeque<Completion>);
 
+    /// Lets [`park`](Driver::park) end each time that the timer `alarm`, a timerfd, expires. Called
+    /// at most once; the caller keeps `alarm` open.
+    fn add_alarm(&mut self, alarm: RawFd);
+
+    /// A descriptor that `poll(2)`, called by any thread, finds readable while something waits for
+    /// the driver's owner to come and reap it. `None` if no socket waits for this very owner, so
+    /// that nothing has to be moved when it computes.
+    fn probe(&self) -> Option<RawFd>;
+
     /// Takes note that a bell was rung for the sleep that has ended, or is being rung.
     fn expect_wake(&mut self);
 

@@ -7,7 +7,7 @@
 //!
 //! | kind | index | generation |
 //! |---|---|---|
-//! | [`Kind::Wake`] | 0 | 0 |
+//! | [`Kind::Wake`] | 0: a bell; 1: an alarm | 0 |
 //! | [`Kind::Readiness`] | slot of the socket table × 2 + direction | that of the readiness word |
 //! | [`Kind::Operation`] | slab index in the table of operations | that of the table's entry |
 //! | [`Kind::Cancel`] | 0 | 0: nobody waits for the answer to a cancellation |
@@ -22,7 +22,7 @@ pub(crate) struct Key(u64);
 /// What kind of thing a completion belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Another thread woke the worker.
+    /// Another thread woke the worker, now or by a timer.
     Wake = 0,
     /// A one-shot readiness poll of a socket.
     Readiness = 1,
@@ -41,6 +41,8 @@ pub(crate) const MAX_INDEX: usize = 1 << INDEX_BITS;
 impl Key {
     /// The key of wake-ups.
     pub(crate) const WAKE: Key = Key(0);
+    /// The key of alarms (`alarm.rs`).
+    pub(crate) const ALARM: Key = Key(1 << GENERATION_BITS);
     /// The key under which cancellations are submitted.
     pub(crate) const CANCEL: Key = Key((Kind::Cancel as u64) << (INDEX_BITS + GENERATION_BITS));
 
@@ -102,6 +104,7 @@ mod tests {
             }
         }
         assert_eq!(Key::WAKE.kind(), Kind::Wake);
+        assert_eq!((Key::ALARM.kind(), Key::ALARM.index()), (Kind::Wake, 1));
         assert_eq!(Key::CANCEL.kind(), Kind::Cancel);
     }
 

@@ -11,6 +11,7 @@
 //! | `worker.rs` | the loop, and how a worker ends |
 //! | `park.rs`, `mailbox.rs` | sleeping and waking, what other threads ask of a ring |
 //! | `polling.rs` | when a worker looks for completions before it sleeps |
+//! | `rescue.rs`, `watch.rs`, `pulse.rs`, `arms.rs`, `alarm.rs` | what becomes of the sockets of a worker that computes |
 //! | `readiness.rs`, `waiters.rs`, `socket.rs` | who waits for a socket, on which ring |
 //! | `deadline.rs` | until when |
 //! | `calls.rs` | system calls on sockets, with safe signatures |
@@ -31,17 +32,22 @@
     allow(dead_code, reason = "what only the kernel's side calls has no caller")
 )]
 
+mod arms;
 mod deadline;
 mod driver;
 mod key;
 mod mailbox;
 mod op;
 mod park;
+mod pulse;
 mod readiness;
 mod table;
 mod timer;
 mod waiters;
+mod watch;
 
+#[cfg(not(loom))]
+mod alarm;
 #[cfg(not(loom))]
 mod bell;
 #[cfg(not(loom))]
@@ -63,6 +69,8 @@ mod polling;
 #[cfg(not(loom))]
 mod reactor;
 #[cfg(not(loom))]
+mod rescue;
+#[cfg(not(loom))]
 mod ring;
 #[cfg(not(loom))]
 mod socket;
@@ -73,9 +81,11 @@ mod worker;
 pub use buffer::{IoBuf, IoBufMut};
 pub use driver::Direction;
 #[cfg(not(loom))]
-pub use local::EnterGuard;
+pub use local::{EnterGuard, expect_block};
 #[cfg(not(loom))]
 pub use reactor::{Config, Reactor, Setup, Stats};
+#[cfg(not(loom))]
+pub use rescue::{Hog, OnHog};
 #[cfg(not(loom))]
 pub use socket::Socket;
 #[cfg(not(loom))]

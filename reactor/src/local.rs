@@ -117,6 +117,19 @@ pub(crate) fn with_timers<R>(f: impl FnOnce(&Timers, Option<usize>) -> R) -> Opt
     })
 }
 
+/// Says that the code which runs now, polled by a worker of a reactor, will compute or block for
+/// long: other workers then take over this worker's sockets, timers and goroutines at once, instead
+/// of after the 300 µs in which they find out by themselves. It holds until the poll returns.
+///
+/// On other threads, and in a reactor with one worker, it does nothing.
+pub fn expect_block() {
+    with(|current| {
+        if let Current::Worker(worker) = current {
+            worker.expect_block();
+        }
+    });
+}
+
 /// Which ring runs an operation.
 pub(crate) struct Owner {
     shared: PlainArc<Shared>,

@@ -106,6 +106,12 @@ impl<M> Mailbox<M> {
         std::mem::swap(&mut self.queue.lock().messages, empty);
     }
 
+    /// Anybody: calls `f` with the messages that were not yet taken, and leaves them. `f` runs under
+    /// the lock: it must be short, and call nothing that is not ours.
+    pub(crate) fn peek(&self, f: impl FnMut(&M)) {
+        self.queue.lock().messages.iter().for_each(f);
+    }
+
     /// Owner: takes no more messages; returns those that were not yet taken.
     pub(crate) fn close(&self) -> VecDeque<M> {
         let mut queue = self.queue.lock();

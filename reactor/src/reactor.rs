@@ -7,19 +7,25 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{OwnedFd, RawFd};
 use std::rc::Rc;
-use std::time::Duration;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
-use gorin_base::primitive::{AtomicBool, AtomicUsize, Ordering, PlainArc};
+use gorin_base::clock;
+use gorin_base::primitive::{AtomicBool, AtomicI64, AtomicUsize, Ordering, PlainArc};
 
+use crate::alarm::Alarm;
+use crate::arms::Arms;
 use crate::bell::RingBell;
 use crate::counters::Counters;
 use crate::local::{self, EnterGuard};
 use crate::mailbox::{Mailbox, Message};
 use crate::park::Signal;
 use crate::polling;
+use crate::pulse::Pulse;
 use crate::readiness::{self, MAX_OWNERS};
+use crate::rescue::{Guard, OnHog, Rescue};
 use crate::ring;
 use crate::timer::Timers;
 use crate::worker::{Local, Worker};
@@ -50,6 +56,11 @@ pub struct Config {
     /// The longest that a worker looks for completions before it sleeps, when recent events came
     /// within that time. Zero: never; more than a second counts as one. See [`Stats::looks`].
     pub poll_before_sleep: Duration,
+    /// Workers watch each other: one that sleeps or has control takes over what waits for one whose
+    /// goroutine computes. See [`Stats::moves`].
+    pub rescue: bool,
+    /// Called when such a worker was found.
+    pub on_hog: Option<OnHog>,
 }
 
 impl Default for Config {
@@ -60,6 +71,8 @@ impl Default for Config {
             setup: Setup::Deferred,
             messages: true,
             poll_before_sleep: Duration::from_micros(50),
+            rescue: true,
+            on_hog: None,
         }
     }
 }
@@ -80,6 +93,8 @@ pub struct Stats {
     pub wakes: u64,
     /// Times that a worker looked for completions before it slept, or instead of sleeping.
     pub looks: u64,
+    /// Sockets that changed their ring because the worker of the old one computed.
+    pub moves: u64,
 }
 
 /// How one worker is reached by others.
@@ -88,6 +103,15 @@ pub(crate) struct Post {
     mailbox: Mailbox<Message>,
     pub(crate) signal: PlainArc<Signal<RingBell>>,
     pub(crate) counters: PlainArc<Counters>,
+    pub(crate) pulse: Pulse,
+    pub(crate) arms: Arms,
+    /// What others have done while this worker computed.
+    pub(crate) rescue: Rescue,
+    /// Made by the worker when it attaches, if there is anybody who would set it.
+    pub(crate) alarm: OnceLock<Alarm>,
+    /// [`Driver::probe`](crate::driver::Driver::probe), or -1. Set by the worker; relaxed: who reads
+    /// a descriptor that is closed, or another one by now, gets an answer that does no harm.
+    probe: AtomicI64,
     /// Set by the thread that attaches, for good: a swap decides who.
     taken: AtomicBool,
 }
@@ -99,8 +123,24 @@ impl Post {
             mailbox: Mailbox::new(),
             signal: PlainArc::new(Signal::new(RingBell::new(counters.clone()))),
             counters,
+            pulse: Pulse::new(),
+            arms: Arms::new(),
+            rescue: Rescue::new(),
+            alarm: OnceLock::new(),
+            probe: AtomicI64::new(-1),
             taken: AtomicBool::new(false),
         }
+    }
+
+    pub(crate) fn probe(&self) -> Option<RawFd> {
+        RawFd::try_from(self.probe.load(Ordering::Relaxed))
+            .ok()
+            .filter(|&fd| fd >= 0)
+    }
+
+    pub(crate) fn set_probe(&self, probe: Option<RawFd>) {
+        self.probe
+            .store(probe.map_or(-1, i64::from), Ordering::Relaxed);
     }
 
     /// Leaves a message and ends the worker's sleep; gives it back if the worker is gone.
@@ -120,19 +160,41 @@ pub(crate) struct Shared {
     pub(crate) posts: PlainArc<[Post]>,
     pub(crate) sockets: readiness::Table<OwnedFd>,
     pub(crate) timers: Timers,
+    /// `None` if nobody watches: there is one worker, or it is not wanted.
+    pub(crate) guard: Option<Guard>,
+    /// Time zero of pulses and alarms.
+    origin: Instant,
     /// Workers that have not ended. Each decrements it once; the last one closes the timers, hence
     /// the acquire-release pairing among them.
     living: AtomicUsize,
 }
 
 impl Shared {
+    /// `instant` in nanoseconds since the reactor was made, and a little: never 0.
+    pub(crate) fn number(&self, instant: Instant) -> u64 {
+        let since = instant.saturating_duration_since(self.origin);
+        u64::try_from(since.as_nanos()).map_or(u64::MAX, |nanos| nanos + 1)
+    }
+
     /// A worker for what a thread that is no worker wants of thing number `number`: always the same
-    /// one while it lives. `None` once all are gone.
+    /// one while it lives, unless it computes and another one does not. `None` once all are gone.
     pub(crate) fn home(&self, number: usize) -> Option<usize> {
         let workers = self.posts.len();
-        (0..workers)
+        let now = self.number(clock::now());
+        let mut open = (0..workers)
             .map(|step| (number + step) % workers)
-            .find(|&index| self.posts[index].mailbox.is_open())
+            .filter(|&index| self.posts[index].mailbox.is_open());
+        let first = open.next()?;
+        let computes = |index: usize| {
+            let silence = self.posts[index].pulse.silence(now);
+            silence.is_some_and(|episode| episode.is_hog())
+        };
+        let other = if computes(first) {
+            open.find(|&index| !computes(index))
+        } else {
+            None
+        };
+        Some(other.unwrap_or(first))
     }
 
     /// A worker has ended. The last one leaves nobody who would fire timers.
@@ -186,7 +248,10 @@ impl Reactor {
                 posts[index].signal.notify_mail();
             })
         };
+        let guard = config.rescue && config.workers > 1;
         let shared = Shared {
+            guard: guard.then(|| Guard::new(config.workers, config.on_hog.take())),
+            origin: clock::now(),
             living: AtomicUsize::new(config.workers),
             config,
             posts,
@@ -253,6 +318,7 @@ impl Reactor {
             stats.overflows += counters.overflows.load(Ordering::Relaxed);
             stats.wakes += counters.wakes.load(Ordering::Relaxed);
             stats.looks += counters.looks.load(Ordering::Relaxed);
+            stats.moves += counters.moves.load(Ordering::Relaxed);
         }
         stats
     }

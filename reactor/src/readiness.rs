@@ -76,6 +76,11 @@ impl Word {
         self.0 & CLOSED != 0
     }
 
+    /// Armed on ring `owner`, and open.
+    fn is_armed_on(self, owner: usize) -> bool {
+        self.is_armed() && !self.is_closed() && self.owner() == owner
+    }
+
     /// Idle and open.
     fn idle(generation: u32) -> Word {
         Word(u64::from(generation) << GENERATION_SHIFT)
@@ -190,6 +195,15 @@ pub(crate) enum Arm {
     Closed,
 }
 
+/// A poll that has changed its ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Moved {
+    /// What the old ring knows it by: to be cancelled there.
+    pub(crate) stale: Key,
+    /// To be submitted on the new ring.
+    pub(crate) armed: Key,
+}
+
 /// Chunk `k` holds `FIRST_CHUNK << k` slots, so that slots never move and the table grows as needed.
 const FIRST_CHUNK: usize = if cfg!(loom) { 2 } else { 64 };
 const CHUNKS: usize = 24;
@@ -226,11 +240,13 @@ impl<R> Table<R> {
     }
 
     fn slot(&self, index: usize) -> &Slot<R> {
+        self.existing(index).expect("an index that was given out")
+    }
+
+    /// `None` for an index that was given out a moment ago and may not have its chunk yet.
+    fn existing(&self, index: usize) -> Option<&Slot<R>> {
         let (chunk, place) = locate(index);
-        let chunk = self.chunks[chunk]
-            .get()
-            .expect("an index that was given out");
-        &chunk[place]
+        self.chunks[chunk].get().map(|chunk| &chunk[place])
     }
 
     /// A slot for `file`, pinned once for the socket: to be given back by [`release`](Self::release).
@@ -406,30 +422,36 @@ impl<R> Table<R> {
         self.slot(index).side(Direction::Read).load().is_closed()
     }
 
-    /// Moves an armed poll of ring `from` to ring `to`, which gets the key to submit. The poll on
-    /// `from` becomes stale: its completion will only take its pin away.
+    /// Moves an armed poll of ring `from` to ring `to`. The poll on `from` becomes stale: its
+    /// completion will only take its pin away.
     ///
-    /// For the watcher of hogged workers: `from` cannot act, and a poll submitted on `to` completes
-    /// at once if the socket is ready.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "called by the watcher of hogged workers")
-    )]
+    /// For the rescuer of a hog: `from` cannot act, and a poll submitted on `to` completes at once
+    /// if the socket is ready.
     pub(crate) fn evacuate(
         &self,
         index: usize,
         direction: Direction,
         from: usize,
         to: usize,
-    ) -> Option<Key> {
-        let slot = self.slot(index);
-        // The watcher has no socket, hence no pin that would protect it while it looks.
-        if !slot.try_pin() {
+    ) -> Option<Moved> {
+        self.evacuate_side(index, self.slot(index), direction, from, to)
+    }
+
+    fn evacuate_side(
+        &self,
+        index: usize,
+        slot: &Slot<R>,
+        direction: Direction,
+        from: usize,
+        to: usize,
+    ) -> Option<Moved> {
+        let side = slot.side(direction);
+        // The rescuer has no socket, hence no pin that would protect it while it looks.
+        if !side.load().is_armed_on(from) || !slot.try_pin() {
             return None;
         }
-        let side = slot.side(direction);
         let mut word = side.load();
-        while word.is_armed() && !word.is_closed() && word.owner() == from {
+        while word.is_armed_on(from) {
             let generation = if seeded::bug("readiness.generation_not_moved") {
                 word.generation()
             } else {
@@ -437,7 +459,12 @@ impl<R> Table<R> {
             };
             let moved = Word::armed(generation, to);
             match side.exchange(word, moved) {
-                Ok(()) => return Some(key(index, direction, moved)),
+                Ok(()) => {
+                    return Some(Moved {
+                        stale: key(index, direction, word),
+                        armed: key(index, direction, moved),
+                    });
+                }
                 Err(now) => word = now,
             }
         }
@@ -445,17 +472,37 @@ impl<R> Table<R> {
         None
     }
 
+    /// [Evacuates](Self::evacuate) the slots from `first` on, `count` of them at most, and calls
+    /// `moved` for each poll. Gives the slot to go on with, or `None` if there are no more.
+    pub(crate) fn evacuate_from(
+        &self,
+        first: usize,
+        count: usize,
+        from: usize,
+        to: usize,
+        mut moved: impl FnMut(Moved),
+    ) -> Option<usize> {
+        let used = self.free.lock().fresh as usize;
+        let end = used.min(first + count);
+        for index in first..end {
+            let Some(slot) = self.existing(index) else {
+                continue;
+            };
+            for direction in [Direction::Read, Direction::Write] {
+                if let Some(poll) = self.evacuate_side(index, slot, direction, from, to) {
+                    moved(poll);
+                }
+            }
+        }
+        (end < used).then_some(end)
+    }
+
     /// For a ring that ends with polls in flight: wakes who waits for them. The pins stay, since the
     /// kernel may still look at the files.
     pub(crate) fn abandon(&self, owner: usize) {
         let used = self.free.lock().fresh as usize;
-        for index in 0..used {
-            let (chunk, place) = locate(index);
-            // An index that was given out a moment ago may not have its chunk yet.
-            let Some(chunk) = self.chunks[chunk].get() else {
-                continue;
-            };
-            for side in &chunk[place].sides {
+        for slot in (0..used).filter_map(|index| self.existing(index)) {
+            for side in &slot.sides {
                 let word = side.load();
                 if word.is_armed() && word.owner() == owner && disarm(side, word.generation()) {
                     side.wake();

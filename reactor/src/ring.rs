@@ -91,6 +91,8 @@ pub(crate) struct Ring {
     sleep_flags: u32,
     /// The eventfd to poll for wakes; `None` where messages work. It belongs to the bell.
     event: Option<RawFd>,
+    /// The timerfd to poll for alarms, which is not this ring's.
+    alarm: Option<RawFd>,
     /// Bells that were announced less messages that arrived.
     wakes_due: i64,
     counters: PlainArc<Counters>,
@@ -116,17 +118,18 @@ impl Ring {
             enter_flags: 0,
             sleep_flags,
             event: None,
+            alarm: None,
             wakes_due: 0,
             counters,
         };
         ring.register_descriptor();
-        let messages = ring.probe(config.messages)?;
+        let messages = ring.try_out(config.messages)?;
         let target = if messages {
             Target::Message(ring.uring.as_raw_fd())
         } else {
             let event = new_event()?;
             ring.event = Some(event.as_raw_fd());
-            ring.poll_event();
+            ring.poll_for_ever(event.as_raw_fd(), Key::WAKE);
             Target::Event(event)
         };
         bell.connect(target);
@@ -148,7 +151,7 @@ impl Ring {
 
     /// Tries what cannot be asked for: whether all requests can be cancelled at once, without which
     /// there is no teardown, and whether this ring can be woken by messages.
-    fn probe(&mut self, messages: bool) -> io::Result<bool> {
+    fn try_out(&mut self, messages: bool) -> io::Result<bool> {
         self.cancel_all();
         let sent = messages && send_wake(self.uring.as_raw_fd(), false);
         let expected = 1 + usize::from(sent);
@@ -237,27 +240,27 @@ impl Ring {
         }
     }
 
-    /// Polls the eventfd for ever: each write to it makes a completion.
-    fn poll_event(&mut self) {
-        if let Some(event) = self.event {
-            let poll = opcode::PollAdd::new(types::Fd(event), libc::POLLIN as u32)
-                .multi(true)
-                .build()
-                .user_data(Key::WAKE.raw());
-            self.push(poll);
-        }
+    /// Polls an eventfd or timerfd for ever: each write or expiry makes a completion of `key`.
+    fn poll_for_ever(&mut self, fd: RawFd, key: Key) {
+        let poll = opcode::PollAdd::new(types::Fd(fd), libc::POLLIN as u32)
+            .multi(true)
+            .build()
+            .user_data(key.raw());
+        self.push(poll);
     }
 
     /// Takes what is in the completion queue. Returns how much that was.
     fn drain(&mut self, completions: &mut VecDeque<Completion>) -> u64 {
-        let (mut drained, mut event_ended) = (0, false);
+        let mut drained = 0;
+        // Polls for ever, which end when completions overflow.
+        let (mut event_ended, mut alarm_ended) = (false, false);
         for entry in self.uring.completion() {
             drained += 1;
             let key = Key::from_raw(entry.user_data());
             let more = io_uring::cqueue::more(entry.flags());
             match key.kind() {
+                Kind::Wake if key == Key::ALARM => alarm_ended |= !more,
                 Kind::Wake if self.event.is_none() => self.wakes_due -= 1,
-                // It ends when completions overflow.
                 Kind::Wake => event_ended |= !more,
                 Kind::Cancel => {}
                 Kind::Readiness | Kind::Operation => completions.push_back(Completion {
@@ -267,8 +270,11 @@ impl Ring {
                 }),
             }
         }
-        if event_ended {
-            self.poll_event();
+        if let Some(event) = self.event.filter(|_| event_ended) {
+            self.poll_for_ever(event, Key::WAKE);
+        }
+        if let Some(alarm) = self.alarm.filter(|_| alarm_ended) {
+            self.poll_for_ever(alarm, Key::ALARM);
         }
         drained
     }
@@ -361,6 +367,17 @@ impl Driver for Ring {
                 return;
             }
         }
+    }
+
+    fn add_alarm(&mut self, alarm: RawFd) {
+        self.alarm = Some(alarm);
+        self.poll_for_ever(alarm, Key::ALARM);
+    }
+
+    fn probe(&self) -> Option<RawFd> {
+        // Readable while the completion queue is not empty or, on a deferred ring, completion work
+        // waits for its owner to enter.
+        Some(self.uring.as_raw_fd())
     }
 
     fn expect_wake(&mut self) {

@@ -4,7 +4,8 @@
 //!
 //! ```text
 //! block_on:  poll the future if it was woken
-//!            tick: serve the mailbox, flush, reap, dispatch completions, fire timers
+//!            tick: serve the mailbox, flush, reap, dispatch completions, fire timers, look now and
+//!            then whether another worker computes for long (`rescue.rs`)
 //!            woken meanwhile? again; else look for completions for a while if that pays, then sleep
 //!            in the ring until a completion, a bell, a deadline
 //! ```
@@ -33,6 +34,7 @@ use std::time::{Duration, Instant};
 use gorin_base::clock;
 use gorin_base::primitive::{PlainArc, spin_loop};
 
+use crate::alarm::Alarm;
 use crate::bell::RingBell;
 use crate::counters::count;
 use crate::driver::{Completion, Direction, Driver};
@@ -43,6 +45,7 @@ use crate::park::{Notice, Signal};
 use crate::polling::{Patience, Turn, Wait};
 use crate::reactor::{Post, Shared};
 use crate::readiness;
+use crate::rescue::Duty;
 use crate::ring::Ring;
 use crate::table::Table;
 
@@ -78,6 +81,10 @@ pub(crate) struct Worker {
     index: usize,
     /// Ticks so far; see [`moment`](Worker::moment).
     ticks: Cell<u64>,
+    /// The clock, as it was read last.
+    now: Cell<Instant>,
+    /// What it has to do for others when it has woken.
+    pub(crate) duty: Cell<Duty>,
     core: RefCell<Core>,
 }
 
@@ -85,7 +92,12 @@ impl Worker {
     /// Makes the ring of worker `index` on the calling thread.
     pub(crate) fn new(shared: PlainArc<Shared>, index: usize) -> io::Result<Worker> {
         let post = &shared.posts[index];
-        let ring = Ring::new(&shared.config, post.signal.bell(), post.counters.clone())?;
+        let mut ring = Ring::new(&shared.config, post.signal.bell(), post.counters.clone())?;
+        if shared.guard.is_some() {
+            let alarm = Alarm::new()?;
+            ring.add_alarm(post.alarm.get_or_init(|| alarm).as_raw_fd());
+            post.set_probe(ring.probe());
+        }
         let core = Core {
             driver: Box::new(ring),
             operations: Table::default(),
@@ -99,6 +111,8 @@ impl Worker {
             shared,
             index,
             ticks: Cell::new(1),
+            now: Cell::new(clock::now()),
+            duty: Cell::default(),
             core: RefCell::new(core),
         })
     }
@@ -117,7 +131,7 @@ impl Worker {
         self.ticks.get() << MOMENT_SHIFT | self.index as u64
     }
 
-    fn post(&self) -> &Post {
+    pub(crate) fn post(&self) -> &Post {
         &self.shared.posts[self.index]
     }
 
@@ -130,6 +144,7 @@ impl Worker {
         let mut core = self.core.borrow_mut();
         core.polls += 1;
         core.driver.arm(key, fd, direction);
+        self.post().arms.note(key);
     }
 
     /// Cancels the poll of `key`.
@@ -164,6 +179,7 @@ impl Worker {
         self.reap();
         self.dispatch();
         self.fire_timers();
+        self.watch(self.shared.number(self.now.get()));
     }
 
     fn serve_mailbox(&self) {
@@ -194,13 +210,14 @@ impl Worker {
     }
 
     /// Hands over what is queued, and takes what has completed.
-    fn reap(&self) {
+    pub(crate) fn reap(&self) {
         let core = &mut *self.core.borrow_mut();
         expect_enter(core.driver.flush());
+        self.post().arms.note_submitted();
         core.driver.reap(&mut core.completions);
     }
 
-    fn dispatch(&self) {
+    pub(crate) fn dispatch(&self) {
         loop {
             let Some(completion) = self.core.borrow_mut().completions.pop_front() else {
                 return;
@@ -228,6 +245,7 @@ impl Worker {
 
     fn fire_timers(&self) {
         let now = clock::now();
+        self.now.set(now);
         {
             let core = &mut *self.core.borrow_mut();
             let left = core.due.len();
@@ -254,11 +272,12 @@ impl Worker {
             self.sleep(&mut *core.driver, until);
         } else {
             let began = clock::now();
+            self.now.set(began);
             let wait = match self.look(core, began, until) {
                 Some(Wait::Found) => Wait::Found,
                 looked => {
                     self.sleep(&mut *core.driver, until);
-                    looked.unwrap_or_else(|| Wait::Slept(clock::now().duration_since(began)))
+                    looked.unwrap_or_else(|| Wait::Slept(self.now.get().duration_since(began)))
                 }
             };
             core.patience.note(wait);
@@ -281,6 +300,7 @@ impl Worker {
                 self.signal().is_notified() || core.driver.is_due()
             });
             let now = clock::now();
+            self.now.set(now);
             if now >= end || now.duration_since(last) > core.patience.gap() {
                 return Some(Wait::InVain);
             }
@@ -296,8 +316,14 @@ impl Worker {
         if !self.signal().try_sleep() {
             return;
         }
-        let timeout = until.map(|until| until.saturating_duration_since(clock::now()));
-        let slept = driver.park(timeout);
+        let nap = self.lie_down();
+        let began = clock::now();
+        let timer = until.map(|until| until.saturating_duration_since(began));
+        let slept = driver.park(timer.into_iter().chain(nap.limit).min());
+        self.post().arms.note_submitted();
+        let now = clock::now();
+        self.now.set(now);
+        self.get_up(&nap, now.duration_since(began), self.shared.number(now));
         if self.signal().wake_up() {
             driver.expect_wake();
         }
@@ -329,6 +355,7 @@ impl Worker {
 
     /// Ends the worker: cancels and reaps until nothing is in flight or `deadline` has passed.
     fn end(&self, deadline: Instant) -> Drained {
+        self.post().set_probe(None);
         self.close_mailbox();
         self.signal().close();
         self.shared.timers.leave(self.index);
@@ -393,12 +420,39 @@ impl Drained {
     }
 }
 
-/// Hands the timers to the other workers when this one leaves its loop, also by a panic.
-struct Leave<'a>(&'a Worker);
+/// A worker in its loop. When it leaves, also by a panic, the timers go to the others, and nobody
+/// waits for it any more.
+struct Looping<'a>(&'a Worker);
 
-impl Drop for Leave<'_> {
+impl Looping<'_> {
+    fn new(worker: &Worker) -> Looping<'_> {
+        if let Some(guard) = &worker.shared.guard {
+            guard.watch.enter();
+        }
+        worker.now.set(clock::now());
+        Looping(worker)
+    }
+
+    /// Runs `code`, which is not ours.
+    fn run<R>(&self, code: impl FnOnce() -> R) -> R {
+        let now = self.0.shared.number(self.0.now.get());
+        self.0.ask_to_be_watched(now);
+        self.0.post().pulse.begin(now);
+        let result = code();
+        self.0.post().pulse.end();
+        result
+    }
+}
+
+impl Drop for Looping<'_> {
     fn drop(&mut self) {
-        self.0.shared.timers.leave(self.0.index);
+        let Looping(worker) = self;
+        // Code that has panicked.
+        worker.post().pulse.end();
+        worker.shared.timers.leave(worker.index);
+        if let Some(guard) = &worker.shared.guard {
+            guard.watch.leave();
+        }
     }
 }
 
@@ -427,7 +481,7 @@ impl Local {
     /// closed the ring's descriptor.
     pub fn block_on<F: Future>(&mut self, future: F) -> F::Output {
         let worker = &*self.worker;
-        let _leave = Leave(worker);
+        let looping = Looping::new(worker);
         let waker = Waker::from(worker.signal().clone());
         let mut context = Context::from_waker(&waker);
         let mut future = pin!(future);
@@ -438,7 +492,7 @@ impl Local {
         };
         loop {
             if notice.task
-                && let Poll::Ready(output) = future.as_mut().poll(&mut context)
+                && let Poll::Ready(output) = looping.run(|| future.as_mut().poll(&mut context))
             {
                 worker.reap();
                 return output;

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use gorin_base::rng;
 use gorin_executor::{BlockingConfig, Executor, PanicPolicy};
-use gorin_reactor::{Local, Reactor, Sleep};
+use gorin_reactor::{Local, OnHog, Reactor, Sleep};
 
 use super::role::Role;
 use super::threads::Threads;
@@ -25,6 +25,9 @@ const WORKERS: &str = "GORIN_WORKERS";
 
 /// The environment variable that sets [`Builder::poll_before_sleep`], in microseconds.
 const POLL_US: &str = "GORIN_POLL_US";
+
+/// The environment variable that sets [`Builder::rescue`]: 0 or 1.
+const RESCUE: &str = "GORIN_RESCUE";
 
 /// As many as the reactor can tell apart; more than any machine has.
 const MAX_WORKERS: usize = 4094;
@@ -55,6 +58,7 @@ pub struct Builder {
     poll_before_sleep: Option<Duration>,
     max_blocking_threads: usize,
     blocking_idle_timeout: Duration,
+    rescue: Option<bool>,
 }
 
 impl Builder {
@@ -67,6 +71,7 @@ impl Builder {
             poll_before_sleep: None,
             max_blocking_threads: 512,
             blocking_idle_timeout: Duration::from_secs(10),
+            rescue: None,
         }
     }
 
@@ -122,6 +127,19 @@ impl Builder {
     /// How long a thread of [`unblock`](crate::unblock) stays without work. Default: 10 s.
     pub fn blocking_idle_timeout(mut self, limit: Duration) -> Builder {
         self.blocking_idle_timeout = limit;
+        self
+    }
+
+    /// Whether workers watch each other: when a goroutine computes for more than 300 µs without
+    /// coming to an await point, another worker that has time takes over the sockets, timers and
+    /// goroutines that wait for its worker. An idle program is not woken for it.
+    ///
+    /// Operations on files that were started on such a worker end when it is free again; and with
+    /// one worker there is nobody to watch.
+    ///
+    /// Default: the environment variable `GORIN_RESCUE`, 0 or 1; else they do.
+    pub fn rescue(mut self, rescue: bool) -> Builder {
+        self.rescue = Some(rescue);
         self
     }
 
@@ -187,6 +205,8 @@ impl Builder {
         }
         let mut config = gorin_reactor::Config {
             workers,
+            // What is stuck behind a goroutine that computes; the reactor does its own part.
+            on_hog: Some(OnHog::new(|hog| gorin_executor::relieve(hog.worker))),
             ..gorin_reactor::Config::default()
         };
         if let Err(text) = rng::configured_seed() {
@@ -206,6 +226,13 @@ impl Builder {
             return Err(invalid(
                 "Builder::max_blocking_threads is 0: `unblock` needs at least one thread",
             ));
+        }
+        let rescue = match self.rescue {
+            Some(rescue) => Some(rescue),
+            None => rescue_from_environment()?,
+        };
+        if let Some(rescue) = rescue {
+            config.rescue = rescue;
         }
         let executor = Executor::new(gorin_executor::Config {
             workers,
@@ -258,6 +285,20 @@ fn poll_from_environment() -> io::Result<Option<Duration>> {
         Ok(micros) => Ok(Some(Duration::from_micros(micros.into()))),
         Err(_) => Err(invalid(&format!(
             "{POLL_US} is `{text}`: it must be a number of microseconds, 0 for never"
+        ))),
+    }
+}
+
+/// `GORIN_RESCUE`, if it is set.
+fn rescue_from_environment() -> io::Result<Option<bool>> {
+    let Some(value) = env::var_os(RESCUE) else {
+        return Ok(None);
+    };
+    match value.to_string_lossy().trim() {
+        "0" => Ok(Some(false)),
+        "1" => Ok(Some(true)),
+        text => Err(invalid(&format!(
+            "{RESCUE} is `{text}`: it must be 0 (workers do not watch each other) or 1"
         ))),
     }
 }

@@ -171,9 +171,10 @@ fn one_completion_counts() {
         let old_counts = world.complete(old);
         match watcher.join().unwrap() {
             None => assert!(old_counts, "nobody may count the only poll"),
-            Some(new) => {
+            Some(moved) => {
+                assert_eq!(moved.stale, old);
                 assert!(!old_counts, "a completion of a ring that lost the socket");
-                assert!(world.complete(new));
+                assert!(world.complete(moved.armed));
             }
         }
         assert_eq!(wakes.load(Ordering::Relaxed), 1);
@@ -192,8 +193,8 @@ fn the_file_outlives_its_polls() {
         let watcher = {
             let world = world.clone();
             thread::spawn(move || {
-                if let Some(new) = world.table.evacuate(0, Direction::Read, HERE, THERE) {
-                    world.complete(new);
+                if let Some(moved) = world.table.evacuate(0, Direction::Read, HERE, THERE) {
+                    world.complete(moved.armed);
                 }
             })
         };

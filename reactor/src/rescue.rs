@@ -1,0 +1,433 @@
+//! The rescue of a hog: what a worker that watches does for one that computes.
+//!
+//! A *hog* is a worker whose goroutine has not given control back for [`HOG`] (`pulse.rs`). Its ring
+//! is served by nobody, for a ring completes its requests in the context of its owner. Whoever
+//! finds it, by its own tick or because it watched (`watch.rs`),
+//!
+//! - tells who made the reactor, by [`OnHog`]: the executor takes what is stuck in the hog's queues;
+//! - moves the hog's waiting sockets to its own ring, if something is stuck there. A poll looks at
+//!   the socket when it is submitted, so what has arrived behind the hog completes at once, and
+//!   what comes later comes here;
+//! - fires timers as at each tick: they belong to all.
+//!
+//! # What is stuck
+//!
+//! Polls that were armed and not submitted (`arms.rs` knows), messages that ask for a poll, and
+//! completions that wait for the hog: `poll(2)` finds the ring readable. Else nothing is moved: no
+//! storm of idle connections, and a long poll without I/O behind it costs one look.
+//!
+//! # How much
+//!
+//! The polls armed last come first. Then the socket table is gone through, once in an episode, in
+//! steps that take part of the time that the hog has computed so far: a handler that computes for
+//! half a millisecond makes nobody move ten thousand connections. The hog is asked to cancel what
+//! was moved, so that repeated rescues leave nothing behind in the kernel.
+//!
+//! What stays: completion operations. Their requests live in the hog's ring, and a file's end waits
+//! for the end of the poll.
+
+use std::fmt;
+use std::os::fd::AsRawFd;
+use std::time::Duration;
+
+use gorin_base::primitive::{AtomicU64, Mutex, Ordering, PlainArc};
+
+use crate::alarm::is_readable;
+use crate::counters::count;
+use crate::key::Key;
+use crate::mailbox::Message;
+use crate::pulse::{Episode, HOG};
+use crate::reactor::Post;
+use crate::readiness::{self, Moved};
+use crate::watch::{Watch, Woken};
+use crate::worker::Worker;
+
+/// How often one of the workers that are awake looks at the others; like the following in
+/// nanoseconds.
+const BUSY_LOOK: u64 = 1_000_000;
+/// The shortest time limit of a watcher's sleep.
+const LEAST_LIMIT: u64 = HOG.as_nanos() as u64;
+/// The longest, reached when looking is in vain again and again.
+const MOST_LIMIT: u64 = 5_000_000;
+/// The longest for [`MEMORY`] after a hog.
+const MOST_LIMIT_NEAR_HOGS: u64 = 1_000_000;
+/// How long a hog is remembered.
+const MEMORY: u64 = 1_000_000_000;
+/// The shortest delay of an alarm.
+const LEAST_ALARM: u64 = 2_000_000;
+/// Polls that are moved without regard to how long the hog has computed.
+const FREE_MOVES: u64 = 64;
+/// What moving a poll is taken to cost both sides: twice what it does, so that a rescue takes at
+/// most half the time that the hog has taken.
+const MOVE_COST: Duration = Duration::from_micros(2);
+/// Slots of the table that are looked at in one step.
+const SLOTS_PER_STEP: usize = 4096;
+
+/// A worker whose goroutine computes and does not come back, as [`OnHog`] is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Hog {
+    /// The worker.
+    pub worker: usize,
+    /// For how long it has not come back. Short if it [expects to block](crate::expect_block).
+    pub lasted: Duration,
+    /// Nobody was told of this poll before.
+    pub is_new: bool,
+}
+
+/// What is called, on the worker that has found a hog, at each look at it: to take what is stuck
+/// in the hog's queues. True if there was something.
+#[derive(Clone)]
+pub struct OnHog(PlainArc<dyn Fn(Hog) -> bool + Send + Sync>);
+
+impl OnHog {
+    /// Lets `call` be called. It must be short, and must not block.
+    pub fn new(call: impl Fn(Hog) -> bool + Send + Sync + 'static) -> OnHog {
+        OnHog(PlainArc::new(call))
+    }
+}
+
+impl fmt::Debug for OnHog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OnHog")
+    }
+}
+
+/// What has been done about a worker's present episode. One rescuer at a time has it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Progress {
+    /// The episode's name; 0 before the first.
+    since: u64,
+    /// Polls moved.
+    moves: u64,
+    /// Entries of the log that were seen.
+    arms_seen: u64,
+    /// The slot to go on with; `None` when the table was gone through.
+    next: Option<usize>,
+}
+
+impl Progress {
+    /// How many more polls may be moved at this time.
+    fn allowance(&self, episode: Episode) -> u64 {
+        if episode.is_expected() {
+            return u64::MAX;
+        }
+        let earned = episode.lasted.as_nanos() / MOVE_COST.as_nanos();
+        let earned = u64::try_from(earned).unwrap_or(u64::MAX);
+        earned.saturating_add(FREE_MOVES).saturating_sub(self.moves)
+    }
+}
+
+/// The [`Progress`] of one worker's rescue; `None` while a rescuer has it.
+#[derive(Debug)]
+pub(crate) struct Rescue(Mutex<Option<Progress>>);
+
+impl Rescue {
+    pub(crate) fn new() -> Rescue {
+        Rescue(Mutex::new(Some(Progress::default())))
+    }
+
+    /// The rescuer's part, and whether it is the first one of this episode. To be
+    /// [put back](Self::put_back). `None` if another worker is at it.
+    fn take(&self, episode: Episode) -> Option<(Progress, bool)> {
+        let progress = self.0.lock().take()?;
+        if progress.since == episode.since {
+            return Some((progress, false));
+        }
+        let first = Progress {
+            since: episode.since,
+            next: Some(0),
+            ..Progress::default()
+        };
+        Some((first, true))
+    }
+
+    fn put_back(&self, progress: Progress) {
+        *self.0.lock() = Some(progress);
+    }
+}
+
+/// What the workers of a reactor need to watch each other.
+#[derive(Debug)]
+pub(crate) struct Guard {
+    pub(crate) watch: Watch,
+    pace: Pace,
+    on_hog: Option<OnHog>,
+}
+
+impl Guard {
+    pub(crate) fn new(workers: usize, on_hog: Option<OnHog>) -> Guard {
+        Guard {
+            watch: Watch::new(workers),
+            pace: Pace::new(),
+            on_hog,
+        }
+    }
+}
+
+/// When to look. Written by who looks, read by who sleeps; relaxed, since only the times of looks
+/// hang on it.
+#[derive(Debug)]
+struct Pace {
+    /// Nanoseconds that a watcher sleeps at most.
+    limit: AtomicU64,
+    /// When a hog was seen last; 0 for never.
+    hog_at: AtomicU64,
+    /// When a worker that is awake looked last.
+    looked_at: AtomicU64,
+}
+
+impl Pace {
+    fn new() -> Pace {
+        Pace {
+            limit: AtomicU64::new(LEAST_LIMIT),
+            hog_at: AtomicU64::new(0),
+            looked_at: AtomicU64::new(0),
+        }
+    }
+
+    /// After how long who is alarmed comes to look.
+    fn alarm_delay(&self) -> Duration {
+        let limit = self.limit.load(Ordering::Relaxed);
+        Duration::from_nanos(limit.max(LEAST_ALARM))
+    }
+
+    /// True for one of the workers that are awake, once per [`BUSY_LOOK`].
+    fn is_time(&self, now: u64) -> bool {
+        let last = self.looked_at.load(Ordering::Relaxed);
+        let due = now.saturating_sub(last) >= BUSY_LOOK;
+        due && self
+            .looked_at
+            .compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed)
+            .is_ok()
+    }
+
+    /// The next worker that is awake looks at once.
+    fn hurry(&self) {
+        self.looked_at.store(0, Ordering::Relaxed);
+    }
+
+    fn is_near_a_hog(&self, now: u64) -> bool {
+        let last = self.hog_at.load(Ordering::Relaxed);
+        last != 0 && now.saturating_sub(last) < MEMORY
+    }
+
+    /// Takes note of what a look at `now` has found.
+    fn note(&self, now: u64, found: Found) {
+        if found.hog {
+            self.hog_at.store(now, Ordering::Relaxed);
+        }
+        let limit = match self.limit.load(Ordering::Relaxed) {
+            _ if found.rescued => LEAST_LIMIT,
+            limit if self.is_near_a_hog(now) => (2 * limit).min(MOST_LIMIT_NEAR_HOGS),
+            limit => (2 * limit).min(MOST_LIMIT),
+        };
+        self.limit.store(limit, Ordering::Relaxed);
+    }
+
+    /// The watcher was woken for work before its limit.
+    fn note_early(&self, now: u64) {
+        if self.is_near_a_hog(now) {
+            self.limit.store(LEAST_LIMIT, Ordering::Relaxed);
+        }
+    }
+}
+
+/// What a look has found.
+#[derive(Clone, Copy, Debug, Default)]
+struct Found {
+    hog: bool,
+    /// Something was stuck.
+    rescued: bool,
+    /// More may be moved at once.
+    more: bool,
+}
+
+/// Why a worker that has woken looks at the others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Duty {
+    /// It does not, but for a worker's that is awake.
+    #[default]
+    None,
+    /// It watched or was alarmed, and the time has come; or there is more to move.
+    Look,
+}
+
+/// A sleep of a worker.
+pub(crate) struct Nap {
+    /// How long it may be at most.
+    pub(crate) limit: Option<Duration>,
+}
+
+impl Worker {
+    /// The worker is about to sleep.
+    pub(crate) fn lie_down(&self) -> Nap {
+        let guard = self.shared().guard.as_ref();
+        let watches = guard.filter(|guard| guard.watch.sleep(self.index()));
+        let limit =
+            watches.map(|guard| Duration::from_nanos(guard.pace.limit.load(Ordering::Relaxed)));
+        Nap { limit }
+    }
+
+    /// The worker has slept for `slept`, until `now`.
+    pub(crate) fn get_up(&self, nap: &Nap, slept: Duration, now: u64) {
+        let Some(guard) = &self.shared().guard else {
+            return;
+        };
+        let Woken { watched, alarmed } = guard.watch.wake(self.index());
+        let over = nap.limit.is_some_and(|limit| slept >= limit);
+        if alarmed || over {
+            self.duty.set(Duty::Look);
+        } else if watched {
+            guard.pace.note_early(now);
+        }
+    }
+
+    /// To be called before the worker runs what is not ours: sees to it that somebody comes if that
+    /// takes long.
+    pub(crate) fn ask_to_be_watched(&self, now: u64) {
+        let Some(guard) = &self.shared().guard else {
+            return;
+        };
+        let sleeper = guard.watch.unwatched();
+        let alarm = sleeper.and_then(|sleeper| self.shared().posts[sleeper].alarm.get());
+        if let Some(alarm) = alarm {
+            alarm.set(now, guard.pace.alarm_delay());
+        }
+    }
+
+    /// Says that the goroutine which runs now will block this thread; wakes who may come instead.
+    pub(crate) fn expect_block(&self) {
+        let Some(guard) = &self.shared().guard else {
+            return;
+        };
+        if self.post().pulse.expect_block() {
+            guard.pace.hurry();
+            if let Some(sleeper) = guard.watch.sleeper() {
+                self.shared().posts[sleeper].signal.notify_mail();
+            }
+        }
+    }
+
+    /// Looks at the other workers if it is time.
+    pub(crate) fn watch(&self, now: u64) {
+        let Some(guard) = &self.shared().guard else {
+            return;
+        };
+        match self.duty.take() {
+            Duty::Look => {
+                let found = self.look_at_others(guard, now);
+                guard.pace.note(now, found);
+            }
+            Duty::None if guard.pace.is_time(now) => {
+                let found = self.look_at_others(guard, now);
+                if found.hog {
+                    guard.pace.note(now, found);
+                }
+            }
+            Duty::None => {}
+        }
+    }
+
+    fn look_at_others(&self, guard: &Guard, now: u64) -> Found {
+        let mut found = Found::default();
+        let others = self.shared().posts.iter().enumerate();
+        for (hog, post) in others.filter(|&(other, _)| other != self.index()) {
+            let silence = post.pulse.silence(now);
+            if let Some(episode) = silence.filter(Episode::is_hog) {
+                found.hog = true;
+                self.rescue(guard, hog, episode, &mut found);
+            }
+        }
+        if found.more {
+            // Comes back at once, but lets go on what was woken.
+            self.duty.set(Duty::Look);
+            self.post().signal.notify_mail();
+        }
+        found
+    }
+
+    fn rescue(&self, guard: &Guard, hog: usize, episode: Episode, found: &mut Found) {
+        let post = &self.shared().posts[hog];
+        let Some((mut progress, is_new)) = post.rescue.take(episode) else {
+            return;
+        };
+        let moved = self.move_polls(hog, episode, &mut progress);
+        found.rescued |= moved > 0 || progress.next.is_some_and(|next| next > 0);
+        found.more |= progress.next.is_some_and(|next| next > 0) && progress.allowance(episode) > 0;
+        post.rescue.put_back(progress);
+        if let Some(OnHog(call)) = &guard.on_hog {
+            found.rescued |= call(Hog {
+                worker: hog,
+                lasted: episode.lasted,
+                is_new,
+            });
+        }
+        if moved > 0 {
+            count(&self.post().counters.moves, moved);
+            self.reap();
+            self.dispatch();
+        }
+    }
+
+    /// Moves what is stuck in the ring of `hog` to this worker's; gives the number of polls.
+    fn move_polls(&self, hog: usize, episode: Episode, progress: &mut Progress) -> u64 {
+        let sockets = &self.shared().sockets;
+        let post = &self.shared().posts[hog];
+        let Some(probe) = post.probe() else {
+            return 0;
+        };
+        let before = progress.moves;
+        let mut take_one = |key: Key| {
+            let (slot, direction) = readiness::place(key);
+            if let Some(moved) = sockets.evacuate(slot, direction, hog, self.index()) {
+                self.take_over(post, moved);
+                progress.moves += 1;
+            }
+        };
+        let mut asked = Vec::new();
+        post.mailbox().peek(|message| {
+            if let Message::Arm(key) = message {
+                asked.push(*key);
+            }
+        });
+        asked.into_iter().for_each(&mut take_one);
+        let (armed, submitted) = (post.arms.count(), post.arms.submitted());
+        if !is_readable(probe) {
+            post.arms.each(submitted, armed, take_one);
+            return progress.moves - before;
+        }
+        post.arms.each(progress.arms_seen, armed, take_one);
+        progress.arms_seen = armed;
+        self.move_from_table(hog, episode, progress);
+        progress.moves - before
+    }
+
+    /// One step through the socket table.
+    fn move_from_table(&self, hog: usize, episode: Episode, progress: &mut Progress) {
+        let Some(first) = progress.next else {
+            return;
+        };
+        // Both directions of a slot may be armed.
+        let most = usize::try_from(progress.allowance(episode) / 2).unwrap_or(usize::MAX);
+        let slots = most.min(SLOTS_PER_STEP);
+        let post = &self.shared().posts[hog];
+        let sockets = &self.shared().sockets;
+        let mut moves = 0;
+        progress.next = sockets.evacuate_from(first, slots, hog, self.index(), |moved| {
+            self.take_over(post, moved);
+            moves += 1;
+        });
+        progress.moves += moves;
+    }
+
+    /// Submits a poll that is now ours, and has `old` cancel what has become of it there.
+    fn take_over(&self, old: &Post, moved: Moved) {
+        let (slot, direction) = readiness::place(moved.armed);
+        // The poll's pin keeps the file open until the completion.
+        let fd = self.shared().sockets.file(slot).as_raw_fd();
+        self.arm(moved.armed, fd, direction);
+        // A ring that is gone has cancelled everything.
+        let _ = old.send(Message::Disarm(moved.stale));
+    }
+}

@@ -1,0 +1,427 @@
+//! A worker that computes: what waits in its ring is served by another one, before it is done.
+//!
+//! The hogs here compute until they see that they were relieved, so nothing is measured, and a
+//! rescue that does not happen shows as a limit that passes.
+#![cfg(not(loom))]
+
+mod support;
+
+use std::future::{Future, poll_fn};
+use std::io::Write;
+use std::net::TcpStream;
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier, Mutex, mpsc};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, ThreadId};
+use std::time::{Duration, Instant};
+
+use gorin_reactor::{Config, Direction, Hog, Local, OnHog, Reactor, Sleep, Socket, expect_block};
+use support::*;
+
+/// Notes which threads wake it.
+#[derive(Default)]
+struct Mark(Mutex<Vec<ThreadId>>);
+
+impl Wake for Mark {
+    fn wake(self: Arc<Self>) {
+        self.0.lock().unwrap().push(thread::current().id());
+    }
+}
+
+impl Mark {
+    fn is_woken(&self) -> bool {
+        !self.0.lock().unwrap().is_empty()
+    }
+
+    fn was_woken_elsewhere(&self) -> bool {
+        let woken = self.0.lock().unwrap();
+        woken.iter().any(|&thread| thread != thread::current().id())
+    }
+}
+
+/// A read of a socket that waits, as a goroutine would.
+struct Waiting {
+    socket: Arc<Socket>,
+    peer: TcpStream,
+    mark: Arc<Mark>,
+}
+
+impl Waiting {
+    /// Arms a poll on this thread's ring, or that of a worker if it has none.
+    fn new() -> Waiting {
+        let (socket, peer) = connection();
+        let mut waiting = Waiting {
+            socket: Arc::new(socket),
+            peer,
+            mark: Arc::default(),
+        };
+        waiting.wait();
+        waiting
+    }
+
+    /// Reads what there is and waits for more.
+    fn wait(&mut self) {
+        self.mark = Arc::default();
+        let waker = Waker::from(self.mark.clone());
+        let mut context = Context::from_waker(&waker);
+        loop {
+            let mut buffer = [0; 64];
+            let read = |fd: std::os::fd::BorrowedFd<'_>| receive(fd, &mut buffer);
+            match self.socket.poll_io(Direction::Read, &mut context, read) {
+                Poll::Ready(read) => assert!(read.expect("a connection") > 0),
+                Poll::Pending => return,
+            }
+        }
+    }
+
+    fn send(&mut self) {
+        self.peer.write_all(b"x").expect("a connection");
+    }
+}
+
+/// Computes until `done`.
+fn compute(what: &str, done: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !done() {
+        assert!(start.elapsed() < LIMIT, "the hog computed in vain: {what}");
+        std::hint::spin_loop();
+    }
+}
+
+/// Lets the worker take what is queued to its ring, and comes back.
+async fn turn() {
+    let mut over = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut over, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// Worker 0 on this thread, beside worker 1 that sleeps.
+fn beside_a_sleeper<R>(config: Config, f: impl FnOnce(&Reactor, &mut Local) -> R) -> R {
+    let reactor = with_config(Config {
+        workers: 2,
+        ..config
+    });
+    let sleeper = Idle::start(&reactor, 1);
+    wait_until_asleep(sleeper.tid);
+    let mut local = reactor.attach(0).expect("a ring");
+    let result = f(&reactor, &mut local);
+    shut_down(local);
+    sleeper.stop();
+    result
+}
+
+#[test]
+fn sockets_of_a_hog_are_served_while_it_computes() {
+    for config in kinds() {
+        let text = format!("{config:?}");
+        beside_a_sleeper(config, |reactor, local| {
+            local.block_on(async {
+                let mut sockets: Vec<Waiting> = (0..10).map(|_| Waiting::new()).collect();
+                turn().await;
+                for waiting in &mut sockets {
+                    waiting.send();
+                    compute(&text, || waiting.mark.was_woken_elsewhere());
+                }
+            });
+            assert!(reactor.stats().moves >= 10, "{:?}", reactor.stats());
+        });
+    }
+}
+
+#[test]
+fn polls_that_were_not_submitted_are_served_while_the_hog_computes() {
+    beside_a_sleeper(Config::default(), |_, local| {
+        local.block_on(async {
+            turn().await;
+            let mut waiting = Waiting::new();
+            waiting.send();
+            compute("armed in the same poll", || {
+                waiting.mark.was_woken_elsewhere()
+            });
+            // The hog arms again, and computes on.
+            waiting.wait();
+            waiting.send();
+            compute("armed later in the same poll", || {
+                waiting.mark.was_woken_elsewhere()
+            });
+        });
+    });
+}
+
+#[test]
+fn more_sockets_than_the_log_holds_are_served_while_the_hog_computes() {
+    beside_a_sleeper(Config::default(), |reactor, local| {
+        local.block_on(async {
+            let mut sockets: Vec<Waiting> = (0..600).map(|_| Waiting::new()).collect();
+            turn().await;
+            // The one that was armed first is the last one in the log, and fell out of it.
+            for waiting in sockets.iter_mut().take(10) {
+                waiting.send();
+            }
+            compute("sockets armed long ago", || {
+                sockets[..10].iter().all(|waiting| waiting.mark.is_woken())
+            });
+            let all = || reactor.stats().moves >= 600;
+            compute("all change their ring", all);
+        });
+        assert_eq!(reactor.stats().moves, 600, "once each");
+    });
+}
+
+#[test]
+fn timers_of_a_hog_fire_while_it_computes() {
+    beside_a_sleeper(Config::default(), |_, local| {
+        local.block_on(async {
+            // Worker 1 sleeps without end, and does not know of this timer.
+            let mut sleep = pin!(Sleep::until(Instant::now() + Duration::from_millis(3)));
+            let mark = Arc::<Mark>::default();
+            let waker = Waker::from(mark.clone());
+            let mut context = Context::from_waker(&waker);
+            assert!(sleep.as_mut().poll(&mut context).is_pending());
+            compute("a timer", || mark.was_woken_elsewhere());
+            assert!(sleep.as_mut().poll(&mut context).is_ready());
+        });
+    });
+}
+
+#[test]
+fn what_foreign_threads_ask_of_a_hog_is_served_while_it_computes() {
+    beside_a_sleeper(Config::default(), |reactor, local| {
+        local.block_on(async {
+            turn().await;
+            // Slots of both parities: each worker is the home of some.
+            let foreign: Vec<Waiting> = thread::scope(|scope| {
+                let waits = || {
+                    let _entered = reactor.enter();
+                    let mut waiting = Waiting::new();
+                    waiting.send();
+                    waiting
+                };
+                let threads: Vec<_> = (0..4).map(|_| scope.spawn(waits)).collect();
+                let ended = threads.into_iter().map(|thread| thread.join().unwrap());
+                ended.collect()
+            });
+            compute("messages", || {
+                foreign.iter().all(|waiting| waiting.mark.is_woken())
+            });
+        });
+    });
+}
+
+#[test]
+fn a_hog_that_says_so_is_relieved_like_any_other() {
+    let expected = Arc::new(AtomicUsize::new(0));
+    let seen = expected.clone();
+    let config = Config {
+        on_hog: Some(OnHog::new(move |hog: Hog| {
+            assert_eq!(hog.worker, 0);
+            seen.fetch_add(usize::from(hog.is_new), Ordering::Relaxed);
+            false
+        })),
+        ..Config::default()
+    };
+    beside_a_sleeper(config, |_, local| {
+        expect_block();
+        local.block_on(async {
+            let mut waiting = Waiting::new();
+            turn().await;
+            for round in 1..=3 {
+                expect_block();
+                waiting.send();
+                compute("expected", || waiting.mark.is_woken());
+                compute("is told", || expected.load(Ordering::Relaxed) == round);
+                waiting.wait();
+                turn().await;
+            }
+        });
+    });
+}
+
+/// Worker `index` that is asked to compute on demand.
+fn on_demand(
+    reactor: &Reactor,
+    index: usize,
+    jobs: mpsc::Receiver<Box<dyn FnOnce() + Send>>,
+) -> (Waker, thread::JoinHandle<()>) {
+    let (sender, waker) = mpsc::channel();
+    let reactor = reactor.clone();
+    let thread = thread::spawn(move || {
+        let mut local = reactor.attach(index).expect("a ring");
+        local.block_on(poll_fn(|cx| {
+            // Only the first one is waited for.
+            let _ = sender.send(cx.waker().clone());
+            loop {
+                match jobs.try_recv() {
+                    Ok(job) => job(),
+                    Err(mpsc::TryRecvError::Empty) => return Poll::Pending,
+                    Err(mpsc::TryRecvError::Disconnected) => return Poll::Ready(()),
+                }
+            }
+        }));
+        shut_down(local);
+    });
+    (waker.recv_timeout(LIMIT).expect("it starts"), thread)
+}
+
+/// The hog wanders: each time it computes on the worker that has taken the sockets over.
+#[test]
+fn a_hog_that_moves_leaves_nothing_behind() {
+    let reactor = reactor(2);
+    let workers: Vec<_> = (0..2)
+        .map(|index| {
+            let (jobs, receiver) = mpsc::channel();
+            (jobs, on_demand(&reactor, index, receiver))
+        })
+        .collect();
+    let entered = reactor.enter();
+    let sockets: Arc<Mutex<Vec<Waiting>>> =
+        Arc::new(Mutex::new((0..20).map(|_| Waiting::new()).collect()));
+    drop(entered);
+    for round in 0..20 {
+        let (jobs, (waker, _)) = &workers[round % 2];
+        let (sender, done) = mpsc::channel();
+        let sockets = sockets.clone();
+        let job = move || {
+            for waiting in sockets.lock().unwrap().iter_mut() {
+                waiting.wait();
+                waiting.send();
+            }
+            compute("a wandering hog", || {
+                let sockets = sockets.lock().unwrap();
+                sockets.iter().all(|waiting| waiting.mark.is_woken())
+            });
+            sender.send(()).unwrap();
+        };
+        jobs.send(Box::new(job)).unwrap();
+        waker.wake_by_ref();
+        done.recv_timeout(LIMIT).expect("the hog is relieved");
+    }
+    drop(sockets);
+    for (jobs, (waker, thread)) in workers {
+        drop(jobs);
+        waker.wake();
+        // Of all polls that were moved from ring to ring none is left.
+        thread.join().expect("the worker drains in peace");
+    }
+}
+
+/// Both workers compute; whoever is done first serves the other's sockets.
+#[test]
+fn the_first_of_two_hogs_that_is_done_relieves_the_other() {
+    let reactor = reactor(2);
+    let (jobs, receiver) = mpsc::channel::<Box<dyn FnOnce() + Send>>();
+    let (waker, thread) = on_demand(&reactor, 1, receiver);
+    let mut local = reactor.attach(0).expect("a ring");
+    local.block_on(async {
+        let mut waiting = Waiting::new();
+        turn().await;
+        let both = Arc::new(Barrier::new(2));
+        let met = both.clone();
+        let job = move || {
+            met.wait();
+        };
+        jobs.send(Box::new(job)).unwrap();
+        waker.wake_by_ref();
+        both.wait();
+        waiting.send();
+        compute("two hogs", || waiting.mark.was_woken_elsewhere());
+    });
+    drop(jobs);
+    waker.wake();
+    thread.join().unwrap();
+    shut_down(local);
+}
+
+#[test]
+fn without_rescue_a_hogs_sockets_wait_for_it() {
+    let config = Config {
+        rescue: false,
+        ..Config::default()
+    };
+    beside_a_sleeper(config, |reactor, local| {
+        local.block_on(async {
+            let mut waiting = Waiting::new();
+            turn().await;
+            waiting.send();
+            let start = Instant::now();
+            compute("time", || start.elapsed() > Duration::from_millis(50));
+            assert!(!waiting.mark.is_woken());
+            turn().await;
+            turn().await;
+            compute("its own", || waiting.mark.is_woken());
+        });
+        assert_eq!(reactor.stats().moves, 0);
+    });
+}
+
+/// A worker that has control often is no hog, whatever waits in its ring.
+#[test]
+fn a_busy_worker_keeps_its_sockets() {
+    let told = Arc::new(AtomicU64::new(0));
+    let count = told.clone();
+    let config = Config {
+        on_hog: Some(OnHog::new(move |hog: Hog| {
+            count.fetch_add(u64::from(hog.is_new), Ordering::Relaxed);
+            false
+        })),
+        ..Config::default()
+    };
+    let (moves, turns) = beside_a_sleeper(config, |reactor, local| {
+        let turns = local.block_on(async {
+            let _sockets: Vec<Waiting> = (0..10).map(|_| Waiting::new()).collect();
+            let start = Instant::now();
+            let mut turns = 0_u64;
+            while start.elapsed() < Duration::from_millis(200) {
+                turn().await;
+                turns += 1;
+            }
+            turns
+        });
+        (reactor.stats().moves, turns)
+    });
+    // The machine may keep the thread from running for long at times, not at most turns.
+    let told = told.load(Ordering::Relaxed);
+    assert!(told <= turns / 10, "{told} times a hog in {turns} turns");
+    assert!(moves <= 10 * told, "{moves} sockets moved");
+}
+
+/// After the last event a worker may come to look once or twice, and then all sleep for good.
+#[test]
+fn nobody_watches_sleepers() {
+    let reactor = reactor(3);
+    let workers: Vec<Idle> = (0..3).map(|index| Idle::start(&reactor, index)).collect();
+    for worker in &workers {
+        worker.waker().wake_by_ref();
+    }
+    wait_for("half a second without a sleep", || {
+        let before = reactor.stats().sleeps;
+        thread::sleep(Duration::from_millis(500));
+        reactor.stats().sleeps == before
+    });
+    workers.into_iter().for_each(Idle::stop);
+}
+
+/// Polled on one worker, dropped on another: a future whose socket has moved ends as ever.
+#[test]
+fn a_socket_that_has_moved_closes() {
+    beside_a_sleeper(Config::default(), |_, local| {
+        local.block_on(async {
+            let waiting = Waiting::new();
+            let mut other = Waiting::new();
+            turn().await;
+            other.send();
+            compute("both move", || other.mark.was_woken_elsewhere());
+            let Waiting { socket, peer, .. } = waiting;
+            let fin = time_to_fin(peer, || drop(socket));
+            assert!(fin < LIMIT);
+            turn().await;
+        });
+    });
+}

@@ -1,0 +1,188 @@
+//! Goroutines that compute strand nobody: what waits behind one is served by another worker before
+//! it is done.
+//!
+//! The hogs compute until they see that it happened, so nothing is measured, and a rescue that does
+//! not happen shows as a limit that passes.
+
+// Runtimes need a kernel; under loom there are none.
+#![cfg(not(loom))]
+
+use std::future::Future;
+use std::io::{Read, Write};
+use std::net::TcpStream as StdStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use gorin::net::{TcpListener, TcpStream};
+use gorin::prelude::*;
+use gorin::{Runtime, time};
+
+/// No event of these tests takes that long.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// Computes until `done`.
+fn compute(what: &str, done: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !done() {
+        assert!(start.elapsed() < LIMIT, "the hog computed in vain: {what}");
+        std::hint::spin_loop();
+    }
+}
+
+#[derive(Clone, Default)]
+struct Count(Arc<AtomicUsize>);
+
+impl Count {
+    fn up(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+fn on_two_workers<F: Future>(main: F) -> F::Output {
+    Runtime::builder().workers(2).run(main).unwrap()
+}
+
+/// The goroutine that was woken or started last would be the next one of the hog's worker alone.
+#[test]
+fn the_next_goroutine_of_a_hog_runs_while_it_computes() {
+    on_two_workers(async {
+        let hog = go(async {
+            let ran = Count::default();
+            for round in 1..=20 {
+                let count = ran.clone();
+                go(async move { count.up() });
+                compute("a goroutine it has started", || ran.get() == round);
+            }
+            let (tx, rx) = chan::<()>(1);
+            let count = ran.clone();
+            go(async move {
+                while rx.recv().await.is_some() {
+                    count.up();
+                }
+            });
+            for round in 21..=40 {
+                tx.try_send(()).unwrap();
+                compute("a goroutine it has woken", || ran.get() == round);
+            }
+        });
+        hog.await.unwrap();
+    });
+}
+
+#[test]
+fn the_queue_of_a_hog_runs_while_it_computes() {
+    on_two_workers(async {
+        let hog = go(async {
+            let ran = Count::default();
+            for _ in 0..1000 {
+                let count = ran.clone();
+                go(async move { count.up() });
+            }
+            compute("a thousand goroutines", || ran.get() == 1000);
+        });
+        hog.await.unwrap();
+    });
+}
+
+#[test]
+fn timers_of_a_hog_fire_while_it_computes() {
+    on_two_workers(async {
+        let fired = Count::default();
+        for millis in [1, 3, 10] {
+            let count = fired.clone();
+            go(async move {
+                time::sleep(Duration::from_millis(millis)).await;
+                count.up();
+            });
+        }
+        yield_now().await;
+        compute("timers", || fired.get() == 3);
+    });
+}
+
+/// Echoes what comes, and counts.
+async fn echo(stream: TcpStream, served: Count) {
+    let mut buffer = [0; 64];
+    while let Ok(n @ 1..) = stream.read(&mut buffer).await {
+        stream.write_all(&buffer[..n]).await.unwrap();
+        served.up();
+    }
+}
+
+/// A server of `connections` connections, whose clients are std's, on other threads: each sends as
+/// soon as it was answered, until the server closes.
+async fn serve(connections: usize) -> Count {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let served = Count::default();
+    for _ in 0..connections {
+        std::thread::spawn(move || {
+            let mut stream = StdStream::connect(address).unwrap();
+            let mut byte = [7];
+            while stream.write_all(&byte).is_ok() && stream.read_exact(&mut byte).is_ok() {}
+        });
+        let (stream, _) = listener.accept().await.unwrap();
+        go(echo(stream, served.clone()));
+    }
+    served
+}
+
+#[test]
+fn connections_are_served_while_main_computes() {
+    on_two_workers(async {
+        let served = serve(8).await;
+        for _ in 0..5 {
+            let before = served.get();
+            compute("connections", || served.get() >= before + 1000);
+            yield_now().await;
+        }
+    });
+}
+
+/// The hog starts its successor, which may run on the other worker: it wanders.
+#[test]
+fn connections_are_served_while_a_hog_wanders() {
+    on_two_workers(async {
+        let served = serve(8).await;
+        let (tx, rx) = chan(0);
+        fn hog(served: Count, left: usize, tx: Sender<()>) {
+            go(async move {
+                let before = served.get();
+                compute("connections", || served.get() >= before + 200);
+                match left {
+                    0 => tx.send(()).await.unwrap(),
+                    _ => hog(served, left - 1, tx),
+                }
+            });
+        }
+        hog(served, 20, tx);
+        rx.recv().await.unwrap();
+    });
+}
+
+/// Both workers compute. When one is done it serves the sockets of both.
+#[test]
+fn the_first_of_two_hogs_that_is_done_serves_for_both() {
+    on_two_workers(async {
+        let served = serve(8).await;
+        let computing = Count::default();
+        let (first, second) = (computing.clone(), computing.clone());
+        let short = go(async move {
+            first.up();
+            compute("the other one begins", || first.get() == 2);
+        });
+        let long = go(async move {
+            second.up();
+            compute("the other one begins", || second.get() == 2);
+            let before = served.get();
+            compute("connections", || served.get() >= before + 1000);
+        });
+        short.await.unwrap();
+        long.await.unwrap();
+    });
+}

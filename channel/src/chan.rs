@@ -122,7 +122,7 @@ impl<T> Shared<T> {
 
     /// Polls an operation that waits here: its outcome if a partner has completed it, else `Pending`
     /// with `waker` to be woken.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn poll_waiter(&self, key: Key, waker: &Waker) -> Poll<Outcome<T>> {
         let mut state = self.state.lock();
         let waiter = state.waiters.get_mut(key);

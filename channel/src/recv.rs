@@ -26,7 +26,7 @@ impl<'a, T> Operation<'a, T> for RecvOp {
         state.recv_is_ready()
     }
 
-    #[inline]
+    #[inline(always)]
     fn now(&mut self, shared: &'a Shared<T>, state: &mut State<T>) -> Now<Self::Output> {
         let received = state.recv_now();
         shared.hint.set(state.waits);

@@ -46,7 +46,7 @@ impl<'a, T> Operation<'a, T> for SendOp<T> {
         self.has_happened() || state.send_is_ready()
     }
 
-    #[inline]
+    #[inline(always)]
     fn now(&mut self, shared: &'a Shared<T>, state: &mut State<T>) -> Now<Self::Output> {
         if self.has_happened() {
             return Now::Done(Ok(()), None);

@@ -144,6 +144,7 @@ impl<T> State<T> {
     }
 
     /// What the next operations will find, for [`crate::hint`].
+    #[inline]
     fn note(&mut self) {
         let receive = self.len() == 0 && self.waiters.is_empty(Side::Send) && !self.closed;
         let send = !self.has_place() && self.waiters.is_empty(Side::Receive) && !self.closed;
@@ -151,7 +152,7 @@ impl<T> State<T> {
     }
 
     /// Sends the value in `slot` if that needs no waiting.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn send_now(&mut self, slot: &mut Option<T>) -> Sent {
         if self.closed && !seeded::bug("state.send_overlooks_close") {
             return Sent::Closed;
@@ -195,7 +196,7 @@ impl<T> State<T> {
     }
 
     /// Hands the value in `slot` to the receiver that has waited longest, if one is free.
-    #[inline(never)]
+    #[inline]
     fn send_to_waiting(&mut self, slot: &mut Option<T>) -> Option<Wakeup> {
         let key = self.waiters.dequeue(Side::Receive, |_| true)?;
         let value = slot.take().expect("a send operation holds its value");
@@ -210,7 +211,7 @@ impl<T> State<T> {
     }
 
     /// Receives a value if that needs no waiting.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn recv_now(&mut self) -> Received<T> {
         if self.closed && seeded::bug("state.close_does_not_drain") {
             return Received::Closed;
@@ -221,15 +222,16 @@ impl<T> State<T> {
             self.note();
             return Received::Value(value, None);
         }
-        if let Some(value) = self.recv_from_buffer() {
-            return Received::Value(value, None);
-        }
-        if let Some(value) = self.buffer.pop_front() {
-            let wakeup = self.admit();
-            self.check();
-            return Received::Value(value, wakeup);
-        }
-        if !self.waiters.is_empty(Side::Send) {
+        if self.waiters.is_empty(Side::Send) {
+            if let Some(value) = self.recv_from_buffer() {
+                return Received::Value(value, None);
+            }
+        } else {
+            if let Some(value) = self.buffer.pop_front() {
+                let wakeup = self.admit();
+                self.check();
+                return Received::Value(value, wakeup);
+            }
             let mut value = None;
             let wakeup = self.recv_from_waiting(&mut value);
             if let Some(value) = value {
@@ -257,7 +259,7 @@ impl<T> State<T> {
     }
 
     /// Takes the value of the sender that has waited longest, if one is free.
-    #[inline(never)]
+    #[inline]
     fn recv_from_waiting(&mut self, value: &mut Option<T>) -> Option<Wakeup> {
         let key = self.waiters.dequeue(Side::Send, |w| w == Wants::Taker)?;
         *value = Some(self.take_from(key));
@@ -267,11 +269,15 @@ impl<T> State<T> {
     }
 
     /// Puts an operation in line that cannot be done now.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn enter(&mut self, wants: Wants, value: Option<T>, waker: Waker) -> Key {
         let key = self.waiters.push(wants, value);
         self.waiters.set_waker(key, waker);
-        self.note();
+        // The next one would wait too, and a partner would not.
+        self.waits = match wants {
+            Wants::Value => hint::RECEIVE,
+            Wants::Taker | Wants::Place => hint::SEND,
+        };
         self.check();
         key
     }
@@ -362,7 +368,7 @@ impl<T> State<T> {
     }
 
     /// Gives `value` to a dequeued receiver. A value that was handed over before keeps its ticket.
-    #[inline]
+    #[inline(always)]
     fn hand_over(&mut self, key: Key, value: T, ticket: Option<u64>) -> Wakeup {
         let ticket = ticket.unwrap_or_else(|| {
             self.next_ticket += 1;
@@ -376,7 +382,7 @@ impl<T> State<T> {
     }
 
     /// Takes the outcome of an operation that a partner or close has completed.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn pick_up(&mut self, key: Key) -> Outcome<T> {
         let receives = self.waiters.get_mut(key).wants == Wants::Value;
         let outcome = self.waiters.take(key);

@@ -7,6 +7,11 @@
 //! The crate slab would do, but its entries are moved in and out by value; here a waiter is filled
 //! and emptied in place, which shows in every hand-over.
 //!
+//! Rejected: phase and value in memory of their own, so that the owner finds its outcome without the
+//! channel's lock. The third locking of a rendezvous turned out to cost nothing on one worker, and
+//! on two what it cost was the way of waiting for a taken lock (`spin.rs`); with that mended there
+//! was no difference left to pay for unsafe code with.
+//!
 //! ```text
 //!   Queued --partner: dequeue + complete--> Done     value taken (send), given (receive), place held
 //!   Queued --close-----------------------> Closed    a sender finds its value still in the waiter
@@ -196,7 +201,7 @@ impl<T> Waiters<T> {
 
     /// Puts a new waiter at the end of its list; the caller says whom to wake, by
     /// [`set_waker`](Self::set_waker) or [`set_claim`](Self::set_claim), before it unlocks.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn push(&mut self, wants: Wants, value: Option<T>) -> Key {
         if self.free == NIL {
             self.add_slot(wants);
@@ -257,7 +262,7 @@ impl<T> Waiters<T> {
     }
 
     /// Takes the outcome of a waiter that stands in no list, and frees it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take(&mut self, key: Key) -> Outcome<T> {
         let free = self.free;
         let waiter = self.slot(key.0);
@@ -299,7 +304,7 @@ impl<T> Waiters<T> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn unlink(&mut self, index: u32) {
         let waiter = self.slot(index);
         let (prev, next, side) = (waiter.prev, waiter.next, waiter.wants.side());
@@ -317,7 +322,7 @@ impl<T> Waiters<T> {
 
     /// Takes the first waiter of `side` off its list that `suits` and is free to be served; a
     /// select's waiter is free if this call wins its claim. The caller completes it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn dequeue(&mut self, side: Side, suits: impl Fn(Wants) -> bool) -> Option<Key> {
         let mut index = self.list(side).head;
         if seeded::bug("waiter.last_come_first_served") {
@@ -368,7 +373,7 @@ impl<T> Waiters<T> {
     }
 
     /// Marks a dequeued waiter as served and gives the duty to wake its owner to the caller.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn complete(&mut self, key: Key, phase: Phase) -> Wakeup {
         let waiter = self.slot(key.0);
         waiter.phase = phase;

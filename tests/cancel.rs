@@ -54,9 +54,9 @@ async fn cut_at_random<F: Future>(rng: &mut fastrand::Rng, future: F) -> Option<
     }
 }
 
-/// Runs `program` on one worker and on two.
-fn on_both<F: Future<Output = ()> + 'static>(program: fn() -> F) {
-    for workers in [1, 2] {
+/// Runs `program` on one worker, on two and on four.
+fn everywhere<F: Future<Output = ()> + 'static>(program: fn() -> F) {
+    for workers in [1, 2, 4] {
         within_patience(move || {
             Runtime::builder()
                 .workers(workers)
@@ -73,7 +73,7 @@ fn pattern(len: usize) -> Vec<u8> {
 
 #[test]
 fn reads_that_are_dropped_leave_the_bytes_in_the_socket() {
-    on_both(|| async {
+    everywhere(|| async {
         let sent = pattern(300_000);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -124,7 +124,7 @@ fn reads_that_are_dropped_leave_the_bytes_in_the_socket() {
 
 #[test]
 fn a_write_that_is_dropped_before_it_is_ready_has_written_nothing() {
-    on_both(|| async {
+    everywhere(|| async {
         let sent = pattern(1_000_000);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -170,7 +170,7 @@ fn a_write_that_is_dropped_before_it_is_ready_has_written_nothing() {
 
 #[test]
 fn accepts_that_are_dropped_lose_no_connection() {
-    on_both(|| async {
+    everywhere(|| async {
         const CLIENTS: usize = 200;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -211,7 +211,7 @@ fn accepts_that_are_dropped_lose_no_connection() {
 
 #[test]
 fn connects_that_are_dropped_leave_no_descriptor_and_disturb_nobody() {
-    on_both(|| async {
+    everywhere(|| async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let mut rng = fastrand::Rng::with_seed(8);
@@ -275,7 +275,7 @@ async fn receive_numbers(rx: Receiver<usize>, seed: u64, dropped: Arc<AtomicUsiz
 
 #[test]
 fn sends_and_receives_that_are_dropped_lose_and_double_no_value() {
-    on_both(|| async {
+    everywhere(|| async {
         const EACH: usize = 2000;
         for capacity in [0, 1, 3] {
             let (tx, rx) = chan(capacity);
@@ -309,7 +309,7 @@ fn sends_and_receives_that_are_dropped_lose_and_double_no_value() {
 
 #[test]
 fn recv_timeout_loses_no_value() {
-    on_both(|| async {
+    everywhere(|| async {
         let (tx, rx) = chan(0);
         let sender = go(async move {
             let mut rng = fastrand::Rng::with_seed(9);
@@ -335,7 +335,7 @@ fn recv_timeout_loses_no_value() {
 
 #[test]
 fn aborting_goroutines_that_receive_loses_no_value() {
-    on_both(|| async {
+    everywhere(|| async {
         let (tx, rx) = chan(1);
         let (results, collected) = gorin::channel::unbounded();
         let sender = go(async move {

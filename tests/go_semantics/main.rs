@@ -1,4 +1,4 @@
-//! Go's basic semantics, retold: one test per rule, on one worker and on two.
+//! Go's semantics, retold: at least one test per rule, on one worker, on two and on four.
 //!
 //! | file | rules |
 //! |---|---|
@@ -8,7 +8,8 @@
 //! | `select.rs` | G42–G51: select between goroutines |
 //! | `time.rs` | G52–G56: sleeping, timers, tickers, functions run later |
 //!
-//! The numbers only keep the order; each test's name says its rule. Where Rust differs from Go on
+//! The numbers keep the order, and `rows.rs` sees that none is missing, also of the rules on
+//! cancellation (K1–K11), whose tests are elsewhere; each test's name says its rule. Where Rust differs from Go on
 //! purpose (a closed channel gives an error, not a panic; destructors run at the end of `main`) the
 //! comment says so.
 
@@ -21,6 +22,7 @@ mod common;
 mod channels;
 mod closing;
 mod goroutines;
+mod rows;
 mod select;
 mod time;
 
@@ -38,9 +40,9 @@ fn on_workers<F: Future<Output = ()> + 'static>(workers: usize, program: fn() ->
     });
 }
 
-/// Runs `program` on one worker and on two.
+/// Runs `program` on one worker, on two and on four.
 fn everywhere<F: Future<Output = ()> + 'static>(program: fn() -> F) {
-    for workers in [1, 2] {
+    for workers in [1, 2, 4] {
         on_workers(workers, program);
     }
 }

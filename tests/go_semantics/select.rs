@@ -1,4 +1,4 @@
-//! G42–G51: select, between goroutines on one worker and on two.
+//! G42–G51: select, between goroutines.
 //!
 //! Single steps, polled by hand, are tested with the channels; here the partners are goroutines.
 
@@ -6,7 +6,7 @@ use std::cell::Cell;
 use std::future::pending;
 use std::time::Duration;
 
-use gorin::channel::unbounded;
+use gorin::channel::{Outcome, Select, unbounded};
 use gorin::prelude::*;
 use gorin::time::after;
 
@@ -28,6 +28,37 @@ fn g42_operands_are_evaluated_once_in_source_order_also_of_cases_not_taken() {
             _ = full.send(note("c", 3)) => unreachable!("nobody receives"),
         }
         assert_eq!(evaluated.take(), "abc");
+    });
+}
+
+/// From when the goroutine is started, at least one of the two channels always has a value: it must
+/// not look at them one after the other.
+#[test]
+fn g43_all_cases_are_looked_at_in_one_atomic_step() {
+    everywhere(|| async {
+        for _ in 0..1000 {
+            let (first, firsts) = chan(1);
+            let (second, seconds) = chan(1);
+            first.try_send(1).unwrap();
+            let looking = go({
+                let (firsts, seconds) = (firsts.clone(), seconds.clone());
+                async move {
+                    select! {
+                        value = firsts.recv() => value,
+                        value = seconds.recv() => value,
+                        default => None,
+                    }
+                }
+            });
+            second.try_send(2).unwrap();
+            let mine = firsts.try_recv().ok();
+            let theirs = looking.await.unwrap();
+            assert!(theirs.is_some(), "a case was ready all the time");
+            let left = seconds.try_recv().ok();
+            let mut all: Vec<i32> = [mine, theirs, left].into_iter().flatten().collect();
+            all.sort_unstable();
+            assert_eq!(all, [1, 2]);
+        }
     });
 }
 
@@ -191,6 +222,56 @@ fn g49_bodies_may_break_continue_return_and_use_the_question_mark() {
         drop(tx);
         assert_eq!(first_even(rx.clone()).await, Ok(4));
         assert_eq!(first_even(rx).await, Err("the end"));
+    });
+}
+
+#[test]
+fn g50_cases_can_be_put_together_at_run_time() {
+    everywhere(|| async {
+        const CHANNELS: usize = 200;
+        let channels: Vec<_> = (0..CHANNELS).map(|_| chan(0)).collect();
+        let (back, answers) = chan(0);
+        let senders: Vec<_> = channels
+            .iter()
+            .enumerate()
+            .map(|(index, (tx, _))| {
+                let (tx, answers) = (tx.clone(), answers.clone());
+                go(async move {
+                    tx.send(index).await.unwrap();
+                    answers.recv().await
+                })
+            })
+            .collect();
+        let mut select = Select::new();
+        for (_, rx) in &channels {
+            select = select.recv(rx);
+        }
+        select = select.send(&back, CHANNELS);
+        let (mut received, mut answered) = (vec![0; CHANNELS], 0);
+        while answered < CHANNELS {
+            match select.wait().await {
+                (index, Outcome::Received(Some(value))) => {
+                    assert_eq!(value, index);
+                    received[index] += 1;
+                    // Switched off, it is never chosen again.
+                    select.set_enabled(index, false);
+                }
+                (index, Outcome::Sent(result)) => {
+                    assert_eq!((index, result), (CHANNELS, Ok(())));
+                    answered += 1;
+                    // What was sent is gone: the case is off until it has another value.
+                    assert_eq!(select.set_value(index, CHANNELS + answered), None);
+                }
+                other => unreachable!("{other:?}: no channel is closed"),
+            }
+        }
+        assert_eq!(received, [1; CHANNELS]);
+        let mut values: Vec<_> = Vec::new();
+        for sender in senders {
+            values.extend(sender.await.unwrap());
+        }
+        values.sort_unstable();
+        assert_eq!(values, (CHANNELS..2 * CHANNELS).collect::<Vec<_>>());
     });
 }
 

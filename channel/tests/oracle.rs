@@ -416,6 +416,10 @@ impl Program {
             return;
         };
         let (future, flag) = self.running[operation].as_mut().unwrap();
+        if self.random.bool() {
+            // As if it had moved to another task: only the latest waker counts.
+            *flag = Arc::new(Flag::default());
+        }
         let waker = Waker::from(flag.clone());
         let polled = future.as_mut().poll(&mut Context::from_waker(&waker));
         match self.oracle.operations[operation].as_ref().unwrap().served {

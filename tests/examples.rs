@@ -5,9 +5,11 @@
 
 mod common;
 
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
 use std::process::{Command, Output};
 
-use common::example;
+use common::{Process, example};
 
 fn run(name: &str, args: &[&str]) -> Output {
     Command::new(example(name))
@@ -60,4 +62,35 @@ fn arguments_that_make_no_sense_are_refused_in_one_line() {
             .unwrap()
             .contains("usage: echo_client")
     );
+}
+
+#[test]
+fn the_proxy_passes_on_what_clients_and_target_say_and_their_ends() {
+    let (echo, target) = common::start_echo(1);
+    for mode in [&[][..], &["--copy"]] {
+        let mut command = Command::new(example("proxy"));
+        command.args(["127.0.0.1:0", &target]).args(mode);
+        let proxy = Process::start_command(&mut command);
+        let line = proxy.line_with(" is behind ");
+        let address = line.rsplit(' ').next().expect("it is the last word");
+        let mut client = TcpStream::connect(address).expect("the proxy listens");
+        client.set_read_timeout(Some(common::PATIENCE)).unwrap();
+        let sent: Vec<u8> = (0..100_000_u32).map(|n| (n * 31 % 251) as u8).collect();
+        let mut writer = client.try_clone().unwrap();
+        let writing = std::thread::spawn({
+            let sent = sent.clone();
+            move || {
+                writer.write_all(&sent).unwrap();
+                writer.shutdown(Shutdown::Write).unwrap();
+            }
+        });
+        let mut echoed = Vec::new();
+        client.read_to_end(&mut echoed).unwrap();
+        writing.join().unwrap();
+        assert!(echoed == sent, "{} bytes came back", echoed.len());
+        proxy.signal("TERM");
+        assert!(proxy.wait().success());
+    }
+    echo.signal("TERM");
+    assert!(echo.wait().success());
 }

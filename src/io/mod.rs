@@ -1,4 +1,5 @@
-//! Reading and writing streams: the traits of the `futures` crate, under one roof, and pipes.
+//! Reading and writing streams: the traits of the `futures` crate, under one roof, pipes, and what
+//! copies from one to another.
 //!
 //! gorin's streams implement [`AsyncRead`] and [`AsyncWrite`]; whatever is written against these
 //! traits works on them. gorin's own are [`IoBuf`] and [`IoBufMut`], for calls that own their buffer.
@@ -13,16 +14,23 @@
 //! });
 //! ```
 
+mod copy;
 #[cfg(not(loom))]
 mod pipe;
+#[cfg(not(loom))]
+pub(crate) mod splice;
+
+pub use copy::{copy, copy_bidirectional, split};
 #[cfg(not(loom))]
 pub use gorin_reactor::{IoBuf, IoBufMut};
 pub use std::io::SeekFrom;
 
 pub use futures::io::{
     AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncSeek, AsyncSeekExt, AsyncWrite,
-    AsyncWriteExt, BufReader, BufWriter, Cursor, Lines, ReadHalf, WriteHalf, copy, copy_buf, empty,
+    AsyncWriteExt, BufReader, BufWriter, Cursor, Lines, ReadHalf, WriteHalf, copy_buf, empty,
     repeat, sink,
 };
 #[cfg(not(loom))]
 pub use pipe::{PipeReader, PipeWriter, pipe};
+#[cfg(not(loom))]
+pub use splice::{SpliceFrom, SpliceTo, splice, splice_bidirectional};

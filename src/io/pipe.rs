@@ -124,6 +124,10 @@ impl PipeReader {
         result
     }
 
+    pub(super) fn socket(&self) -> &Socket {
+        &self.socket
+    }
+
     fn poll_input(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         let room = buf.len();
         let read = |fd: BorrowedFd<'_>| Ok(rustix::io::read(fd, &mut *buf)?);
@@ -170,7 +174,7 @@ impl PipeWriter {
         blocking(self.socket()?)
     }
 
-    fn socket(&self) -> io::Result<&Socket> {
+    pub(super) fn socket(&self) -> io::Result<&Socket> {
         self.socket.as_ref().ok_or_else(|| {
             let text = "this end of the pipe was closed by `AsyncWriteExt::close`";
             io::Error::new(io::ErrorKind::BrokenPipe, text)

@@ -12,6 +12,8 @@ use std::time::Instant;
 use gorin_reactor::{Direction, Socket, calls, ops};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Type};
 
+use crate::io::splice;
+
 /// A handle to a socket; its clones are handles to the same one.
 #[derive(Clone, Debug)]
 pub(super) struct Endpoint {
@@ -117,6 +119,19 @@ impl Endpoint {
         }
     }
 
+    /// Moves what a stream has received into `pipe`, at most `room` bytes.
+    pub(super) fn splice_out<'a>(
+        &'a self,
+        pipe: BorrowedFd<'a>,
+        room: usize,
+    ) -> impl Call<usize> + 'a {
+        move |fd| {
+            let result = splice::call(fd, pipe, room);
+            self.note_short_read(&result, room);
+            result
+        }
+    }
+
     /// A read of a stream that got less than it had room for has emptied the socket, most likely.
     fn note_short_read(&self, result: &io::Result<usize>, room: usize) {
         if matches!(result, Ok(read) if (1..room).contains(read)) {
@@ -184,6 +199,11 @@ pub(super) fn send(buf: &[u8]) -> impl Call<usize> {
 /// As [`send`], from several buffers.
 pub(super) fn send_vectored(bufs: &[IoSlice<'_>]) -> impl Call<usize> {
     move |fd| SockRef::from(&fd).send_vectored_with_flags(bufs, libc::MSG_NOSIGNAL)
+}
+
+/// Sends what is in `pipe`, at most `len` bytes.
+pub(super) fn splice_in(pipe: BorrowedFd<'_>, len: usize) -> impl Call<usize> {
+    move |fd| splice::call(pipe, fd, len)
 }
 
 /// As [`send`], to `address`.

@@ -362,6 +362,32 @@ macro_rules! stream_face {
             }
         }
 
+        impl $crate::io::splice::source::Source for $name {
+            async fn fill(
+                &self,
+                pipe: std::os::fd::BorrowedFd<'_>,
+                room: usize,
+            ) -> std::io::Result<usize> {
+                let call = self.endpoint.splice_out(pipe, room);
+                self.endpoint.read(call).await
+            }
+        }
+
+        impl $crate::io::splice::sink::Sink for $name {
+            async fn drain(
+                &self,
+                pipe: std::os::fd::BorrowedFd<'_>,
+                len: usize,
+            ) -> std::io::Result<usize> {
+                let call = $crate::net::endpoint::splice_in(pipe, len);
+                self.endpoint.write(call).await
+            }
+
+            fn end(&self) -> std::io::Result<()> {
+                self.shutdown(std::net::Shutdown::Write)
+            }
+        }
+
         const _: () = {
             use std::io::{IoSlice, IoSliceMut, Result};
             use std::pin::Pin;

@@ -74,3 +74,34 @@ where
     }
     gorin_executor::unblock(spec, run)
 }
+
+/// Runs `run`, which may block, on this very thread; before it does, the worker gives the goroutines
+/// in its queue to the other workers, and those that `run` starts or wakes go to them too.
+///
+/// For code that must not move to another thread, because it borrows or is not `Send`; else
+/// [`unblock`] is the better choice, since it costs no worker:
+/// - There is one worker less meanwhile. With a single worker, or when all of them block in place at
+///   once, no goroutine runs until one of them is back.
+/// - The [`go_local`](crate::go_local) goroutines of this worker wait, and so does `main` on the thread
+///   of [`run`](crate::run()).
+/// - What the kernel completes for this worker's ring meanwhile is seen when the closure has ended.
+///
+/// Outside of a worker (in `block_on`, in [`unblock`], on a thread of no runtime) it just runs `run`.
+/// Calls may be nested. `Handle::block_on` stays refused inside.
+///
+/// ```
+/// use std::sync::mpsc;
+///
+/// gorin::runtime::Runtime::builder().workers(2).run(async {
+///     let (tx, rx) = mpsc::channel();
+///     gorin::go(async move { tx.send("from another worker") });
+///     let text = gorin::block_in_place(|| rx.recv().unwrap());
+///     assert_eq!(text, "from another worker");
+/// }).unwrap();
+/// ```
+///
+/// # Panics
+/// Those of `run` are passed on.
+pub fn block_in_place<R>(run: impl FnOnce() -> R) -> R {
+    gorin_executor::block_in_place(run)
+}

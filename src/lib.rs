@@ -27,7 +27,7 @@ pub mod sync;
 #[cfg(not(loom))]
 pub mod time;
 
-pub use blocking::{unblock, unblock_with};
+pub use blocking::{block_in_place, unblock, unblock_with};
 #[doc(inline)]
 pub use channel::{chan, select};
 pub use gorin_macros::{main, test};

@@ -1,4 +1,5 @@
-//! `unblock`: threads for blocking code, their number, their end, and what becomes of a closure.
+//! `unblock`: threads for blocking code, their number, their end, and what becomes of a closure; and
+//! `block_in_place`: what a worker gives away before it blocks.
 //!
 //! Nothing here sleeps to wait for another thread: closures are held by channels.
 
@@ -14,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use common::{PATIENCE, within_patience};
 use gorin::runtime::{Builder, Handle};
-use gorin::{JoinHandle, Runtime, Spec, go, run, unblock, unblock_with};
+use gorin::{JoinHandle, Runtime, Spec, block_in_place, go, run, unblock, unblock_with};
 
 /// A closure that says when it begins and ends when it is told to.
 struct Held {
@@ -241,4 +242,51 @@ fn a_panic_that_nobody_joins_crashes_where_goroutines_would() {
     });
     let text = *outcome.unwrap_err().downcast::<&str>().unwrap();
     assert_eq!(text, "boom");
+}
+
+#[test]
+fn block_in_place_gives_the_queue_of_its_worker_to_the_others() {
+    within_patience(|| {
+        Runtime::builder()
+            .workers(2)
+            .run(async {
+                for _ in 0..100 {
+                    let blocking = go(async {
+                        let (tx, rx) = mpsc::channel();
+                        let start = |value| {
+                            let tx = tx.clone();
+                            go(async move { tx.send(value).unwrap() });
+                        };
+                        // In the LIFO slot and the ring before, in neither while it blocks.
+                        (0..5).for_each(start);
+                        let sum: i32 = block_in_place(|| {
+                            (5..10).for_each(start);
+                            rx.iter().take(10).sum()
+                        });
+                        assert_eq!(sum, 45);
+                    });
+                    blocking.await.unwrap();
+                }
+            })
+            .unwrap();
+    });
+}
+
+#[test]
+fn block_in_place_runs_everywhere_and_passes_panics_on() {
+    assert_eq!(block_in_place(|| 1), 1);
+    let runtime = one_worker().build().unwrap();
+    assert_eq!(runtime.block_on(async { block_in_place(|| 2) }), 2);
+    let nested = async {
+        let inner = || block_in_place(|| block_in_place(|| 3));
+        assert_eq!(inner(), 3);
+        block_in_place(|| panic!("inside"))
+    };
+    let error = runtime.block_on(runtime.go(nested)).unwrap_err();
+    assert_eq!(error.to_string(), "the goroutine panicked: inside");
+    // The worker queues for itself again.
+    let pair = async { go(async { 4 }).await.unwrap() };
+    assert_eq!(runtime.block_on(runtime.go(pair)).unwrap(), 4);
+    let unblocked = runtime.handle().unblock(|| block_in_place(|| 5));
+    assert_eq!(runtime.block_on(unblocked).unwrap(), 5);
 }

@@ -9,6 +9,7 @@
 //! |---|---|---|
 //! | a goroutine is polled and wakes or spawns another | LIFO slot; what was there, to the ring | another worker, if something was displaced |
 //! | a goroutine yields or woke itself | ring | another worker, if there was more to run already |
+//! | the worker is in `block_in_place` | injector | another worker |
 //! | it is local (`local.rs`) | its worker's own queue | this worker itself, if it sits |
 //! | between polls (the reactor reaps) | ring | this worker itself, if it sits; [`Worker::run`] calls another if more than one came |
 //!
@@ -26,6 +27,7 @@ use std::panic::Location;
 use std::rc::Rc;
 
 use gorin_base::primitive::{Arc, thread_local, unwinding};
+use gorin_base::seeded;
 
 use crate::executor::{Executor, Shared, count, spawn_on};
 use crate::local::Ready;
@@ -52,6 +54,8 @@ pub(crate) struct Desk {
     pub(crate) ready: Ready,
     /// A task or the main future is being polled.
     pub(crate) polling: Cell<bool>,
+    /// The worker's thread may be blocked: what it readies is for others.
+    pub(crate) blocked: Cell<bool>,
     /// The worker sits on the idle list and was not called by this thread yet.
     pub(crate) seated: Cell<bool>,
 }
@@ -81,6 +85,9 @@ impl Context {
     /// Takes over a task on the thread of its executor's worker.
     pub(crate) fn ready(&self, task: Runnable, readied: Readied) {
         let desk = self.desk();
+        if desk.blocked.get() && !seeded::bug("in_place.wakes_kept") {
+            return self.shared.inject(task);
+        }
         match (desk.polling.get(), readied) {
             (true, Readied::Woken) => {
                 if let Some(displaced) = desk.queue.put_lifo(task) {
@@ -173,6 +180,7 @@ impl Entry {
                 queue,
                 ready: Ready::default(),
                 polling: Cell::new(false),
+                blocked: Cell::new(false),
                 seated: Cell::new(false),
             }),
         });

@@ -12,13 +12,14 @@
 //!
 //! Read in this order: `task/mod.rs`, `task/state.rs`, `context.rs`, `worker.rs`, `main_future.rs`,
 //! `idle.rs`, `run_queue.rs`, `registry.rs`, `executor.rs`. Beside them: `local.rs`, the goroutines
-//! that stay on their worker; `blocking.rs` and `job.rs`, the threads for code that blocks.
+//! that stay on their worker; `blocking.rs` and `job.rs`, the threads for code that blocks; `in_place.rs`, workers that block.
 //!
 //! | protocol | file | models |
 //! |---|---|---|
 //! | task state | `task/state.rs` | `task/models.rs` |
 //! | ring and LIFO slot | `run_queue.rs` | `models/queue.rs` |
 //! | idle, searching, called | `idle.rs` | `models/idle.rs` |
+//! | a worker that blocks | `in_place.rs` | `tests/loom_executor.rs` |
 //! | goroutines that stay on their worker | `local.rs` | `tests/loom_local.rs` |
 //! | threads for blocking code | `blocking.rs` | `models/blocking.rs` |
 //! | worker, main future, stop, last handle | `worker.rs`, `main_future.rs`, `executor.rs`, `registry.rs` | `tests/loom_executor.rs` |
@@ -30,6 +31,7 @@ mod blocking;
 mod context;
 mod executor;
 mod idle;
+mod in_place;
 mod job;
 mod local;
 mod main_future;
@@ -45,6 +47,7 @@ mod yield_now;
 pub use blocking::BlockingConfig;
 pub use context::{EnterGuard, current, relieve, spawn};
 pub use executor::{Config, Counters, Executor, PanicPolicy};
+pub use in_place::block_in_place;
 pub use job::{Offload, unblock};
 pub use local::spawn_local;
 pub use task::{JoinError, JoinHandle, PanicPayload, Spec, TaskId, TaskInfo, TaskKind};

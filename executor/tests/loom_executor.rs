@@ -7,8 +7,10 @@
 use std::task::Poll;
 
 use gorin_base::check::{block_on, model_bounded};
-use gorin_base::primitive::{AtomicUsize, Mutex, Ordering, PlainArc, thread, unwinding};
-use gorin_executor::{Config, Executor, JoinHandle, Spec, spawn, yield_now};
+use gorin_base::primitive::{
+    AtomicUsize, Condvar, Mutex, Ordering, PlainArc, thread, unwinding, wait,
+};
+use gorin_executor::{Config, Executor, JoinHandle, Spec, block_in_place, spawn, yield_now};
 use std::future::poll_fn;
 use std::task::Waker;
 
@@ -216,5 +218,61 @@ fn foreign_abort_vs_sit() {
         assert!(block_on(handle).unwrap_err().is_cancelled());
         executor.stop();
         worker.join().unwrap();
+    });
+}
+
+/// Waits, blocking the thread, until the flag is up.
+fn block_until(flag: &(Mutex<bool>, Condvar)) {
+    let mut up = flag.0.lock();
+    while !*up {
+        up = wait(&flag.1, up);
+    }
+}
+
+fn raise(flag: &(Mutex<bool>, Condvar)) {
+    *flag.0.lock() = true;
+    flag.1.notify_one();
+}
+
+/// Property: a goroutine that blocks in place for one in its own worker's queue gets it, from the
+/// other worker.
+/// Bug: what was handed over calls nobody.
+#[test]
+fn block_in_place_vs_sit() {
+    model_bounded("block_in_place_vs_sit", 1, || {
+        let executor = executor(2);
+        let other = start(&executor, 1);
+        let mut worker = executor.worker(0);
+        block_on(worker.run_until(async {
+            let flag = PlainArc::new((Mutex::new(false), Condvar::new()));
+            let raising = flag.clone();
+            drop(spawn(Spec::new(), async move { raise(&raising) }));
+            block_in_place(|| block_until(&flag));
+        }));
+        executor.stop();
+        block_on(worker.run());
+        other.join().unwrap();
+    });
+}
+
+/// Property: a goroutine that was started while its worker blocks is run by the other.
+/// Bug: it goes into the blocked worker's queue.
+#[test]
+fn start_while_blocked() {
+    model_bounded("start_while_blocked", 1, || {
+        let executor = executor(2);
+        let other = start(&executor, 1);
+        let mut worker = executor.worker(0);
+        block_on(worker.run_until(async {
+            let flag = PlainArc::new((Mutex::new(false), Condvar::new()));
+            let raising = flag.clone();
+            block_in_place(|| {
+                drop(spawn(Spec::new(), async move { raise(&raising) }));
+                block_until(&flag);
+            });
+        }));
+        executor.stop();
+        block_on(worker.run());
+        other.join().unwrap();
     });
 }

@@ -1,0 +1,62 @@
+//! Blocking where one stands: a worker that is about to block gives away what it holds.
+//!
+//! Invariants: while a worker is *blocked*, nothing lies in its LIFO slot or ring, and what its
+//! closure readies goes through the injector, so that no task waits for the closure's end; except
+//! local tasks, which nobody else may run, and the main future of `run_until`.
+//!
+//! Must not: wait for anything itself.
+
+use gorin_base::seeded;
+
+use crate::context::{self, Context};
+
+/// Runs `run`, which may block this thread; on a worker, gives the goroutines in its queue to the
+/// others before, and those that `run` readies meanwhile too.
+///
+/// Elsewhere it only runs `run`. Calls may be nested.
+pub fn block_in_place<R>(run: impl FnOnce() -> R) -> R {
+    let Some(context) = context::top().filter(|context| context.is_worker()) else {
+        return run();
+    };
+    let _blocked = Blocked::new(&context);
+    run()
+}
+
+/// The worker is blocked until this goes, also by a panic.
+struct Blocked<'a> {
+    context: &'a Context,
+    /// An outer call has done it.
+    before: bool,
+}
+
+impl Blocked<'_> {
+    fn new(context: &Context) -> Blocked<'_> {
+        let before = context.desk().blocked.replace(true);
+        if !before {
+            context.hand_over();
+        }
+        Blocked { context, before }
+    }
+}
+
+impl Drop for Blocked<'_> {
+    fn drop(&mut self) {
+        self.context.desk().blocked.set(self.before);
+    }
+}
+
+impl Context {
+    /// Gives what is queued on this worker to all; calls one of them, who calls the next if there is
+    /// more.
+    fn hand_over(&self) {
+        let queue = &self.desk().queue;
+        let mut any = false;
+        while let Some(task) = queue.pop().or_else(|| queue.take_lifo()) {
+            self.shared().enqueue(task);
+            any = true;
+        }
+        if any && !seeded::bug("in_place.nobody_called") {
+            self.shared().idle.call_one();
+        }
+    }
+}

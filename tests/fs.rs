@@ -450,6 +450,45 @@ fn many_goroutines_read_one_file() {
     });
 }
 
+/// Descriptors of this process that are open on `path`.
+fn open_on(path: &Path) -> usize {
+    let entries = fs::read_dir("/proc/self/fd").unwrap().flatten();
+    let links = entries.filter_map(|entry| fs::read_link(entry.path()).ok());
+    links.filter(|link| link.starts_with(path)).count()
+}
+
+/// Runtimes end with reads, writes and opens in flight, and leave no file open.
+#[test]
+fn a_runtime_ends_with_files_in_flight() {
+    within_patience(|| {
+        let dir = TempDir::new();
+        let path = dir.path("file");
+        fs::write(&path, bytes(8 << 20)).unwrap();
+        for round in 0..20 {
+            let main = async {
+                let mut options = OpenOptions::new();
+                let file = options.read(true).write(true).open(&path).await.unwrap();
+                let file = Arc::new(file);
+                for part in 0..4 {
+                    let (file, path) = (file.clone(), path.clone());
+                    gorin::go(async move {
+                        let _ = file.read_at(vec![0; 2 << 20], part * (2 << 20)).await;
+                        let _ = file.write_at(vec![1; 1 << 20], part * (2 << 20)).await;
+                        let _ = File::open(&path).await;
+                        let _ = gorin::fs::copy(&path, path.with_extension("copy")).await;
+                    });
+                }
+                for _ in 0..round {
+                    gorin::yield_now().await;
+                }
+            };
+            let builder = Runtime::builder().workers(1 + round % 2);
+            builder.run(main).unwrap();
+            assert_eq!(open_on(&path), 0, "round {round}");
+        }
+    });
+}
+
 #[test]
 fn without_a_runtime_the_error_says_what_to_do() {
     let text = |poll: Poll<io::Result<()>>| match poll {

@@ -167,6 +167,34 @@ fn what_is_cached_is_read_at_once() {
     assert!(ops::uses_cache(&file));
 }
 
+/// Documented, because `open(2)` waits.
+#[test]
+fn a_named_pipe_is_opened_without_the_other_end() {
+    let _alone = alone();
+    let dir = TempDir::new();
+    let path = dir.0.join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&path).status();
+    assert!(made.expect("mkfifo runs").success());
+    on_worker(|local| {
+        local.block_on(async {
+            let error = ops::open(&path, libc::O_WRONLY, 0).await;
+            let error = error.expect_err("nobody reads").raw_os_error();
+            assert_eq!(error, Some(libc::ENXIO));
+            let reader = Arc::new(ops::open(&path, libc::O_RDONLY, 0).await.expect("opens"));
+            let writer = Arc::new(ops::open(&path, libc::O_WRONLY, 0).await.expect("opens"));
+            // Reading waits: what was opened so is no non-blocking descriptor.
+            let mut read = ops::read_at(&reader, vec![0; 8], 0);
+            assert!(poll_once(Pin::new(&mut read)).await.is_pending());
+            ops::nop().await.expect("a nop succeeds");
+            assert!(poll_once(Pin::new(&mut read)).await.is_pending());
+            let (count, _) = ops::write_at(&writer, "through", 0).await;
+            assert_eq!(count.expect("written"), 7);
+            let (count, buffer) = read.await;
+            assert_eq!(&buffer[..count.expect("read")], b"through");
+        });
+    });
+}
+
 /// An open that is dropped at any time leaves no descriptor: limits of 0 to 200 µs.
 #[test]
 fn opens_with_a_time_limit_leave_no_descriptor() {

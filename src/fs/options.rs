@@ -103,8 +103,8 @@ impl OpenOptions {
 
     /// Opens `path`.
     ///
-    /// A named pipe is opened without waiting for the other end: for reading it succeeds at once,
-    /// for writing it fails with `ENXIO` while nobody reads.
+    /// On the ring a named pipe is opened without waiting for the other end, unlike in std: for
+    /// reading it succeeds at once, for writing it fails with `ENXIO` while nobody reads.
     ///
     /// # Errors
     /// `InvalidInput` for options that contradict each other and for a path with a zero byte; those

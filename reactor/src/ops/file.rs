@@ -22,8 +22,8 @@ pub(super) const MAX_TRANSFER: usize = 0x7fff_f000;
 
 /// Opens `path`, as `open(2)` does, with `O_CLOEXEC` added to `flags`.
 ///
-/// Differs from `open(2)` for named pipes: it does not wait for the other end. For reading it
-/// succeeds at once, for writing it fails with `ENXIO` while nobody reads.
+/// On the ring it differs from `open(2)` for named pipes: it does not wait for the other end. For
+/// reading it succeeds at once, for writing it fails with `ENXIO` while nobody reads.
 ///
 /// # Errors
 /// See the [module](super).

@@ -3,9 +3,12 @@
 //!
 //! One driver belongs to one worker and is used by its thread alone; what other threads want of it
 //! goes through the worker's mailbox, and they end its sleep by what [`Driver::park`] waits for
-//! (see `park.rs`). Implementations: `ring.rs` (io_uring). A driver over epoll arms by edge bits
-//! and answers [`Driver::arm`] from them; a simulated one executes [`Request`]s itself: therefore
-//! a request describes the operation and is no kernel structure.
+//! (see `park.rs`). Implementations: `ring.rs` (io_uring), `epoll.rs`, and `hybrid.rs`, which has
+//! both; which one is `choice.rs`'s business. What has no ring executes [`Request`]s itself
+//! (`perform.rs`): therefore a request describes the operation and is no kernel structure.
+//!
+//! Sockets are watched by the driver, one poll at a time, or by an epoll set that all workers share
+//! (`poller.rs`); then nothing is armed, and what is reaped are the set's events.
 //!
 //! A driver never wakes a waker and runs no code of the user.
 
@@ -115,7 +118,8 @@ pub(crate) enum PathRequest {
 /// run time; the calls through it are few beside what they do.
 pub(crate) trait Driver {
     /// Queues a one-shot poll: one completion of `key` comes when `fd` is ready in `direction`, at
-    /// once if it is ready already. The caller keeps `fd` open until that completion.
+    /// once if it is ready already. The caller keeps `fd` open until that completion. Not called
+    /// where workers share the sockets.
     fn arm(&mut self, key: Key, fd: RawFd, direction: Direction);
 
     /// Queues an operation.
@@ -132,6 +136,13 @@ pub(crate) trait Driver {
     /// Asks for the end of everything queued.
     fn cancel_all(&mut self);
 
+    /// The worker will look for something to do, or sleep: from now on it is the one that hears of
+    /// the sockets that workers share.
+    fn rest(&mut self);
+
+    /// The worker goes on, perhaps with a long computation: another one that rests hears of them.
+    fn resume(&mut self);
+
     /// Hands what is queued to the kernel and lets it post what is due, if there is any of both.
     /// Does not wait.
     fn flush(&mut self) -> io::Result<()>;
@@ -140,16 +151,16 @@ pub(crate) trait Driver {
     /// (`None`: for ever). May return early.
     fn park(&mut self, timeout: Option<Duration>) -> io::Result<()>;
 
-    /// True if [`flush`](Driver::flush) or [`reap`](Driver::reap) would find something to do. Only
-    /// looks at memory: for a worker that polls before it sleeps.
+    /// True if [`flush`](Driver::flush) or [`reap`](Driver::reap) would find something to do. Looks at
+    /// memory where it can: for a worker that polls before it sleeps.
     fn is_due(&mut self) -> bool;
 
     /// Moves all completions that have come to the end of `completions`.
     fn reap(&mut self, completions: &mut VecDeque<Completion>);
 
     /// Lets [`park`](Driver::park) end each time that the timer `alarm`, a timerfd, expires. Called
-    /// at most once; the caller keeps `alarm` open.
-    fn add_alarm(&mut self, alarm: RawFd);
+    /// at most once; the caller keeps `alarm` open. Fails if the kernel has no memory for it.
+    fn add_alarm(&mut self, alarm: RawFd) -> io::Result<()>;
 
     /// A descriptor that `poll(2)`, called by any thread, finds readable while something waits for
     /// the driver's owner to come and reap it. `None` if no socket waits for this very owner, so

@@ -47,6 +47,8 @@ pub(crate) fn deadline_passed() -> io::Error {
 
 /// The system call that makes a ring.
 pub(crate) const SETUP: &str = "io_uring_setup";
+/// The system calls that make what workers without a ring sleep on.
+pub(crate) const EPOLL: &str = "epoll_create1";
 /// The system call that submits to a ring and waits for it.
 pub(crate) const ENTER: &str = "io_uring_enter";
 
@@ -77,8 +79,8 @@ pub(crate) fn explain(call: &str, error: &io::Error) -> io::Error {
             limit(libc::RLIMIT_MEMLOCK, " bytes")
         ),
         Some(libc::EMFILE) => format!(
-            "{call}: EMFILE. Each worker needs a descriptor for its ring and one for its \
-             wake-ups, and RLIMIT_NOFILE is {} here. Raise it (ulimit -n) or use fewer workers.",
+            "{call}: EMFILE. Each worker needs a descriptor for its ring or epoll set and one \
+             for its wake-ups, and RLIMIT_NOFILE is {} here. Raise it (ulimit -n) or use fewer workers.",
             limit(libc::RLIMIT_NOFILE, "")
         ),
         _ => format!("{call}: {error} (on {})", kernel()),
@@ -94,6 +96,20 @@ pub(crate) fn too_old(missing: &str) -> io::Error {
         format!(
             "{} has an io_uring without {missing}; gorin needs Linux 5.19 or later",
             kernel()
+        ),
+    )
+}
+
+/// The kernel keeps no more sockets in epoll sets for this user.
+#[cold]
+pub(crate) fn too_many_watches() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::StorageFull,
+        format!(
+            "epoll_ctl: ENOSPC. The sockets that all processes of this user wait for with epoll \
+             are limited by the sysctl fs.epoll.max_user_watches, which is {} here. Raise it.",
+            read_trimmed("/proc/sys/fs/epoll/max_user_watches")
+                .unwrap_or_else(|| "not to be read".to_owned())
         ),
     )
 }

@@ -7,7 +7,7 @@
 //!
 //! | kind | index | generation |
 //! |---|---|---|
-//! | [`Kind::Wake`] | 0: a bell; 1: an alarm | 0 |
+//! | [`Kind::Wake`] | 0: a bell; 1: an alarm; 2: the epoll set that its worker sleeps on | 0 |
 //! | [`Kind::Readiness`] | slot of the socket table × 2 + direction | that of the readiness word |
 //! | [`Kind::Operation`] | slab index in the table of operations | that of the table's entry |
 //! | [`Kind::Cancel`] | 0 | 0: nobody waits for the answer to a cancellation |
@@ -43,6 +43,8 @@ impl Key {
     pub(crate) const WAKE: Key = Key(0);
     /// The key of alarms (`alarm.rs`).
     pub(crate) const ALARM: Key = Key(1 << GENERATION_BITS);
+    /// The key under which a ring polls the epoll set that its worker sleeps on.
+    pub(crate) const NEST: Key = Key(2 << GENERATION_BITS);
     /// The key under which cancellations are submitted.
     pub(crate) const CANCEL: Key = Key((Kind::Cancel as u64) << (INDEX_BITS + GENERATION_BITS));
 

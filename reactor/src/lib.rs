@@ -1,4 +1,5 @@
-//! The reactor of gorin: one io_uring per worker, and all that waits in it.
+//! The reactor of gorin: one io_uring per worker, and all that waits in it; or epoll, where there is
+//! none.
 //!
 //! A [`Reactor`] is the shared side of one runtime. Each worker [attaches](Reactor::attach) on its
 //! own thread and runs its future by [`Local::block_on`], which sleeps in the worker's ring when
@@ -18,6 +19,8 @@
 //! | `op.rs`, `table.rs`, `ops/`, `buffer.rs` | completion operations, and the buffers they own |
 //! | `timer/` | timers and the timekeeper |
 //! | `driver.rs`, `ring.rs`, `entry.rs`, `bell.rs`, `key.rs` | the kernel: a trait, io_uring, wakes, `user_data` |
+//! | `choice.rs`, `epoll.rs`, `hybrid.rs`, `offload.rs`, `perform.rs` | the other drivers |
+//! | `poller.rs`, `lookout.rs`, `readiness/edges.rs` | sockets that workers share |
 //! | `counters.rs` | statistics |
 //! | `local.rs`, `reactor.rs`, `error.rs` | the thread's reactor, the shared side, texts with a cure |
 //!
@@ -36,6 +39,7 @@ mod arms;
 mod deadline;
 mod driver;
 mod key;
+mod lookout;
 mod mailbox;
 mod op;
 mod park;
@@ -55,15 +59,27 @@ mod buffer;
 #[cfg(not(loom))]
 pub mod calls;
 #[cfg(not(loom))]
+mod choice;
+#[cfg(not(loom))]
 mod counters;
 #[cfg(not(loom))]
 mod entry;
 #[cfg(not(loom))]
+mod epoll;
+#[cfg(not(loom))]
 mod error;
+#[cfg(not(loom))]
+mod hybrid;
 #[cfg(not(loom))]
 mod local;
 #[cfg(not(loom))]
+mod offload;
+#[cfg(not(loom))]
 pub mod ops;
+#[cfg(not(loom))]
+mod perform;
+#[cfg(not(loom))]
+mod poller;
 #[cfg(not(loom))]
 mod polling;
 #[cfg(not(loom))]
@@ -79,9 +95,13 @@ mod worker;
 
 #[cfg(not(loom))]
 pub use buffer::{IoBuf, IoBufMut};
+#[cfg(not(loom))]
+pub use choice::DriverKind;
 pub use driver::Direction;
 #[cfg(not(loom))]
 pub use local::{EnterGuard, expect_block};
+#[cfg(not(loom))]
+pub use offload::Offload;
 #[cfg(not(loom))]
 pub use reactor::{Config, Reactor, Setup, Stats};
 #[cfg(not(loom))]

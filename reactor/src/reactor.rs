@@ -18,15 +18,17 @@ use gorin_base::primitive::{AtomicBool, AtomicI64, AtomicUsize, Ordering, PlainA
 use crate::alarm::Alarm;
 use crate::arms::Arms;
 use crate::bell::RingBell;
+use crate::choice::{self, DriverKind};
 use crate::counters::Counters;
 use crate::local::{self, EnterGuard};
 use crate::mailbox::{Mailbox, Message};
+use crate::offload::Offload;
 use crate::park::Signal;
+use crate::poller::Poller;
 use crate::polling;
 use crate::pulse::Pulse;
 use crate::readiness::{self, MAX_OWNERS};
 use crate::rescue::{Guard, OnHog, Rescue};
-use crate::ring;
 use crate::timer::Timers;
 use crate::worker::{Local, Worker};
 
@@ -61,6 +63,14 @@ pub struct Config {
     pub rescue: bool,
     /// Called when such a worker was found.
     pub on_hog: Option<OnHog>,
+    /// How workers wait for the kernel. `None`: what the environment variable `GORIN_DRIVER` says
+    /// (`uring`, `hybrid`, `epoll`); else [`DriverKind::Uring`], and where the kernel refuses that,
+    /// [`DriverKind::Epoll`], with a line on stderr that names cause and cure.
+    pub driver: Option<DriverKind>,
+    /// Fail rather than run without io_uring.
+    pub require_io_uring: bool,
+    /// Where operations are done if there is no ring.
+    pub offload: Offload,
 }
 
 impl Default for Config {
@@ -73,6 +83,9 @@ impl Default for Config {
             poll_before_sleep: Duration::from_micros(50),
             rescue: true,
             on_hog: None,
+            driver: None,
+            require_io_uring: false,
+            offload: Offload::default(),
         }
     }
 }
@@ -81,7 +94,7 @@ impl Default for Config {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Calls of `io_uring_enter`.
+    /// Calls of `io_uring_enter`, or of `epoll_wait` and its siblings.
     pub enters: u64,
     /// Those of them that waited.
     pub sleeps: u64,
@@ -159,6 +172,9 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) posts: PlainArc<[Post]>,
     pub(crate) sockets: readiness::Table<OwnedFd>,
+    pub(crate) driver: DriverKind,
+    /// Where workers share the sockets.
+    pub(crate) poller: Option<Poller>,
     pub(crate) timers: Timers,
     /// `None` if nobody watches: there is one worker, or it is not wanted.
     pub(crate) guard: Option<Guard>,
@@ -197,10 +213,18 @@ impl Shared {
         Some(other.unwrap_or(first))
     }
 
+    /// What the drivers of workers that share their sockets share.
+    pub(crate) fn poller(&self) -> &Poller {
+        self.poller.as_ref().expect("this driver shares sockets")
+    }
+
     /// A worker has ended. The last one leaves nobody who would fire timers.
     pub(crate) fn worker_ended(&self) {
         if self.living.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.timers.close();
+            if self.poller.is_some() {
+                self.sockets.end_edges();
+            }
         }
     }
 }
@@ -231,15 +255,21 @@ impl Reactor {
     /// A reactor for `config.workers` workers.
     ///
     /// # Errors
-    /// If the kernel has no io_uring for this process, or not enough of it. The text names the
+    /// If the kernel has no io_uring for this process, or not enough of it, and it is
+    /// [required](Config::require_io_uring) or [asked for](Config::driver). The text names the
     /// cause (a seccomp profile, the sysctl `kernel.io_uring_disabled` and its value, a limit and
-    /// its value, the kernel's version) and the cure.
+    /// its value, the kernel's version) and the cure. `InvalidInput` if `GORIN_DRIVER` names no
+    /// driver.
     ///
     /// # Panics
     /// If `config.workers` is 0 or more than 4,094.
     pub fn new(mut config: Config) -> io::Result<Reactor> {
-        ring::probe()?;
         assert!(config.workers <= MAX_OWNERS, "too many workers");
+        let driver = choice::choose(&config)?;
+        let poller = match driver.shares_sockets() {
+            true => Some(Poller::new(config.workers)?),
+            false => None,
+        };
         config.poll_before_sleep = polling::allowed(config.poll_before_sleep, config.workers);
         let posts: PlainArc<[Post]> = (0..config.workers).map(|_| Post::new()).collect();
         let timers = {
@@ -256,6 +286,8 @@ impl Reactor {
             config,
             posts,
             sockets: readiness::Table::new(),
+            driver,
+            poller,
             timers,
         };
         Ok(Reactor {
@@ -305,6 +337,17 @@ impl Reactor {
     /// The reactor of this thread: its worker's, or the one it has entered.
     pub fn current() -> Option<Reactor> {
         local::current().map(|shared| Reactor { shared })
+    }
+
+    /// What its workers wait with.
+    pub fn driver(&self) -> DriverKind {
+        self.shared.driver
+    }
+
+    /// True if operations on sockets are completed by the kernel; false if they would each block a
+    /// thread, so that waiting for readiness is better.
+    pub fn completes_sockets(&self) -> bool {
+        self.shared.driver.has_rings()
     }
 
     /// What the rings have done so far, summed over the workers.

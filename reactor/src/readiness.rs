@@ -7,8 +7,8 @@
 //! # The word
 //!
 //! ```text
-//! 63 ............ 32 | 31 ........ 16 | 15 ... 2 |   1    |   0
-//!     generation     |     owner      |    0     | CLOSED | ARMED
+//! 63 ............ 32 | 31 ........ 16 | 15 ... 4 |    3    |   2    |   1    |   0
+//!     generation     |     owner      |    0     | HUNG_UP | WAITED | CLOSED | ARMED
 //! ```
 //!
 //! | transition | by | what moves |
@@ -20,7 +20,8 @@
 //! | closed → idle | the slot's next socket ([`Table::insert`]) | generation + 1 |
 //!
 //! Ready and idle are one state: waiters try their call before they arm, so that a bit which says
-//! "ready" would be read by nobody. (Drivers over epoll keep edge bits; they answer `arm` from them.)
+//! "ready" would be read by nobody. Drivers that share an epoll set arm nothing and use the word in
+//! another way: `readiness/edges.rs`.
 //!
 //! # Invariants
 //!
@@ -40,7 +41,7 @@
 use std::sync::OnceLock;
 use std::task::Waker;
 
-use gorin_base::primitive::{AtomicU32, AtomicU64, Mutex, Ordering, PlainArc};
+use gorin_base::primitive::{AtomicBool, AtomicU32, AtomicU64, Mutex, Ordering, PlainArc};
 use gorin_base::seeded;
 
 use crate::driver::Direction;
@@ -49,6 +50,8 @@ use crate::waiters::Waiters;
 
 const ARMED: u64 = 1;
 const CLOSED: u64 = 1 << 1;
+const WAITED: u64 = 1 << 2;
+const HUNG_UP: u64 = 1 << 3;
 const OWNER_SHIFT: u32 = 16;
 const GENERATION_SHIFT: u32 = 32;
 
@@ -79,6 +82,10 @@ impl Word {
     /// Armed on ring `owner`, and open.
     fn is_armed_on(self, owner: usize) -> bool {
         self.is_armed() && !self.is_closed() && self.owner() == owner
+    }
+
+    fn is_waited(self) -> bool {
+        self.0 & WAITED != 0
     }
 
     /// Idle and open.
@@ -127,6 +134,27 @@ impl Side {
             .compare_exchange_weak(from.0, to.0, Ordering::Relaxed, Ordering::Relaxed)
             .map(|_| ())
             .map_err(Word)
+    }
+
+    /// Makes the word that of a new socket: idle, in a generation of its own.
+    fn reopen(&self) {
+        let order = if seeded::bug("edges.reopened_relaxed") {
+            Ordering::Relaxed
+        } else {
+            // Invariant 4 of `readiness/edges.rs`.
+            Ordering::AcqRel
+        };
+        let mut word = self.load();
+        loop {
+            let open = Word::idle(word.next_generation());
+            let exchanged =
+                self.word
+                    .compare_exchange_weak(word.0, open.0, order, Ordering::Relaxed);
+            match exchanged {
+                Ok(_) => return,
+                Err(now) => word = Word(now),
+            }
+        }
     }
 
     /// Wakes all waiters, in their order.
@@ -213,6 +241,8 @@ const CHUNKS: usize = 24;
 pub(crate) struct Table<R> {
     chunks: [OnceLock<Box<[Slot<R>]>>; CHUNKS],
     free: Mutex<Free>,
+    /// No worker is left; see `readiness/edges.rs`, which writes and reads it.
+    ended: AtomicBool,
 }
 
 /// Indices without a socket.
@@ -236,7 +266,16 @@ impl<R> Table<R> {
         Self {
             chunks: [const { OnceLock::new() }; CHUNKS],
             free: Mutex::new(Free::default()),
+            ended: AtomicBool::new(false),
         }
+    }
+
+    /// The slots of chunk `chunk`, which are made if need be.
+    fn chunk(&self, chunk: usize) -> &[Slot<R>] {
+        self.chunks[chunk].get_or_init(|| {
+            let len = FIRST_CHUNK << chunk;
+            (0..len).map(|_| Slot::new()).collect()
+        })
     }
 
     fn slot(&self, index: usize) -> &Slot<R> {
@@ -260,14 +299,9 @@ impl<R> Table<R> {
             })
         } as usize;
         let (chunk, place) = locate(index);
-        let chunk = self.chunks[chunk].get_or_init(|| {
-            let len = FIRST_CHUNK << chunk;
-            (0..len).map(|_| Slot::new()).collect()
-        });
-        let slot = &chunk[place];
+        let slot = &self.chunk(chunk)[place];
         for side in &slot.sides {
-            let open = Word::idle(side.load().next_generation());
-            side.word.store(open.0, Ordering::Relaxed);
+            side.reopen();
         }
         *slot.file.lock() = Some(file);
         // Release: a rescuer that pins afterwards sees the open words.
@@ -543,5 +577,6 @@ pub(crate) fn place(key: Key) -> (usize, Direction) {
     (key.index() >> 1, direction)
 }
 
+pub(crate) mod edges;
 #[cfg(test)]
 mod models;

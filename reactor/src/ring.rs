@@ -23,7 +23,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
 use gorin_base::primitive::PlainArc;
@@ -47,27 +47,6 @@ const COMPLETIONS_PER_ENTRY: u32 = 4;
 const IORING_ENTER_REGISTERED_RING: u32 = 1 << 4;
 const IORING_REGISTER_RING_FDS: u32 = 20;
 const IORING_UNREGISTER_RING_FDS: u32 = 21;
-
-/// Makes a ring of the smallest size and forgets it: an early and cheap answer to whether there is
-/// io_uring here at all.
-pub(crate) fn probe() -> io::Result<()> {
-    // io_uring_params is 120 bytes; its `features` are at 20.
-    let mut params = [0_u32; 30];
-    // SAFETY: the kernel fills `params`, which is of its size, and makes a descriptor.
-    let fd = unsafe { libc::syscall(libc::SYS_io_uring_setup, 1, params.as_mut_ptr()) };
-    if fd < 0 {
-        return Err(error::explain(error::SETUP, &io::Error::last_os_error()));
-    }
-    // SAFETY: the descriptor was made above and belongs to nobody else.
-    drop(unsafe { OwnedFd::from_raw_fd(fd as RawFd) });
-    let features = params[5];
-    const NODROP: u32 = 1 << 1;
-    const EXT_ARG: u32 = 1 << 8;
-    if features & EXT_ARG == 0 || features & NODROP == 0 {
-        return Err(error::too_old("IORING_FEAT_EXT_ARG and IORING_FEAT_NODROP"));
-    }
-    Ok(())
-}
 
 /// The argument of an entry that waits with a time limit: `struct io_uring_getevents_arg`.
 #[repr(C)]
@@ -93,6 +72,8 @@ pub(crate) struct Ring {
     event: Option<RawFd>,
     /// The timerfd to poll for alarms, which is not this ring's.
     alarm: Option<RawFd>,
+    /// A poll of the worker's nest is queued or in flight.
+    listening: bool,
     /// Bells that were announced less messages that arrived.
     wakes_due: i64,
     counters: PlainArc<Counters>,
@@ -106,6 +87,9 @@ impl Ring {
         counters: PlainArc<Counters>,
     ) -> io::Result<Ring> {
         let uring = build(config).map_err(|error| error::explain(error::SETUP, &error))?;
+        if !uring.params().is_feature_ext_arg() || !uring.params().is_feature_nodrop() {
+            return Err(error::too_old("IORING_FEAT_EXT_ARG and IORING_FEAT_NODROP"));
+        }
         let sleep_flags = if uring.params().is_feature_no_iowait() {
             EnterFlags::NO_IOWAIT.bits()
         } else {
@@ -119,6 +103,7 @@ impl Ring {
             sleep_flags,
             event: None,
             alarm: None,
+            listening: false,
             wakes_due: 0,
             counters,
         };
@@ -127,7 +112,7 @@ impl Ring {
         let target = if messages {
             Target::Message(ring.uring.as_raw_fd())
         } else {
-            let event = new_event()?;
+            let event = new_event(error::SETUP)?;
             ring.event = Some(event.as_raw_fd());
             ring.poll_for_ever(event.as_raw_fd(), Key::WAKE);
             Target::Event(event)
@@ -249,6 +234,14 @@ impl Ring {
         self.push(poll);
     }
 
+    /// Lets `nest`, an epoll set, end the sleeps of this ring from when it next is readable, once.
+    pub(crate) fn listen(&mut self, nest: RawFd) {
+        if !std::mem::replace(&mut self.listening, true) {
+            let poll = opcode::PollAdd::new(types::Fd(nest), libc::POLLIN as u32).build();
+            self.push(poll.user_data(Key::NEST.raw()));
+        }
+    }
+
     /// Takes what is in the completion queue. Returns how much that was.
     fn drain(&mut self, completions: &mut VecDeque<Completion>) -> u64 {
         let mut drained = 0;
@@ -260,6 +253,7 @@ impl Ring {
             let more = io_uring::cqueue::more(entry.flags());
             match key.kind() {
                 Kind::Wake if key == Key::ALARM => alarm_ended |= !more,
+                Kind::Wake if key == Key::NEST => self.listening = false,
                 Kind::Wake if self.event.is_none() => self.wakes_due -= 1,
                 Kind::Wake => event_ended |= !more,
                 Kind::Cancel => {}
@@ -281,6 +275,10 @@ impl Ring {
 }
 
 impl Driver for Ring {
+    fn rest(&mut self) {}
+
+    fn resume(&mut self) {}
+
     fn arm(&mut self, key: Key, fd: RawFd, direction: Direction) {
         let events = match direction {
             Direction::Read => libc::POLLIN | libc::POLLRDHUP,
@@ -369,9 +367,10 @@ impl Driver for Ring {
         }
     }
 
-    fn add_alarm(&mut self, alarm: RawFd) {
+    fn add_alarm(&mut self, alarm: RawFd) -> io::Result<()> {
         self.alarm = Some(alarm);
         self.poll_for_ever(alarm, Key::ALARM);
+        Ok(())
     }
 
     fn probe(&self) -> Option<RawFd> {
@@ -387,7 +386,7 @@ impl Driver for Ring {
     }
 
     fn is_quiet(&self) -> bool {
-        self.wakes_due == 0
+        self.wakes_due == 0 && !self.listening
     }
 }
 

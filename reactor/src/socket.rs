@@ -3,7 +3,8 @@
 //! Calls are tried first and waited for only when they would block, or when the caller of the last
 //! one has said that the next one would ([`Socket::set_drained`]); waiting is the readiness words'
 //! business (`readiness.rs`), and this file's is which ring watches: the worker's own if the caller
-//! is one of this reactor's, else a home worker's, by message. Deadlines are `deadline.rs`'s.
+//! is one of this reactor's, else a home worker's, by message. Where workers share the sockets it is
+//! none of them: `socket/edges.rs`. Deadlines are `deadline.rs`'s.
 //!
 //! # Invariants
 //!
@@ -34,6 +35,8 @@ use crate::reactor::Shared;
 use crate::readiness::Arm;
 use crate::worker::Worker;
 
+mod edges;
+
 /// A non-blocking descriptor (a socket, a pipe, anything that can be polled) of a reactor.
 ///
 /// It belongs to the reactor of the thread that makes it and can be used on any thread: a worker of
@@ -58,6 +61,9 @@ pub struct Socket {
     drained: AtomicU64,
     /// The deadlines of both directions, once one has been set: most sockets have none.
     alarms: OnceLock<Box<[Alarm; 2]>>,
+    /// It is in the epoll set that workers share. Written by who first waits; relaxed, it only
+    /// decides who adds it.
+    watched: AtomicBool,
 }
 
 impl Socket {
@@ -101,6 +107,7 @@ impl Socket {
             duplicated: AtomicBool::new(false),
             drained: AtomicU64::new(0),
             alarms: OnceLock::new(),
+            watched: AtomicBool::new(false),
         })
     }
 
@@ -120,6 +127,10 @@ impl Socket {
     /// at its first poll what is there, as a `select!` with `default` expects. On a thread that is
     /// no worker of this reactor nothing is noted.
     pub fn set_drained(&self) {
+        if self.shared.poller.is_some() {
+            self.set_short();
+            return;
+        }
         if let Some(moment) = local::with_worker(&self.shared, Worker::moment) {
             self.drained.store(moment, Ordering::Relaxed);
         }
@@ -202,10 +213,7 @@ impl Socket {
         mut call: impl FnMut(BorrowedFd<'_>) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
         ready!(coop::poll_ready(cx));
-        match self.attempt(direction, &mut call) {
-            Some(result) => Poll::Ready(result),
-            None => self.wait(direction, 0, cx.waker()),
-        }
+        self.poll_call(direction, 0, cx.waker(), &mut call)
     }
 
     /// Calls `call` until it does not block any more, waiting for readiness between the calls, and
@@ -228,10 +236,7 @@ impl Socket {
         };
         poll_fn(|cx| {
             ready!(coop::poll_ready(cx));
-            match self.attempt(direction, &mut call) {
-                Some(result) => Poll::Ready(result),
-                None => waiter.wait(cx.waker()),
-            }
+            waiter.poll(cx.waker(), &mut call)
         })
         .await
     }
@@ -245,6 +250,23 @@ impl Socket {
         self.cancel(armed);
     }
 
+    /// Tries `call`, or lists the waiter `id`.
+    fn poll_call<R>(
+        &self,
+        direction: Direction,
+        id: usize,
+        waker: &Waker,
+        call: &mut impl FnMut(BorrowedFd<'_>) -> io::Result<R>,
+    ) -> Poll<io::Result<R>> {
+        if self.shared.poller.is_some() {
+            return self.poll_edges(direction, id, waker, call);
+        }
+        match self.attempt(direction, call) {
+            Some(result) => Poll::Ready(result),
+            None => self.wait(direction, id, waker),
+        }
+    }
+
     /// `None`: it would block, or is said to.
     fn attempt<R>(
         &self,
@@ -256,6 +278,15 @@ impl Socket {
             // missed, and then the call is tried.
             return None;
         }
+        self.call(direction, call)
+    }
+
+    /// `None`: it would block.
+    fn call<R>(
+        &self,
+        direction: Direction,
+        call: &mut impl FnMut(BorrowedFd<'_>) -> io::Result<R>,
+    ) -> Option<io::Result<R>> {
         match self.try_call(direction, call) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
             result => {
@@ -348,6 +379,7 @@ impl Drop for Socket {
             self.shut_down();
             self.cancel(armed);
         }
+        self.unwatch();
         self.shared.sockets.release(self.slot);
     }
 }
@@ -381,9 +413,17 @@ impl Waiter<'_> {
         std::ptr::from_ref(self).addr()
     }
 
-    fn wait<R>(&mut self, waker: &Waker) -> Poll<io::Result<R>> {
-        self.listed = true;
-        self.socket.wait(self.direction, self.id(), waker)
+    fn poll<R>(
+        &mut self,
+        waker: &Waker,
+        call: &mut impl FnMut(BorrowedFd<'_>) -> io::Result<R>,
+    ) -> Poll<io::Result<R>> {
+        let id = self.id();
+        // Who waits by edges may be listed and try again.
+        self.listed |= self.socket.shared.poller.is_some();
+        let polled = self.socket.poll_call(self.direction, id, waker, call);
+        self.listed |= polled.is_pending();
+        polled
     }
 }
 

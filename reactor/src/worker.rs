@@ -36,8 +36,11 @@ use gorin_base::primitive::{PlainArc, spin_loop};
 
 use crate::alarm::Alarm;
 use crate::bell::RingBell;
+use crate::choice::DriverKind;
 use crate::counters::count;
 use crate::driver::{Completion, Direction, Driver};
+use crate::epoll::Epoll;
+use crate::hybrid::Hybrid;
 use crate::key::{Key, Kind};
 use crate::local::{self, EnterGuard};
 use crate::mailbox::{Message, Operation};
@@ -45,6 +48,7 @@ use crate::park::{Notice, Signal};
 use crate::polling::{Patience, Turn, Wait};
 use crate::reactor::{Post, Shared};
 use crate::readiness;
+use crate::readiness::edges::{Edge, Seen};
 use crate::rescue::Duty;
 use crate::ring::Ring;
 use crate::table::Table;
@@ -86,20 +90,29 @@ pub(crate) struct Worker {
     /// What it has to do for others when it has woken.
     pub(crate) duty: Cell<Duty>,
     core: RefCell<Core>,
+    /// Of the last read that was tried here: the socket's slot, and what was seen before.
+    seen: Cell<Option<(usize, Seen)>>,
 }
 
 impl Worker {
     /// Makes the ring of worker `index` on the calling thread.
     pub(crate) fn new(shared: PlainArc<Shared>, index: usize) -> io::Result<Worker> {
         let post = &shared.posts[index];
-        let mut ring = Ring::new(&shared.config, post.signal.bell(), post.counters.clone())?;
+        let mut driver: Box<dyn Driver> = match shared.driver {
+            DriverKind::Uring => {
+                let (bell, counters) = (post.signal.bell(), post.counters.clone());
+                Box::new(Ring::new(&shared.config, bell, counters)?)
+            }
+            DriverKind::Hybrid => Box::new(Hybrid::new(&shared, index)?),
+            DriverKind::Epoll => Box::new(Epoll::new(&shared, index)?),
+        };
         if shared.guard.is_some() {
             let alarm = Alarm::new()?;
-            ring.add_alarm(post.alarm.get_or_init(|| alarm).as_raw_fd());
-            post.set_probe(ring.probe());
+            driver.add_alarm(post.alarm.get_or_init(|| alarm).as_raw_fd())?;
+            post.set_probe(driver.probe());
         }
         let core = Core {
-            driver: Box::new(ring),
+            driver,
             operations: Table::default(),
             polls: 0,
             completions: VecDeque::new(),
@@ -114,6 +127,7 @@ impl Worker {
             now: Cell::new(clock::now()),
             duty: Cell::default(),
             core: RefCell::new(core),
+            seen: Cell::new(None),
         })
     }
 
@@ -129,6 +143,17 @@ impl Worker {
     /// and none is 0. What is known of the kernel now is news only until the next tick.
     pub(crate) fn moment(&self) -> u64 {
         self.ticks.get() << MOMENT_SHIFT | self.index as u64
+    }
+
+    /// Takes note of a read that is about to be tried.
+    pub(crate) fn note_seen(&self, slot: usize, seen: Seen) {
+        self.seen.set(Some((slot, seen)));
+    }
+
+    /// What was seen before the last read that was tried here, if it was of this socket.
+    pub(crate) fn seen(&self, slot: usize) -> Option<Seen> {
+        let (last, seen) = self.seen.get()?;
+        (last == slot).then_some(seen)
     }
 
     pub(crate) fn post(&self) -> &Post {
@@ -217,16 +242,29 @@ impl Worker {
         core.driver.reap(&mut core.completions);
     }
 
+    /// Wakes who waits for a socket.
+    fn ready(&self, completion: Completion) {
+        let (key, sockets) = (completion.key, &self.shared.sockets);
+        if self.shared.poller.is_none() {
+            self.core.borrow_mut().polls -= 1;
+            sockets.complete(key);
+            return;
+        }
+        let (slot, direction) = readiness::place(key);
+        let edge = match completion.result {
+            0 => Edge::Ready,
+            _ => Edge::HungUp,
+        };
+        sockets.edge(slot, direction, edge);
+    }
+
     pub(crate) fn dispatch(&self) {
         loop {
             let Some(completion) = self.core.borrow_mut().completions.pop_front() else {
                 return;
             };
             match completion.key.kind() {
-                Kind::Readiness => {
-                    self.core.borrow_mut().polls -= 1;
-                    self.shared.sockets.complete(completion.key);
-                }
+                Kind::Readiness => self.ready(completion),
                 Kind::Operation => {
                     let Completion { key, result, more } = completion;
                     let finished = self
@@ -268,6 +306,7 @@ impl Worker {
         let timers = &self.shared.timers;
         let until = timers.park(self.index);
         let core = &mut *self.core.borrow_mut();
+        core.driver.rest();
         if core.patience.limit().is_zero() {
             self.sleep(&mut *core.driver, until);
         } else {
@@ -282,6 +321,7 @@ impl Worker {
             };
             core.patience.note(wait);
         }
+        core.driver.resume();
         timers.unpark(self.index);
     }
 
@@ -395,10 +435,11 @@ impl Worker {
     }
 }
 
-/// The kernel refuses to be entered only if the ring was tampered with (its descriptor closed).
+/// The kernel refuses to be entered only if what a worker sleeps on was tampered with (its
+/// descriptor closed).
 fn expect_enter(result: io::Result<()>) {
     if let Err(error) = result {
-        panic!("io_uring_enter failed on a worker's ring: {error}");
+        panic!("io_uring_enter or epoll_wait failed on a worker: {error}");
     }
 }
 

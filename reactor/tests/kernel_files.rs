@@ -19,7 +19,9 @@ use std::time::Duration;
 
 use gorin_base::{check, rng};
 use gorin_reactor::{Config, Reactor, Setup, Sleep, ops};
-use support::{alone, on_worker, open_descriptors, poll_once, shut_down, wait_for, with_config};
+use support::{
+    alone, has_no_ring, on_worker, open_descriptors, poll_once, shut_down, wait_for, with_config,
+};
 
 /// A directory that is removed at the end.
 struct TempDir(PathBuf);
@@ -222,7 +224,10 @@ fn opens_with_a_time_limit_leave_no_descriptor() {
         });
         assert_eq!(done + dropped, 5_000);
     });
-    assert_eq!(open_descriptors(), before);
+    // Threads that have done the last of them may still let go of what wakes the worker.
+    wait_for("the descriptors to be closed", || {
+        open_descriptors() == before
+    });
 }
 
 /// 32 MiB of cached reads are in flight when the reactor ends, orphaned or not. Meant for
@@ -326,6 +331,9 @@ fn fifty_thousand_completions_overflow_the_smallest_queue_and_none_is_lost() {
     let _alone = alone();
     for setup in kinds_of_rings() {
         let reactor = small(setup);
+        if has_no_ring(&reactor) {
+            return;
+        }
         let mut local = reactor.attach(0).expect("a ring");
         // All completions of the pipe's polls come at once, when something is written.
         let (reader, mut writer) = io::pipe().expect("a pipe");

@@ -13,7 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
-use gorin_reactor::{Config, Reactor, Sleep, Socket, Stats, ops};
+use gorin_reactor::{Config, DriverKind, Reactor, Sleep, Socket, Stats, ops};
 use support::*;
 
 #[test]
@@ -68,9 +68,10 @@ fn a_worker_that_wakes_itself_makes_no_call_for_it() {
         }
     }));
     let stats = reactor.stats();
+    let probed = u64::from(reactor.driver() != DriverKind::Epoll);
     assert_eq!(
         (stats.wakes, stats.sleeps),
-        (0, 1),
+        (0, probed),
         "the probe sleeps: {stats:?}"
     );
     shut_down(local);
@@ -203,7 +204,13 @@ fn more_completions_than_the_queue_holds_all_arrive() {
         assert_eq!(results.len(), 10_000);
         assert!(results.into_iter().all(|result| result.is_ok()));
     }
-    assert!(reactor.stats().overflows > 0, "{:?}", reactor.stats());
+    let has_queue = reactor.driver() != DriverKind::Epoll;
+    assert_eq!(
+        reactor.stats().overflows > 0,
+        has_queue,
+        "{:?}",
+        reactor.stats()
+    );
     shut_down(local);
 }
 
@@ -252,10 +259,9 @@ fn a_panic_in_the_future_ends_the_worker_cleanly() {
 fn completions_come_while_the_future_keeps_waking_itself() {
     on_worker(|local| {
         let mut nop = std::pin::pin!(ops::nop());
-        let mut rounds = 0;
+        let start = Instant::now();
         local.block_on(poll_fn(|cx| {
-            rounds += 1;
-            assert!(rounds < 1000, "the ring is not served");
+            assert!(start.elapsed() < LIMIT, "the ring is not served");
             cx.waker().wake_by_ref();
             nop.as_mut().poll(cx)
         }))

@@ -1,19 +1,31 @@
-//! What a refusing kernel makes of [`Reactor::new`](gorin_reactor::Reactor::new): each case runs in
-//! a process of its own, because limits and seccomp filters cannot be undone.
+//! What a refusing kernel makes of [`Reactor::new`](gorin_reactor::Reactor::new), with io_uring
+//! required or not: each case runs in a process of its own, because limits and seccomp filters cannot
+//! be undone.
 #![cfg(not(loom))]
 
 mod support;
 
+use std::io::Write;
+use std::net::Shutdown;
 use std::process::Command;
 
-use gorin_reactor::{Config, Reactor, ops};
+use futures::future::join;
+use gorin_reactor::{Config, DriverKind, Reactor, ops};
 use support::*;
 
 /// The variable that tells the child what to do to itself.
 const CASE: &str = "GORIN_TEST_REFUSAL";
 
-/// Runs [`child`] in a process of its own; gives what it printed.
+/// The variable that tells it to require io_uring.
+const REQUIRE: &str = "GORIN_TEST_REQUIRE";
+
+/// Runs [`child`], which requires io_uring, in a process of its own; gives what it printed.
 fn run(case: &str) -> String {
+    run_with(case, &[(REQUIRE, "")]).0
+}
+
+/// The same with these variables. Gives what it printed, and the lines in which gorin complained.
+fn run_with(case: &str, variables: &[(&str, &str)]) -> (String, Vec<String>) {
     let output = Command::new(std::env::current_exe().expect("a path"))
         .args([
             "child",
@@ -22,13 +34,16 @@ fn run(case: &str) -> String {
             "--nocapture",
             "--test-threads=1",
         ])
+        .env_remove("GORIN_DRIVER")
         .env(CASE, case)
+        .envs(variables.iter().copied())
         .output()
         .expect("the child runs");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{case}: {text}{errors}");
-    text
+    let complaints = errors.lines().filter(|line| line.starts_with("gorin: "));
+    (text, complaints.map(str::to_owned).collect())
 }
 
 #[test]
@@ -39,6 +54,7 @@ fn child() {
         return;
     };
     match case.as_str() {
+        "nothing" => {}
         "seccomp EPERM" => refuse_by_seccomp(libc::SYS_io_uring_setup, libc::EPERM),
         "seccomp ENOSYS" => refuse_by_seccomp(libc::SYS_io_uring_setup, libc::ENOSYS),
         "no entry" => refuse_by_seccomp(libc::SYS_io_uring_enter, libc::EPERM),
@@ -59,17 +75,37 @@ fn child() {
         other => panic!("no such case: {other}"),
     }
     match start() {
-        Ok(()) => println!("it works"),
+        Ok(driver) => println!("it works on {driver}"),
         Err(error) => println!("refused ({:?}): {error}", error.kind()),
     }
 }
 
-/// A reactor whose ring does something.
-fn start() -> std::io::Result<()> {
-    let mut local = Reactor::new(Config::default())?.attach(0)?;
-    local.block_on(ops::nop())?;
+/// A reactor that does something.
+fn start() -> std::io::Result<DriverKind> {
+    let config = Config {
+        require_io_uring: std::env::var_os(REQUIRE).is_some(),
+        ..Config::default()
+    };
+    let reactor = Reactor::new(config.clone())?;
+    let mut local = reactor.attach(0)?;
+    local.block_on(async {
+        ops::nop().await?;
+        let (socket, mut peer) = connection();
+        let (answer, sent) = join(echo(socket), async {
+            peer.write_all(b"hello")?;
+            peer.shutdown(Shutdown::Write)
+        })
+        .await;
+        sent?;
+        assert_eq!(answer?, 5);
+        std::io::Result::Ok(())
+    })?;
     shut_down(local);
-    Ok(())
+    if reactor.driver() == DriverKind::Epoll {
+        // A second one in the same process has nothing new to say.
+        assert_eq!(Reactor::new(config)?.driver(), DriverKind::Epoll);
+    }
+    Ok(reactor.driver())
 }
 
 /// `io_uring_setup` without more; the errno if it is refused.
@@ -206,5 +242,69 @@ fn no_memory_to_lock() {
 #[test]
 fn little_memory_gives_a_smaller_ring() {
     let text = run("little memory");
-    assert!(text.contains("it works"), "{text}");
+    assert!(text.contains("it works on uring"), "{text}");
+}
+
+/// Where io_uring is refused and not required, epoll serves, and one line says why and what to do.
+#[test]
+fn a_refusing_kernel_gives_epoll_and_one_line() {
+    for (case, cause) in [
+        ("seccomp EPERM", "io_uring_setup: EPERM"),
+        ("seccomp ENOSYS", "io_uring_setup: ENOSYS"),
+        ("no entry", "io_uring_enter: EPERM"),
+        ("no memory", "io_uring_setup: ENOMEM"),
+    ] {
+        let (text, complaints) = run_with(case, &[]);
+        assert!(text.contains("it works on epoll"), "{case}: {text}");
+        let [line] = &complaints[..] else {
+            panic!("{case}: not one line: {complaints:?}");
+        };
+        assert!(line.contains(cause), "{case}: {line}");
+        assert!(line.contains("Running on epoll"), "{case}: {line}");
+        assert!(line.contains("require_io_uring"), "{case}: {line}");
+    }
+}
+
+/// Too few descriptors are no reason to try epoll, which needs some as well.
+#[test]
+fn no_descriptor_left_is_an_error_for_any_driver() {
+    for driver in ["", "epoll"] {
+        let variables = [("GORIN_DRIVER", driver)];
+        let asked = if driver.is_empty() {
+            &[][..]
+        } else {
+            &variables[..]
+        };
+        let (text, complaints) = run_with("no descriptors", asked);
+        assert!(text.contains("EMFILE"), "{driver}: {text}");
+        assert!(complaints.is_empty(), "{complaints:?}");
+    }
+}
+
+#[test]
+fn the_environment_chooses_the_driver() {
+    for driver in ["uring", "hybrid", "epoll"] {
+        let (text, complaints) = run_with("nothing", &[("GORIN_DRIVER", driver)]);
+        assert!(text.contains(&format!("it works on {driver}")), "{text}");
+        assert!(complaints.is_empty(), "{complaints:?}");
+    }
+    let (text, _) = run_with("nothing", &[("GORIN_DRIVER", "kqueue")]);
+    assert!(
+        text.contains("GORIN_DRIVER is `kqueue`: it must be `uring`, `hybrid` or `epoll`"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_driver_that_cannot_be_had_is_an_error() {
+    for driver in ["uring", "hybrid"] {
+        let (text, complaints) = run_with("seccomp EPERM", &[("GORIN_DRIVER", driver)]);
+        assert!(text.contains("refused (PermissionDenied)"), "{text}");
+        let asked = format!("GORIN_DRIVER asks for the {driver} driver");
+        assert!(text.contains(&asked), "{text}");
+        assert!(complaints.is_empty(), "{complaints:?}");
+    }
+    let (text, _) = run_with("nothing", &[("GORIN_DRIVER", "epoll"), (REQUIRE, "")]);
+    assert!(text.contains("refused (InvalidInput)"), "{text}");
+    assert!(text.contains("but io_uring is required"), "{text}");
 }

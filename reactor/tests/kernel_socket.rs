@@ -67,6 +67,8 @@ fn a_drained_socket_waits_before_it_reads_and_misses_nothing() {
             })
         };
         local.block_on(async {
+            peer.write_all(b"short").unwrap();
+            assert_eq!(read(&socket, &mut [0; 16]).await.unwrap(), 5);
             let read = drained_read();
             let send = async { peer.write_all(b"later").unwrap() };
             assert_eq!(join(read, send).await.0.unwrap(), 5);

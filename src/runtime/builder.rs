@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use gorin_base::rng;
 use gorin_executor::{BlockingConfig, Executor, PanicPolicy};
-use gorin_reactor::{Local, OnHog, Reactor, Sleep};
+use gorin_reactor::{DriverKind, Local, Offload, OnHog, Reactor, Sleep};
 
 use super::role::Role;
 use super::threads::Threads;
@@ -56,6 +56,8 @@ pub struct Builder {
     panic_policy: PanicPolicy,
     exit_timeout: Duration,
     poll_before_sleep: Option<Duration>,
+    driver: Option<DriverKind>,
+    require_io_uring: bool,
     max_blocking_threads: usize,
     blocking_idle_timeout: Duration,
     rescue: Option<bool>,
@@ -69,6 +71,8 @@ impl Builder {
             panic_policy: PanicPolicy::Isolate,
             exit_timeout: EXIT_TIMEOUT,
             poll_before_sleep: None,
+            driver: None,
+            require_io_uring: false,
             max_blocking_threads: 512,
             blocking_idle_timeout: Duration::from_secs(10),
             rescue: None,
@@ -140,6 +144,35 @@ impl Builder {
     /// Default: the environment variable `GORIN_RESCUE`, 0 or 1; else they do.
     pub fn rescue(mut self, rescue: bool) -> Builder {
         self.rescue = Some(rescue);
+        self
+    }
+
+    /// How workers wait for the kernel.
+    ///
+    /// Default: the environment variable `GORIN_DRIVER` (`uring`, `hybrid` or `epoll`); else
+    /// [`DriverKind::Uring`], and where the kernel or a container refuses io_uring
+    /// [`DriverKind::Epoll`], with one line on stderr that names cause and cure.
+    ///
+    /// ```
+    /// use gorin::Runtime;
+    /// use gorin::runtime::{DriverKind, Handle};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let builder = Runtime::builder().driver(DriverKind::Epoll);
+    /// let driver = builder.run(async { Handle::current().driver() })?;
+    /// assert_eq!(driver, DriverKind::Epoll);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn driver(mut self, driver: DriverKind) -> Builder {
+        self.driver = Some(driver);
+        self
+    }
+
+    /// Refuses to start where io_uring cannot be had, instead of running on epoll. The error names
+    /// cause and cure.
+    pub fn require_io_uring(mut self) -> Builder {
+        self.require_io_uring = true;
         self
     }
 
@@ -243,6 +276,10 @@ impl Builder {
                 thread_name: format!("{}-block", self.thread_name),
             },
         });
+        config.driver = self.driver;
+        config.require_io_uring = self.require_io_uring;
+        let pool = executor.offload();
+        config.offload = Offload::new(move |task| pool.run(task));
         let reactor = Reactor::new(config)?;
         Ok(Handle::new(executor, reactor))
     }

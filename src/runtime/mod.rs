@@ -47,6 +47,8 @@ use gorin_executor::{Executor, JoinHandle, Spec};
 use gorin_reactor::Reactor;
 
 pub use builder::Builder;
+#[doc(inline)]
+pub use gorin_reactor::DriverKind;
 use role::Role;
 pub use threads::Shutdown;
 use threads::Threads;
@@ -129,6 +131,11 @@ impl Runtime {
     /// As [`Builder::build`].
     pub fn new() -> io::Result<Runtime> {
         Builder::new().build()
+    }
+
+    /// How its workers wait for the kernel; see [`Builder::driver`].
+    pub fn driver(&self) -> DriverKind {
+        self.handle.driver()
     }
 
     /// A handle to this runtime, which does not keep it running.
@@ -381,6 +388,11 @@ impl Handle {
     /// Number of goroutines alive.
     pub fn num_goroutines(&self) -> usize {
         self.shared.executor.num_tasks()
+    }
+
+    /// How the workers wait for the kernel: what [`Builder::driver`] says, or what the kernel allows.
+    pub fn driver(&self) -> DriverKind {
+        self.shared.reactor.driver()
     }
 
     /// Number of workers.

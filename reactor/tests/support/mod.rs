@@ -13,7 +13,7 @@ use std::task::Poll;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use gorin_reactor::{Config, Direction, Local, Reactor, Setup, Socket};
+use gorin_reactor::{Config, Direction, DriverKind, Local, Reactor, Setup, Socket};
 
 /// No event of these tests takes that long.
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
@@ -33,6 +33,24 @@ pub(crate) fn reactor(workers: usize) -> Reactor {
 
 pub(crate) fn with_config(config: Config) -> Reactor {
     Reactor::new(config).expect("io_uring is to be had")
+}
+
+/// True, after saying so, on a driver without rings: what a test says of them does not hold there.
+pub(crate) fn has_no_ring(reactor: &Reactor) -> bool {
+    let none = reactor.driver() == DriverKind::Epoll;
+    if none {
+        println!("skipped: the epoll driver has no ring, and cannot call back a call that blocks");
+    }
+    none
+}
+
+/// True, after saying so, where no socket waits for one worker: there is nothing to move then.
+pub(crate) fn has_shared_sockets(reactor: &Reactor) -> bool {
+    let shared = reactor.driver() != DriverKind::Uring;
+    if shared {
+        println!("skipped: workers of this driver share their sockets");
+    }
+    shared
 }
 
 /// Every kind of ring and of waking that there is.
@@ -117,12 +135,19 @@ pub(crate) fn system_call(tid: i32) -> Option<i64> {
     text.split_whitespace().next()?.parse().ok()
 }
 
-/// Waits until thread `tid` sleeps in its ring.
+/// Waits until thread `tid` sleeps in its ring or epoll set.
 pub(crate) fn wait_until_asleep(tid: i32) {
-    wait_for("the worker to sleep in io_uring_enter", || {
-        system_call(tid) == Some(libc::SYS_io_uring_enter)
+    let sleeps = [libc::SYS_io_uring_enter, libc::SYS_epoll_pwait2, EPOLL_WAIT];
+    wait_for("the worker to sleep", || {
+        system_call(tid).is_some_and(|call| sleeps.contains(&call))
     });
 }
+
+/// What libc's `epoll_wait` is in the kernel.
+#[cfg(target_arch = "x86_64")]
+const EPOLL_WAIT: i64 = libc::SYS_epoll_wait;
+#[cfg(not(target_arch = "x86_64"))]
+const EPOLL_WAIT: i64 = libc::SYS_epoll_pwait;
 
 /// Looks every 100 µs whether `condition` holds.
 pub(crate) fn wait_for(what: &str, condition: impl Fn() -> bool) {

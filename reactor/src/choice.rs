@@ -1,0 +1,141 @@
+//! Which driver a reactor runs on: asked for, or the best that the kernel allows.
+
+use std::env;
+use std::fmt;
+use std::io;
+
+use gorin_base::primitive::{AtomicBool, Ordering, PlainArc};
+
+use crate::Config;
+use crate::bell::RingBell;
+use crate::counters::Counters;
+use crate::ring::Ring;
+
+/// The environment variable that asks for a driver.
+const VARIABLE: &str = "GORIN_DRIVER";
+/// Submissions of the ring that only shows whether there is io_uring.
+const PROBE_ENTRIES: u32 = 8;
+
+/// How workers wait for the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DriverKind {
+    /// A ring for each worker: operations, sockets and sleep. The default.
+    Uring,
+    /// A ring for each worker, for operations and sleep; sockets in an epoll set that all workers
+    /// share, so that none waits for a worker that is busy.
+    Hybrid,
+    /// Sockets in an epoll set that all workers share; operations on a pool of threads. Needs no
+    /// io_uring.
+    Epoll,
+}
+
+impl DriverKind {
+    const ALL: [DriverKind; 3] = [DriverKind::Uring, DriverKind::Hybrid, DriverKind::Epoll];
+
+    /// As `GORIN_DRIVER` spells it.
+    fn name(self) -> &'static str {
+        match self {
+            DriverKind::Uring => "uring",
+            DriverKind::Hybrid => "hybrid",
+            DriverKind::Epoll => "epoll",
+        }
+    }
+
+    /// Whether sockets wait by edges of a shared set.
+    pub(crate) fn shares_sockets(self) -> bool {
+        self != DriverKind::Uring
+    }
+
+    /// Whether it needs io_uring.
+    pub(crate) fn has_rings(self) -> bool {
+        self != DriverKind::Epoll
+    }
+}
+
+impl fmt::Display for DriverKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The driver for `config`; says so on stderr if that is not what it should be.
+pub(crate) fn choose(config: &Config) -> io::Result<DriverKind> {
+    let (asked, by) = match config.driver {
+        Some(kind) => (Some(kind), "the driver that was set"),
+        None => (from_environment()?, VARIABLE),
+    };
+    match asked {
+        Some(kind) if kind.has_rings() => match probe(config) {
+            Ok(()) => Ok(kind),
+            Err(error) => Err(io::Error::new(
+                error.kind(),
+                format!("{error} {by} asks for the {kind} driver; `epoll` needs no io_uring."),
+            )),
+        },
+        Some(kind) if config.require_io_uring => Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!(
+                "{by} asks for the {kind} driver, but io_uring is required: drop one of the two"
+            ),
+        )),
+        Some(kind) => Ok(kind),
+        None => match probe(config) {
+            Ok(()) => Ok(DriverKind::Uring),
+            Err(error) if is_refusal(&error) && !config.require_io_uring => {
+                warn(&error);
+                Ok(DriverKind::Epoll)
+            }
+            Err(error) => Err(error),
+        },
+    }
+}
+
+/// `GORIN_DRIVER`, if it is set.
+fn from_environment() -> io::Result<Option<DriverKind>> {
+    let Some(value) = env::var_os(VARIABLE) else {
+        return Ok(None);
+    };
+    let text = value.to_string_lossy();
+    let known = DriverKind::ALL
+        .into_iter()
+        .find(|kind| kind.name() == text.trim());
+    match known {
+        Some(kind) => Ok(Some(kind)),
+        None => Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("{VARIABLE} is `{text}`: it must be `uring`, `hybrid` or `epoll`"),
+        )),
+    }
+}
+
+/// Makes the smallest ring, tries it, and forgets it.
+fn probe(config: &Config) -> io::Result<()> {
+    let config = Config {
+        entries: PROBE_ENTRIES,
+        ..config.clone()
+    };
+    let counters = PlainArc::new(Counters::default());
+    Ring::new(&config, &RingBell::new(counters.clone()), counters).map(drop)
+}
+
+/// True if the kernel or a sandbox does not let this process use io_uring. Too few descriptors, for
+/// example, are another matter: there epoll would fail as well.
+fn is_refusal(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported | io::ErrorKind::OutOfMemory
+    )
+}
+
+/// Said once in a process, however many runtimes it starts.
+fn warn(error: &io::Error) {
+    static SAID: AtomicBool = AtomicBool::new(false);
+    // Relaxed: decides who says it, and hands nothing over.
+    if !SAID.swap(true, Ordering::Relaxed) {
+        eprintln!(
+            "gorin: {error} Running on epoll instead, with a pool of threads for files. \
+             `require_io_uring` makes this an error, {VARIABLE}=epoll silences it."
+        );
+    }
+}

@@ -1,0 +1,191 @@
+//! Operations for drivers that have no ring: each is done by blocking calls on a thread of a pool
+//! (`perform.rs`), and its result comes back to the worker that asked.
+//!
+//! # Invariants
+//!
+//! 1. Each job answers exactly once, also one that the pool throws away: it is a value whose drop
+//!    answers `-ECANCELED`.
+//! 2. An answer is in the list before its worker is notified.
+//!
+//! A cancellation is honoured if the job has not begun: a blocking call cannot be called back.
+
+use std::collections::{HashSet, VecDeque};
+use std::fmt;
+
+use gorin_base::primitive::{Mutex, PlainArc, thread};
+
+use crate::bell::RingBell;
+use crate::driver::{Completion, Request};
+use crate::key::Key;
+use crate::park::Signal;
+use crate::perform::perform;
+
+type Task = Box<dyn FnOnce() + Send>;
+
+/// Runs a closure that may block for long, on a thread that is no worker.
+///
+/// ```
+/// use gorin_reactor::{Config, DriverKind, Offload, Reactor, ops};
+///
+/// # fn main() -> std::io::Result<()> {
+/// let config = Config {
+///     driver: Some(DriverKind::Epoll),
+///     offload: Offload::new(|task| drop(std::thread::spawn(task))),
+///     ..Config::default()
+/// };
+/// let mut worker = Reactor::new(config)?.attach(0)?;
+/// let file = worker.block_on(ops::open("/proc/version", libc::O_RDONLY, 0));
+/// assert!(file.is_ok());
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Offload(PlainArc<dyn Fn(Task) + Send + Sync>);
+
+impl Offload {
+    /// `run` gets the closures; it must not run them itself, on the worker that calls it. One that it
+    /// drops counts as cancelled.
+    pub fn new(run: impl Fn(Box<dyn FnOnce() + Send>) + Send + Sync + 'static) -> Offload {
+        Offload(PlainArc::new(run))
+    }
+}
+
+impl Default for Offload {
+    /// A thread for each closure.
+    fn default() -> Self {
+        Offload::new(|task| {
+            let thread = thread::Builder::new().name("gorin-offload".to_owned());
+            // No thread to be had: the task is dropped, hence cancelled.
+            drop(thread.spawn(task));
+        })
+    }
+}
+
+impl fmt::Debug for Offload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Offload")
+    }
+}
+
+/// The jobs of one worker.
+pub(crate) struct Jobs {
+    offload: Offload,
+    desk: PlainArc<Desk>,
+    in_flight: usize,
+}
+
+/// Where jobs and their worker meet.
+struct Desk {
+    papers: Mutex<Papers>,
+    signal: PlainArc<Signal<RingBell>>,
+}
+
+#[derive(Default)]
+struct Papers {
+    done: VecDeque<Completion>,
+    cancelled: HashSet<Key>,
+    all_cancelled: bool,
+}
+
+impl Jobs {
+    pub(crate) fn new(offload: Offload, signal: PlainArc<Signal<RingBell>>) -> Jobs {
+        Jobs {
+            offload,
+            desk: PlainArc::new(Desk {
+                papers: Mutex::new(Papers::default()),
+                signal,
+            }),
+            in_flight: 0,
+        }
+    }
+
+    /// Has `request` done; its completion comes under `key`.
+    ///
+    /// # Safety
+    /// As [`Driver::submit`](crate::driver::Driver::submit).
+    pub(crate) unsafe fn submit(&mut self, key: Key, request: Request) {
+        self.in_flight += 1;
+        let job = Job {
+            key,
+            request,
+            desk: self.desk.clone(),
+            answer: -libc::ECANCELED,
+        };
+        (self.offload.0)(Box::new(move || job.run()));
+    }
+
+    pub(crate) fn cancel(&mut self, key: Key) {
+        if self.in_flight > 0 {
+            self.desk.papers.lock().cancelled.insert(key);
+        }
+    }
+
+    pub(crate) fn cancel_all(&mut self) {
+        self.desk.papers.lock().all_cancelled = true;
+    }
+
+    /// True if [`reap`](Self::reap) would find something.
+    pub(crate) fn is_due(&self) -> bool {
+        self.in_flight > 0 && !self.desk.papers.lock().done.is_empty()
+    }
+
+    /// Moves what is done to the end of `completions`. Returns how much that was.
+    pub(crate) fn reap(&mut self, completions: &mut VecDeque<Completion>) -> usize {
+        if self.in_flight == 0 {
+            return 0;
+        }
+        let mut papers = self.desk.papers.lock();
+        let count = papers.done.len();
+        completions.append(&mut papers.done);
+        self.in_flight -= count;
+        if self.in_flight == 0 {
+            // Cancellations that came too late.
+            papers.cancelled.clear();
+        }
+        count
+    }
+}
+
+impl fmt::Debug for Jobs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Jobs")
+            .field("in_flight", &self.in_flight)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One request on its way. Dropping it answers.
+struct Job {
+    key: Key,
+    request: Request,
+    desk: PlainArc<Desk>,
+    answer: i32,
+}
+
+// SAFETY: the pointers in the request are the only parts that are not Send; what they name stays
+// valid until the answer, on any thread, by the contract of `Jobs::submit`.
+unsafe impl Send for Job {}
+
+impl Job {
+    fn run(mut self) {
+        let cancelled = {
+            let papers = &mut *self.desk.papers.lock();
+            papers.cancelled.remove(&self.key) || papers.all_cancelled
+        };
+        if !cancelled {
+            // SAFETY: as at `Send`; the answer is given afterwards.
+            self.answer = unsafe { perform(self.request) };
+        }
+    }
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        let completion = Completion {
+            key: self.key,
+            result: self.answer,
+            more: false,
+        };
+        self.desk.papers.lock().done.push_back(completion);
+        self.desk.signal.notify_mail();
+    }
+}

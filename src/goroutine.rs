@@ -169,6 +169,28 @@ pub fn num_goroutines() -> usize {
     current("num_goroutines").num_tasks()
 }
 
+/// The goroutines alive in the runtime of this thread, in no order: number, name, and where each was
+/// started; `main` is not among them. Those that start or end meanwhile may be missed.
+///
+/// ```
+/// use gorin::{Spec, go_with, goroutines, run};
+///
+/// run(async {
+///     go_with(Spec::new().name("acceptor"), std::future::pending::<()>());
+///     let alive = goroutines();
+///     assert_eq!(alive.len(), 1);
+///     assert_eq!(alive[0].name.as_deref(), Some("acceptor"));
+///     println!("{}", alive[0]);
+/// });
+/// ```
+///
+/// # Panics
+/// On a thread that belongs to no runtime.
+#[track_caller]
+pub fn goroutines() -> Vec<TaskInfo> {
+    current("goroutines").tasks()
+}
+
 /// Number of workers of the runtime of this thread: Go's `GOMAXPROCS`.
 ///
 /// ```

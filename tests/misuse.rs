@@ -68,6 +68,7 @@ fn counting_outside_a_runtime_says_where_to_call_it() {
     for text in [
         panic_text(gorin::num_goroutines),
         panic_text(gorin::num_workers),
+        panic_text(gorin::goroutines),
     ] {
         assert!(text.contains("gorin::run"), "{text}");
     }

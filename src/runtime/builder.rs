@@ -9,13 +9,13 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::{Pin, pin};
 use std::task::Poll;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use gorin_base::rng;
 use gorin_executor::{BlockingConfig, Executor, PanicPolicy};
 use gorin_reactor::{DriverKind, Local, Offload, OnHog, Reactor, Sleep};
 
+use super::cpus::available_cpus;
 use super::role::Role;
 use super::threads::Threads;
 use super::{EXIT_TIMEOUT, Handle, Runtime, current};
@@ -81,8 +81,8 @@ impl Builder {
 
     /// Number of workers, `run`'s calling thread included: Go's `GOMAXPROCS`.
     ///
-    /// Default: the environment variable `GORIN_WORKERS`; else the CPUs that this process may use,
-    /// by affinity and by the quotas of its cgroups.
+    /// Default: the environment variable `GORIN_WORKERS`; else [`available_cpus`]: those that this
+    /// process may use, by affinity and by the quotas of its cgroups.
     pub fn workers(mut self, workers: usize) -> Builder {
         self.workers = Some(workers);
         self
@@ -300,8 +300,7 @@ fn finish(local: &mut Local, run: impl Future<Output = ()>, deadline: Instant) {
 /// `GORIN_WORKERS`, or the CPUs that may be used.
 fn default_workers() -> io::Result<usize> {
     let Some(value) = env::var_os(WORKERS) else {
-        // std reads the affinity mask and the cgroup quotas.
-        return Ok(thread::available_parallelism().map_or(1, |cpus| cpus.get().min(MAX_WORKERS)));
+        return Ok(available_cpus().min(MAX_WORKERS));
     };
     let text = value.to_string_lossy();
     match text.trim().parse() {

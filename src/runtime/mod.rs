@@ -11,6 +11,7 @@
 //! |---|---|
 //! | this one | [`run`], [`Runtime`], [`Handle`]: what users hold |
 //! | `builder.rs` | [`Builder`]: settings, their defaults and checks, and `run` itself |
+//! | `cpus.rs` | how many CPUs there are for the workers |
 //! | `threads.rs` | the worker threads: start, end, and who did not end in time |
 //! | `current.rs` | which runtime a thread belongs to |
 //! | `role.rs` | what the calling thread is, and the texts for calls from the wrong thread |
@@ -29,6 +30,7 @@
 //! and ending the process (not ours to decide).
 
 mod builder;
+mod cpus;
 mod current;
 mod role;
 mod threads;
@@ -43,10 +45,11 @@ use std::time::{Duration, Instant};
 
 use gorin_base::{check, clock};
 use gorin_channel::{Receiver, Sender};
-use gorin_executor::{Executor, JoinHandle, Spec};
+use gorin_executor::{Executor, JoinHandle, Spec, TaskInfo};
 use gorin_reactor::Reactor;
 
 pub use builder::Builder;
+pub use cpus::available_cpus;
 #[doc(inline)]
 pub use gorin_reactor::DriverKind;
 use role::Role;
@@ -393,6 +396,12 @@ impl Handle {
     /// How the workers wait for the kernel: what [`Builder::driver`] says, or what the kernel allows.
     pub fn driver(&self) -> DriverKind {
         self.shared.reactor.driver()
+    }
+
+    /// The goroutines alive: number, name, and where each was started. Those that start or end
+    /// meanwhile may be missed.
+    pub fn goroutines(&self) -> Vec<TaskInfo> {
+        self.shared.executor.tasks()
     }
 
     /// Number of workers.

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread::{self, ThreadId};
 
 use gorin::prelude::*;
-use gorin::{PanicPolicy, Runtime, Spec, go_local, num_goroutines, run};
+use gorin::{PanicPolicy, Runtime, Spec, go_local, goroutines, num_goroutines, run};
 
 use super::{common, everywhere, on_workers};
 
@@ -340,6 +340,17 @@ fn home() -> (HomeIs, mpsc::Receiver<ThreadId>) {
 }
 
 #[test]
+fn g17_code_that_blocks_does_not_hold_the_others() {
+    on_workers(1, || async {
+        let (tx, rx) = mpsc::channel();
+        let blocking = gorin::unblock(move || rx.recv().unwrap());
+        // The only worker goes on, or this is never sent.
+        go(async move { tx.send(7).unwrap() });
+        assert_eq!(blocking.await.unwrap(), 7);
+    });
+}
+
+#[test]
 fn g19_a_local_goroutine_stays_on_its_worker_whoever_wakes_it() {
     on_workers(4, || async {
         let mut hosts = Vec::new();
@@ -457,4 +468,37 @@ fn g19_local_goroutines_and_others_take_turns() {
         assert!(others > 10, "the local one kept the worker to itself");
         local.abort();
     });
+}
+
+#[test]
+fn g20_goroutines_are_counted_and_listed() {
+    everywhere(|| async {
+        assert_eq!(num_goroutines(), 0);
+        let handles: Vec<_> = (0..5).map(|_| go(pending::<()>())).collect();
+        let local = go_local(pending::<()>());
+        assert_eq!(num_goroutines(), 6);
+        let mut listed: Vec<_> = goroutines().iter().map(|goroutine| goroutine.id).collect();
+        let mut started: Vec<_> = handles.iter().map(|handle| handle.id()).collect();
+        started.push(local.id());
+        listed.sort();
+        started.sort();
+        assert_eq!(listed, started);
+        assert!(goroutines()[0].to_string().contains("goroutines.rs"));
+        for handle in handles.into_iter().chain([local]) {
+            handle.abort();
+            assert!(handle.await.unwrap_err().is_cancelled());
+        }
+        assert_eq!(num_goroutines(), 0);
+    });
+}
+
+#[test]
+fn g18_the_number_of_workers_is_that_of_the_cpus_unless_told_otherwise() {
+    // The variable would decide; the test is about its absence.
+    if std::env::var_os("GORIN_WORKERS").is_none() {
+        let cpus = gorin::runtime::available_cpus();
+        assert_eq!(run(async { gorin::num_workers() }), cpus);
+    }
+    let runtime = Runtime::builder().workers(3).build().unwrap();
+    assert_eq!(runtime.handle().num_workers(), 3);
 }

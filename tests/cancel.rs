@@ -19,8 +19,7 @@ use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
-use common::{PATIENCE, within_patience};
-use gorin::Runtime;
+use common::{PATIENCE, on_each_count as everywhere};
 use gorin::net::{TcpListener, TcpStream};
 use gorin::prelude::*;
 use gorin::time::timeout;
@@ -51,18 +50,6 @@ async fn cut_at_random<F: Future>(rng: &mut fastrand::Rng, future: F) -> Option<
         _ => timeout(Duration::from_micros(rng.u64(..300)), future)
             .await
             .ok(),
-    }
-}
-
-/// Runs `program` on one worker, on two and on four.
-fn everywhere<F: Future<Output = ()> + 'static>(program: fn() -> F) {
-    for workers in [1, 2, 4] {
-        within_patience(move || {
-            Runtime::builder()
-                .workers(workers)
-                .run(program())
-                .expect("a runtime can be started")
-        });
     }
 }
 

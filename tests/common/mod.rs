@@ -14,6 +14,8 @@ use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use gorin::Runtime;
+
 /// Longer than any step of a test takes on a slow and busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -278,5 +280,22 @@ impl Drop for TempDir {
     fn drop(&mut self) {
         // Whatever the test has left in it.
         let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Runs `program` on a runtime with `workers` workers, and fails if it hangs.
+pub(crate) fn on_workers<F: Future<Output = ()> + 'static>(workers: usize, program: fn() -> F) {
+    within_patience(move || {
+        Runtime::builder()
+            .workers(workers)
+            .run(program())
+            .expect("a runtime can be started")
+    });
+}
+
+/// Runs `program` on one worker, on two and on four.
+pub(crate) fn on_each_count<F: Future<Output = ()> + 'static>(program: fn() -> F) {
+    for workers in [1, 2, 4] {
+        on_workers(workers, program);
     }
 }

@@ -26,23 +26,4 @@ mod rows;
 mod select;
 mod time;
 
-use std::future::Future;
-
-use gorin::Runtime;
-
-/// Runs `program` on a runtime with `workers` workers, and fails if it hangs.
-fn on_workers<F: Future<Output = ()> + 'static>(workers: usize, program: fn() -> F) {
-    common::within_patience(move || {
-        Runtime::builder()
-            .workers(workers)
-            .run(program())
-            .expect("a runtime can be started")
-    });
-}
-
-/// Runs `program` on one worker, on two and on four.
-fn everywhere<F: Future<Output = ()> + 'static>(program: fn() -> F) {
-    for workers in [1, 2, 4] {
-        on_workers(workers, program);
-    }
-}
+use common::{on_each_count as everywhere, on_workers};

@@ -402,6 +402,9 @@ fn what_one_can_ask_of_a_file() {
         let long_ago = SystemTime::UNIX_EPOCH + Duration::new(1_000_000, 123);
         let times = gorin::fs::FileTimes::new().set_modified(long_ago);
         file.set_times(times).await?;
+        assert_eq!(file.metadata().await?.modified()?, long_ago);
+        let long_ago = long_ago + Duration::from_secs(1);
+        file.set_modified(long_ago).await?;
         let metadata = file.metadata().await?;
         assert_eq!((metadata.len(), metadata.mode()), (4, 0o100_600));
         assert_eq!(metadata.modified()?, long_ago);

@@ -179,6 +179,9 @@ fn a_named_pipe_is_opened_without_the_other_end() {
     assert!(made.expect("mkfifo runs").success());
     on_worker(|local| {
         local.block_on(async {
+            if has_no_ring(&Reactor::current().expect("a worker")) {
+                return;
+            }
             let error = ops::open(&path, libc::O_WRONLY, 0).await;
             let error = error.expect_err("nobody reads").raw_os_error();
             assert_eq!(error, Some(libc::ENXIO));

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::SystemTime;
 
 use futures::io::{AsyncRead, AsyncSeek, AsyncWrite};
 use gorin_base::coop;
@@ -301,6 +302,14 @@ impl File {
     /// Those of `futimens(2)`.
     pub async fn set_times(&self, times: FileTimes) -> io::Result<()> {
         self.with_std(move |file| file.set_times(times)).await
+    }
+
+    /// Changes when the file was changed last.
+    ///
+    /// # Errors
+    /// Those of `futimens(2)`.
+    pub async fn set_modified(&self, time: SystemTime) -> io::Result<()> {
+        self.set_times(FileTimes::new().set_modified(time)).await
     }
 
     /// Waits until nobody else has the file locked, and locks it: see [`std::fs::File::lock`]. The

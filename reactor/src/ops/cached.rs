@@ -4,8 +4,7 @@
 //! also needs a cell, a wake and a turn of its goroutine. So callers try this first, as sockets try
 //! `recv(2)`, and submit an operation only for what would have to wait for a disk.
 //!
-//! Not so for writes: ext4 and tmpfs refuse all of them, and the file systems that do not are fast on
-//! the ring as well.
+//! Not so for writes: ext4 and tmpfs refuse all of them.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};

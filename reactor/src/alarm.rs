@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use gorin_base::primitive::{AtomicU64, Ordering};
 
+use crate::error;
+
 /// See the module text. It lives as long as its reactor, and so outlives the poll that names it.
 #[derive(Debug)]
 pub(crate) struct Alarm {
@@ -30,7 +32,8 @@ impl Alarm {
             )
         };
         if fd < 0 {
-            return Err(io::Error::last_os_error());
+            let error = io::Error::last_os_error();
+            return Err(error::explain("timerfd_create", &error));
         }
         Ok(Alarm {
             // SAFETY: the descriptor was made above and belongs to nobody else.

@@ -42,27 +42,122 @@ impl Drop for CountDrop {
     }
 }
 
-#[test]
-fn a_hundred_runtimes_leave_no_descriptor_and_no_thread() {
-    let (_alone, before) = alone();
-    for round in 0..100 {
-        let workers = 1 + round % 3;
-        if round % 2 == 0 {
-            let sum = Runtime::builder().workers(workers).run(async {
-                let handles: Vec<_> = (0..10).map(|i| go(async move { i })).collect();
-                let mut sum = 0;
-                for handle in handles {
-                    sum += handle.await.unwrap();
-                }
-                sum
-            });
-            assert_eq!(sum.unwrap(), 45);
-        } else {
-            let runtime = Runtime::builder().workers(workers).build().unwrap();
-            let slept = runtime.go(sleep(Duration::from_micros(100)));
-            runtime.block_on(slept).unwrap();
-        }
+/// What this process has in memory, in bytes.
+fn resident_bytes() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").expect("/proc is mounted");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix("kB"));
+    let kib: usize = kib.expect("in kB").trim().parse().expect("a number");
+    kib * 1024
+}
+
+/// A runtime that starts, works and ends.
+fn come_and_go(round: usize) {
+    let workers = 1 + round % 3;
+    if round % 2 == 0 {
+        let sum = Runtime::builder().workers(workers).run(async {
+            let handles: Vec<_> = (0..10).map(|i| go(async move { i })).collect();
+            let mut sum = gorin::go_local(async { 5 }).await.unwrap();
+            for handle in handles {
+                sum += handle.await.unwrap();
+            }
+            sum
+        });
+        assert_eq!(sum.unwrap(), 50);
+    } else {
+        let runtime = Runtime::builder().workers(workers).build().unwrap();
+        let slept = runtime.go(sleep(Duration::from_micros(100)));
+        runtime.block_on(slept).unwrap();
+        let value = runtime.block_on(async { gorin::unblock(move || round).await });
+        assert_eq!(value.unwrap(), round);
     }
+}
+
+#[test]
+fn a_thousand_runtimes_leave_no_descriptor_no_thread_and_no_memory() {
+    let (_alone, before) = alone();
+    // What the allocator and the kernel keep for later is there after these.
+    (0..200).for_each(come_and_go);
+    let resident = resident_bytes();
+    (0..800).for_each(come_and_go);
+    before.wait_until_back();
+    let grown = resident_bytes().saturating_sub(resident);
+    assert!(grown < 8 << 20, "{grown} bytes more after 800 runtimes");
+}
+
+/// Starts `count` goroutines that wait, and ends their runtime; returns the bytes of each, and how long
+/// the end took.
+fn idle_goroutines(count: usize) -> (usize, Duration) {
+    let runtime = Runtime::builder().workers(2).build().unwrap();
+    let before = resident_bytes();
+    let (started, all_started) = gorin::chan::<()>(0);
+    for _ in 0..count {
+        let started = started.clone();
+        runtime.go(async move {
+            drop(started);
+            pending::<()>().await;
+        });
+    }
+    drop(started);
+    // Closed when each has been polled.
+    assert_eq!(runtime.block_on(all_started.recv()), None);
+    assert_eq!(runtime.handle().num_goroutines(), count);
+    let each = resident_bytes().saturating_sub(before) / count;
+    let begin = Instant::now();
+    let shutdown = runtime.shutdown_timeout(PATIENCE);
+    assert!(shutdown.is_complete(), "{shutdown}");
+    (each, begin.elapsed())
+}
+
+#[test]
+fn a_hundred_thousand_idle_goroutines_are_small_and_all_dropped() {
+    let (_alone, _) = alone();
+    let (each, _) = idle_goroutines(100_000);
+    assert!(each < 1024, "{each} bytes each");
+}
+
+/// The figures of the long form; meant for `cargo test --release -- --ignored --nocapture`.
+#[test]
+#[ignore = "takes some 300 MB of memory"]
+fn a_million_idle_goroutines_are_dropped_in_two_seconds() {
+    let (_alone, _) = alone();
+    let (each, teardown) = idle_goroutines(1_000_000);
+    println!("{each} bytes each, teardown {teardown:?}");
+    assert!(each < 512, "{each} bytes each");
+    assert!(teardown < Duration::from_secs(2), "{teardown:?}");
+}
+
+#[test]
+fn wakers_that_outlive_their_runtime_do_nothing() {
+    let (_alone, before) = alone();
+    let drops = Arc::new(AtomicUsize::new(0));
+    let (tx, rx) = mpsc::channel();
+    let runtime = Runtime::builder().workers(2).build().unwrap();
+    for _ in 0..100 {
+        let (tx, count) = (tx.clone(), CountDrop(drops.clone()));
+        runtime.go(async move {
+            let _count = count;
+            std::future::poll_fn(|cx| {
+                tx.send(cx.waker().clone()).unwrap();
+                std::task::Poll::<()>::Pending
+            })
+            .await;
+        });
+    }
+    let wakers: Vec<_> = rx.iter().take(100).collect();
+    // Half of them are used while the runtime ends, on other threads.
+    let racing: Vec<_> = wakers[..50].to_vec();
+    let racer = thread::spawn(move || racing.into_iter().for_each(std::task::Waker::wake));
+    let shutdown = runtime.shutdown_timeout(PATIENCE);
+    assert!(shutdown.is_complete(), "{shutdown}");
+    racer.join().unwrap();
+    assert_eq!(drops.load(Ordering::Relaxed), 100);
+    for waker in &wakers {
+        waker.wake_by_ref();
+    }
+    let elsewhere = thread::spawn(move || wakers.into_iter().for_each(std::task::Waker::wake));
+    elsewhere.join().unwrap();
+    assert_eq!(drops.load(Ordering::Relaxed), 100);
     before.wait_until_back();
 }
 

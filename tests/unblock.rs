@@ -105,6 +105,31 @@ fn a_panic_of_the_closure_goes_to_who_awaits_it_and_its_thread_goes_on() {
         .unwrap();
 }
 
+/// Panics when it is dropped.
+struct Fragile;
+
+impl Drop for Fragile {
+    fn drop(&mut self) {
+        panic!("dropped");
+    }
+}
+
+#[test]
+fn destructors_that_panic_end_neither_the_threads_nor_the_workers() {
+    one_worker()
+        .max_blocking_threads(1)
+        .run(async {
+            let captured = Fragile;
+            let error = unblock(move || drop(captured)).await.unwrap_err();
+            assert_eq!(error.to_string(), "the goroutine panicked: dropped");
+            // An output that nobody takes, and a payload, each with such a destructor.
+            drop(unblock(|| Fragile));
+            drop(unblock(|| std::panic::panic_any(Fragile)));
+            assert_eq!(unblock(|| 1).await.unwrap(), 1);
+        })
+        .unwrap();
+}
+
 #[test]
 fn a_dropped_handle_lets_the_closure_run_on() {
     within_patience(|| {

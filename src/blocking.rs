@@ -84,7 +84,8 @@ where
 ///   once, no goroutine runs until one of them is back.
 /// - The [`go_local`](crate::go_local) goroutines of this worker wait, and so does `main` on the thread
 ///   of [`run`](crate::run()).
-/// - What the kernel completes for this worker's ring meanwhile is seen when the closure has ended.
+/// - Sockets and timers that wait on this worker are taken over by the others at once; but what else
+///   it has asked of the kernel, as reads of files, is seen when the closure has ended.
 ///
 /// Outside of a worker (in `block_on`, in [`unblock`], on a thread of no runtime) it just runs `run`.
 /// Calls may be nested. `Handle::block_on` stays refused inside.
@@ -103,5 +104,7 @@ where
 /// # Panics
 /// Those of `run` are passed on.
 pub fn block_in_place<R>(run: impl FnOnce() -> R) -> R {
+    #[cfg(not(loom))]
+    gorin_reactor::expect_block();
     gorin_executor::block_in_place(run)
 }

@@ -10,13 +10,14 @@
 use std::future::Future;
 use std::io::{Read, Write};
 use std::net::TcpStream as StdStream;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use gorin::net::{TcpListener, TcpStream};
 use gorin::prelude::*;
-use gorin::{Runtime, time};
+use gorin::runtime::Stall;
+use gorin::{Runtime, Spec, time};
 
 /// No event of these tests takes that long.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -139,6 +140,54 @@ fn connections_are_served_while_main_computes() {
         for _ in 0..5 {
             let before = served.get();
             compute("connections", || served.get() >= before + 1000);
+            yield_now().await;
+        }
+    });
+}
+
+/// Who computes is named once for each time, with the place where it was started.
+#[test]
+fn a_goroutine_that_computes_is_named() {
+    let (tell, told) = mpsc::channel();
+    let builder =
+        Runtime::builder()
+            .workers(2)
+            .on_stall(Duration::from_millis(2), move |stall: &Stall| {
+                // Nobody listens any more at the end.
+                let _ = tell.send(stall.clone());
+            });
+    let outcome = builder.run(async move {
+        let line = line!() + 1;
+        let hog = go_with(Spec::new().name("hog"), async move {
+            let mut stalls: Vec<Stall> = Vec::new();
+            for _ in 0..3 {
+                let stall = told.recv_timeout(LIMIT).expect("a report");
+                assert!(told.try_recv().is_err(), "once for each time");
+                stalls.push(stall);
+                yield_now().await;
+            }
+            stalls
+        });
+        let id = hog.id();
+        for stall in hog.await.unwrap() {
+            let goroutine = stall.goroutine.as_ref().expect("it runs");
+            assert_eq!((goroutine.id, goroutine.site.line()), (id, line));
+            assert!(stall.lasted >= Duration::from_millis(2), "{stall}");
+            let text = stall.to_string();
+            let expected = format!("goroutine {id} \"hog\" started at {}", goroutine.site);
+            assert!(text.starts_with(&expected), "{text}");
+        }
+    });
+    outcome.unwrap();
+}
+
+#[test]
+fn connections_are_served_while_a_goroutine_blocks_in_place() {
+    on_two_workers(async {
+        let served = serve(8).await;
+        for _ in 0..5 {
+            let before = served.get();
+            gorin::block_in_place(|| compute("connections", || served.get() >= before + 1000));
             yield_now().await;
         }
     });

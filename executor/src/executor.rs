@@ -91,6 +91,8 @@ pub(crate) struct Colleague {
     /// Polls so far. Written by the worker, relaxed; thieves compare two reads to see whether it is
     /// stuck in one poll.
     pub(crate) polls: AtomicUsize,
+    /// The number of the task that it polls, or 0. Written by the worker, relaxed; read for reports.
+    pub(crate) polled: AtomicU64,
     /// Times it took tasks of others. Written by the worker, relaxed.
     pub(crate) steals: AtomicUsize,
     /// For tasks that only this worker may run.
@@ -168,6 +170,7 @@ impl Shared {
                 stealer,
                 owner: Mutex::new(Some(owner)),
                 polls: AtomicUsize::new(0),
+                polled: AtomicU64::new(0),
                 steals: AtomicUsize::new(0),
                 mailbox: Mailbox::new(),
             }
@@ -467,6 +470,19 @@ impl Executor {
             steals: sum(|colleague| &colleague.steals),
             calls: self.shared.idle.calls(),
         }
+    }
+
+    /// Which goroutine worker `index` polls at this moment; `None` if none, or the future of
+    /// [`Worker::run_until`].
+    pub fn running_on(&self, index: usize) -> Option<TaskInfo> {
+        // Relaxed: a moment is past when it is told.
+        let polled = self
+            .shared
+            .colleagues
+            .get(index)?
+            .polled
+            .load(Ordering::Relaxed);
+        self.shared.registry.find(polled)
     }
 
     /// Which goroutines live, for shutdown reports.

@@ -124,6 +124,16 @@ impl Registry {
             .sum()
     }
 
+    /// The live task number `id`.
+    pub(crate) fn find(&self, id: u64) -> Option<TaskInfo> {
+        self.shards.iter().find_map(|shard| {
+            let tasks = shard.0.lock();
+            let mut live = tasks.live.iter().map(|(_, task)| task);
+            live.find(|task| task.id().get() == id)
+                .map(Registered::info)
+        })
+    }
+
     /// The live tasks.
     pub(crate) fn tasks(&self) -> Vec<TaskInfo> {
         let mut tasks = Vec::new();

@@ -191,9 +191,12 @@ impl Worker {
     fn poll_task(&mut self, task: Runnable) {
         self.tick = self.tick.wrapping_add(1);
         count(&self.colleague().polls);
+        let polled = &self.colleague().polled;
+        polled.store(task.id().get(), Ordering::Relaxed);
         let polling = Polling::new(self.desk());
         coop::with_budget(|| task.run());
         drop(polling);
+        self.colleague().polled.store(0, Ordering::Relaxed);
     }
 
     /// The next task; searches for one only if `search`.

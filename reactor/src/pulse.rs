@@ -83,6 +83,11 @@ impl Episode {
         self.lasted >= HOG || self.is_expected()
     }
 
+    /// When it began.
+    pub(crate) fn began(&self) -> u64 {
+        self.since & !EXPECTED
+    }
+
     /// The worker has said that it would block.
     pub(crate) fn is_expected(&self) -> bool {
         self.since & EXPECTED != 0

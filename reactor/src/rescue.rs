@@ -71,8 +71,8 @@ pub struct Hog {
     pub worker: usize,
     /// For how long it has not come back. Short if it [expects to block](crate::expect_block).
     pub lasted: Duration,
-    /// Nobody was told of this poll before.
-    pub is_new: bool,
+    /// Names the poll that does not come back: no other one of this worker has the same.
+    pub poll: u64,
 }
 
 /// What is called, on the worker that has found a hog, at each look at it: to take what is stuck
@@ -171,7 +171,7 @@ impl Guard {
 struct Pace {
     /// Nanoseconds that a watcher sleeps at most.
     limit: AtomicU64,
-    /// When a hog was seen last; 0 for never.
+    /// When a hog was seen for the first time, or relieved, last; 0 for never.
     hog_at: AtomicU64,
     /// When a worker that is awake looked last.
     looked_at: AtomicU64,
@@ -214,7 +214,7 @@ impl Pace {
 
     /// Takes note of what a look at `now` has found.
     fn note(&self, now: u64, found: Found) {
-        if found.hog {
+        if found.news || found.rescued {
             self.hog_at.store(now, Ordering::Relaxed);
         }
         let limit = match self.limit.load(Ordering::Relaxed) {
@@ -236,7 +236,8 @@ impl Pace {
 /// What a look has found.
 #[derive(Clone, Copy, Debug, Default)]
 struct Found {
-    hog: bool,
+    /// A hog that nobody has seen before.
+    news: bool,
     /// Something was stuck.
     rescued: bool,
     /// More may be moved at once.
@@ -321,7 +322,7 @@ impl Worker {
             }
             Duty::None if guard.pace.is_time(now) => {
                 let found = self.look_at_others(guard, now);
-                if found.hog {
+                if found.news || found.rescued {
                     guard.pace.note(now, found);
                 }
             }
@@ -335,7 +336,6 @@ impl Worker {
         for (hog, post) in others.filter(|&(other, _)| other != self.index()) {
             let silence = post.pulse.silence(now);
             if let Some(episode) = silence.filter(Episode::is_hog) {
-                found.hog = true;
                 self.rescue(guard, hog, episode, &mut found);
             }
         }
@@ -356,11 +356,12 @@ impl Worker {
         found.rescued |= moved > 0 || progress.next.is_some_and(|next| next > 0);
         found.more |= progress.next.is_some_and(|next| next > 0) && progress.allowance(episode) > 0;
         post.rescue.put_back(progress);
+        found.news |= is_new;
         if let Some(OnHog(call)) = &guard.on_hog {
             found.rescued |= call(Hog {
                 worker: hog,
                 lasted: episode.lasted,
-                is_new,
+                poll: episode.began(),
             });
         }
         if moved > 0 {

@@ -13,10 +13,11 @@ use std::time::{Duration, Instant};
 
 use gorin_base::rng;
 use gorin_executor::{BlockingConfig, Executor, PanicPolicy};
-use gorin_reactor::{DriverKind, Local, Offload, OnHog, Reactor, Sleep};
+use gorin_reactor::{DriverKind, Local, Offload, Reactor, Sleep};
 
 use super::cpus::available_cpus;
 use super::role::Role;
+use super::stall::{self, Report, Stall};
 use super::threads::Threads;
 use super::{EXIT_TIMEOUT, Handle, Runtime, current};
 
@@ -61,6 +62,7 @@ pub struct Builder {
     max_blocking_threads: usize,
     blocking_idle_timeout: Duration,
     rescue: Option<bool>,
+    stall: Option<Report>,
 }
 
 impl Builder {
@@ -76,6 +78,7 @@ impl Builder {
             max_blocking_threads: 512,
             blocking_idle_timeout: Duration::from_secs(10),
             rescue: None,
+            stall: None,
         }
     }
 
@@ -176,6 +179,38 @@ impl Builder {
         self
     }
 
+    /// Calls `tell`, once for each time, when a goroutine has kept its worker for `limit` without
+    /// coming to an await point: it computes, or blocks the thread.
+    ///
+    /// It is another worker that sees it, some milliseconds late, and calls `tell` where it stands:
+    /// that must be short, and must not block or panic. So nothing is told while all workers
+    /// compute, with a single one, or without [`rescue`](Builder::rescue).
+    ///
+    /// Default: if the environment variable `GORIN_STALL_MS` is set, a line on stderr after so many
+    /// milliseconds; else nothing.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let (tell, told) = std::sync::mpsc::channel();
+    /// let limit = Duration::from_millis(5);
+    /// let tell = move |stall: &gorin::runtime::Stall| drop(tell.send(stall.to_string()));
+    /// gorin::Runtime::builder().workers(2).on_stall(limit, tell).run(async move {
+    ///     let line = gorin::go_with(gorin::Spec::new().name("slow"), async move {
+    ///         told.recv().unwrap() // Blocks its worker.
+    ///     });
+    ///     assert!(line.await.unwrap().contains("\"slow\" started at"));
+    /// }).unwrap();
+    /// ```
+    pub fn on_stall(
+        mut self,
+        limit: Duration,
+        tell: impl Fn(&Stall) + Send + Sync + 'static,
+    ) -> Builder {
+        self.stall = Some(Report::new(limit, tell));
+        self
+    }
+
     /// Starts a runtime whose workers are all threads of their own.
     ///
     /// # Errors
@@ -236,10 +271,13 @@ impl Builder {
         if self.thread_name.contains('\0') {
             return Err(invalid("Builder::thread_name: the name contains a NUL"));
         }
+        let report = match &self.stall {
+            Some(report) => Some(report.clone()),
+            None => Report::from_environment()?,
+        };
         let mut config = gorin_reactor::Config {
             workers,
-            // What is stuck behind a goroutine that computes; the reactor does its own part.
-            on_hog: Some(OnHog::new(|hog| gorin_executor::relieve(hog.worker))),
+            on_hog: Some(stall::on_hog(workers, report)),
             ..gorin_reactor::Config::default()
         };
         if let Err(text) = rng::configured_seed() {

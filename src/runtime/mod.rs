@@ -14,6 +14,7 @@
 //! | `cpus.rs` | how many CPUs there are for the workers |
 //! | `threads.rs` | the worker threads: start, end, and who did not end in time |
 //! | `current.rs` | which runtime a thread belongs to |
+//! | `stall.rs` | which goroutine computes without an await point |
 //! | `role.rs` | what the calling thread is, and the texts for calls from the wrong thread |
 //!
 //! # Teardown
@@ -33,6 +34,7 @@ mod builder;
 mod cpus;
 mod current;
 mod role;
+mod stall;
 mod threads;
 
 use std::fmt;
@@ -53,6 +55,7 @@ pub use cpus::available_cpus;
 #[doc(inline)]
 pub use gorin_reactor::DriverKind;
 use role::Role;
+pub use stall::Stall;
 pub use threads::Shutdown;
 use threads::Threads;
 

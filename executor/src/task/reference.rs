@@ -140,6 +140,10 @@ impl Registered {
     pub(crate) fn info(&self) -> TaskInfo {
         self.0.info()
     }
+
+    pub(crate) fn id(&self) -> TaskId {
+        self.0.id()
+    }
 }
 
 /// A counted reference that can abort.

@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 
 use gorin_base::primitive::{AtomicBool, Ordering, PlainArc};
+use gorin_base::rng;
 
 use crate::Config;
 use crate::bell::RingBell;
@@ -13,6 +14,8 @@ use crate::ring::Ring;
 
 /// The environment variable that asks for a driver.
 const VARIABLE: &str = "GORIN_DRIVER";
+/// How that names the driver for tests.
+const SIMULATED: &str = "simulated";
 /// Submissions of the ring that only shows whether there is io_uring.
 const PROBE_ENTRIES: u32 = 8;
 
@@ -28,10 +31,19 @@ pub enum DriverKind {
     /// Sockets in an epoll set that all workers share; operations on a pool of threads. Needs no
     /// io_uring.
     Epoll,
+    /// For tests: no driver to run on, but one that delays, reorders, shortens and refuses what it is
+    /// asked for, and cancels late, within what a kernel may do. By seed: worker `i` draws from
+    /// `seed + i`.
+    Simulated {
+        /// Where the choices come from. With `GORIN_DRIVER=simulated` it is `GORIN_SEED`, or, without
+        /// that, one that is told on stderr.
+        seed: u64,
+    },
 }
 
 impl DriverKind {
-    const ALL: [DriverKind; 3] = [DriverKind::Uring, DriverKind::Hybrid, DriverKind::Epoll];
+    /// What `GORIN_DRIVER` may name, but for the simulated one.
+    const REAL: [DriverKind; 3] = [DriverKind::Uring, DriverKind::Hybrid, DriverKind::Epoll];
 
     /// As `GORIN_DRIVER` spells it.
     fn name(self) -> &'static str {
@@ -39,17 +51,18 @@ impl DriverKind {
             DriverKind::Uring => "uring",
             DriverKind::Hybrid => "hybrid",
             DriverKind::Epoll => "epoll",
+            DriverKind::Simulated { .. } => SIMULATED,
         }
     }
 
     /// Whether sockets wait by edges of a shared set.
     pub(crate) fn shares_sockets(self) -> bool {
-        self != DriverKind::Uring
+        matches!(self, DriverKind::Hybrid | DriverKind::Epoll)
     }
 
     /// Whether it needs io_uring.
     pub(crate) fn has_rings(self) -> bool {
-        self != DriverKind::Epoll
+        matches!(self, DriverKind::Uring | DriverKind::Hybrid)
     }
 }
 
@@ -97,16 +110,41 @@ fn from_environment() -> io::Result<Option<DriverKind>> {
         return Ok(None);
     };
     let text = value.to_string_lossy();
-    let known = DriverKind::ALL
+    if text.trim() == SIMULATED {
+        return simulated().map(Some);
+    }
+    let known = DriverKind::REAL
         .into_iter()
         .find(|kind| kind.name() == text.trim());
     match known {
         Some(kind) => Ok(Some(kind)),
         None => Err(io::Error::new(
             io::ErrorKind::InvalidInput,
-            format!("{VARIABLE} is `{text}`: it must be `uring`, `hybrid` or `epoll`"),
+            format!(
+                "{VARIABLE} is `{text}`: it must be `uring`, `hybrid` or `epoll` (or, for tests, \
+                 `simulated`)"
+            ),
         )),
     }
+}
+
+/// The simulated driver that the environment asks for.
+fn simulated() -> io::Result<DriverKind> {
+    let seed = match rng::configured_seed() {
+        Ok(Some(seed)) => *seed,
+        Ok(None) => {
+            let seed = fastrand::u64(..);
+            eprintln!("gorin: the kernel is simulated; GORIN_SEED={seed} repeats this run");
+            seed
+        }
+        Err(text) => {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("GORIN_SEED is `{text}`: it must be a number from 0 to 2^64 - 1"),
+            ));
+        }
+    };
+    Ok(DriverKind::Simulated { seed })
 }
 
 /// Makes the smallest ring, tries it, and forgets it.

@@ -20,6 +20,7 @@
 //! | `timer/` | timers and the timekeeper |
 //! | `driver.rs`, `ring.rs`, `entry.rs`, `bell.rs`, `key.rs` | the kernel: a trait, io_uring, wakes, `user_data` |
 //! | `choice.rs`, `epoll.rs`, `hybrid.rs`, `offload.rs`, `perform.rs` | the other drivers |
+//! | `simulated.rs` | a driver for tests, unkind by seed |
 //! | `poller.rs`, `lookout.rs`, `readiness/edges.rs` | sockets that workers share |
 //! | `counters.rs` | statistics |
 //! | `local.rs`, `reactor.rs`, `error.rs` | the thread's reactor, the shared side, texts with a cure |
@@ -88,6 +89,8 @@ mod reactor;
 mod rescue;
 #[cfg(not(loom))]
 mod ring;
+#[cfg(not(loom))]
+mod simulated;
 #[cfg(not(loom))]
 mod socket;
 #[cfg(not(loom))]

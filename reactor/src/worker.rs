@@ -51,6 +51,7 @@ use crate::readiness;
 use crate::readiness::edges::{Edge, Seen};
 use crate::rescue::Duty;
 use crate::ring::Ring;
+use crate::simulated::Simulated;
 use crate::table::Table;
 
 /// How long a worker whose [`Local`] is dropped without [`Local::shutdown`] waits for the kernel.
@@ -105,6 +106,10 @@ impl Worker {
             }
             DriverKind::Hybrid => Box::new(Hybrid::new(&shared, index)?),
             DriverKind::Epoll => Box::new(Epoll::new(&shared, index)?),
+            DriverKind::Simulated { seed } => {
+                let (bell, counters) = (post.signal.bell(), post.counters.clone());
+                Box::new(Simulated::new(seed, index, bell, counters)?)
+            }
         };
         if shared.guard.is_some() {
             let alarm = Alarm::new()?;

@@ -27,6 +27,12 @@
 //! data, and fails at once if it has not. So reading a file that was read before costs one system
 //! call.
 //!
+//! # Behind a goroutine that computes
+//! An operation completes on the ring of the worker that has submitted it, and unlike a socket it
+//! cannot be moved to another one. If a goroutine then computes on that worker without awaiting, the
+//! file waits until it is done: compute in [`unblock`](crate::unblock) or
+//! [`block_in_place`](crate::block_in_place).
+//!
 //! # Cancel safety
 //! Dropping a future never leaks: the descriptor of a dropped `open` is closed, a buffer is freed
 //! when the kernel is done with it. But the kernel, or the thread, may do what it was asked to do:

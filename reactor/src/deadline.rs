@@ -70,16 +70,12 @@ impl Deadline {
     }
 }
 
-/// Lets `list` put a call into the list of those who wait, and then looks whether the deadline has
-/// passed, if there is one by then (invariant 1).
-pub(crate) fn list_then_look<'a, R>(
-    list: impl FnOnce() -> R,
-    deadline: impl Fn() -> Option<&'a Deadline>,
-) -> (R, bool) {
-    let look = || deadline().is_some_and(Deadline::has_passed);
+/// Lets `list` put a call into the list of those who wait, and then looks at what else may concern
+/// it: the deadline (invariant 1), what dropped receives have left.
+pub(crate) fn list_then_look<R, L>(list: impl FnOnce() -> R, look: impl Fn() -> L) -> (R, L) {
     if seeded::bug("deadline.look_before_listing") {
-        let passed = look();
-        return (list(), passed);
+        let looked = look();
+        return (list(), looked);
     }
     let listed = list();
     (listed, look())

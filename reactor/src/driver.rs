@@ -73,6 +73,20 @@ pub(crate) enum Request {
     Close { fd: RawFd },
     /// `ftruncate(2)`.
     Truncate { fd: RawFd, len: u64 },
+    /// `recv(2)`, waiting for data.
+    Recv {
+        fd: RawFd,
+        buffer: *mut u8,
+        len: u32,
+    },
+    /// `send(2)`, waiting for room for all. `zero_copy`: what the kernel completes first is the
+    /// result, and last, after "more", that it does not need the buffer any longer.
+    Send {
+        fd: RawFd,
+        buffer: *const u8,
+        len: u32,
+        zero_copy: bool,
+    },
     /// A system call on paths, relative to the working directory.
     Path(PathRequest),
 }

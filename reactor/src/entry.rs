@@ -41,6 +41,20 @@ pub(crate) fn entry(request: Request) -> squeue::Entry {
         }
         Request::Close { fd } => opcode::Close::new(types::Fd(fd)).build(),
         Request::Truncate { fd, len } => opcode::Ftruncate::new(types::Fd(fd), len).build(),
+        Request::Recv { fd, buffer, len } => opcode::Recv::new(types::Fd(fd), buffer, len).build(),
+        Request::Send {
+            fd,
+            buffer,
+            len,
+            zero_copy,
+        } => {
+            let (fd, flags) = (types::Fd(fd), libc::MSG_NOSIGNAL | libc::MSG_WAITALL);
+            if zero_copy {
+                opcode::SendZc::new(fd, buffer, len).flags(flags).build()
+            } else {
+                opcode::Send::new(fd, buffer, len).flags(flags).build()
+            }
+        }
         Request::Path(request) => path_entry(request),
     }
 }

@@ -15,6 +15,7 @@
 //! | `rescue.rs`, `watch.rs`, `pulse.rs`, `arms.rs`, `alarm.rs` | what becomes of the sockets of a worker that computes |
 //! | `readiness.rs`, `waiters.rs`, `socket.rs` | who waits for a socket, on which ring |
 //! | `deadline.rs` | until when |
+//! | `early.rs` | what a dropped receive has taken from a socket |
 //! | `calls.rs` | system calls on sockets, with safe signatures |
 //! | `op.rs`, `table.rs`, `ops/`, `buffer.rs` | completion operations, and the buffers they own |
 //! | `timer/` | timers and the timekeeper |
@@ -39,6 +40,7 @@
 mod arms;
 mod deadline;
 mod driver;
+mod early;
 mod key;
 mod lookout;
 mod mailbox;

@@ -72,6 +72,8 @@ pub(crate) unsafe fn perform(request: Request) -> i32 {
             // SAFETY: takes a descriptor and a number.
             unsafe { libc::ftruncate64(fd, len as i64) as isize }
         }),
+        // They would keep a thread each: who has no ring waits for readiness (`ops/owned.rs`).
+        Request::Recv { .. } | Request::Send { .. } => -libc::EOPNOTSUPP,
         // SAFETY: the caller's contract.
         Request::Path(request) => answer(|| unsafe { perform_path(request) } as isize),
     }

@@ -357,6 +357,19 @@ impl<R> Table<R> {
         self.arm(index, direction, owner)
     }
 
+    /// Adds a waiter, as [`wait`](Self::wait) does, for what comes by [`wake`](Self::wake) alone: no
+    /// poll is armed.
+    pub(crate) fn list(&self, index: usize, direction: Direction, id: usize, waker: &Waker) {
+        self.register(index, direction, id, waker);
+    }
+
+    /// Adds a pin, for a holder of the socket's own: the file stays open, and the slot used, until
+    /// [`release`](Self::release).
+    pub(crate) fn pin(&self, index: usize) {
+        // Relaxed: the socket's pin holds until this one is taken.
+        self.slot(index).pins.fetch_add(1, Ordering::Relaxed);
+    }
+
     fn register(&self, index: usize, direction: Direction, id: usize, waker: &Waker) {
         let waker = waker.clone();
         let replaced = {

@@ -27,6 +27,7 @@ use gorin_base::primitive::{AtomicBool, AtomicU64, Ordering, PlainArc};
 use crate::calls;
 use crate::deadline::{Alarm, Deadline, list_then_look};
 use crate::driver::Direction;
+use crate::early::Early;
 use crate::error;
 use crate::key::Key;
 use crate::local;
@@ -36,6 +37,9 @@ use crate::readiness::Arm;
 use crate::worker::Worker;
 
 mod edges;
+mod owned;
+
+pub(crate) use owned::Link;
 
 /// A non-blocking descriptor (a socket, a pipe, anything that can be polled) of a reactor.
 ///
@@ -64,6 +68,8 @@ pub struct Socket {
     /// It is in the epoll set that workers share. Written by who first waits; relaxed, it only
     /// decides who adds it.
     watched: AtomicBool,
+    /// What dropped receives have taken, once there was one that owned its buffer.
+    early: OnceLock<PlainArc<Early>>,
 }
 
 impl Socket {
@@ -108,6 +114,7 @@ impl Socket {
             drained: AtomicU64::new(0),
             alarms: OnceLock::new(),
             watched: AtomicBool::new(false),
+            early: OnceLock::new(),
         })
     }
 
@@ -189,8 +196,12 @@ impl Socket {
     /// # Cancel safety
     /// Has no effect that could be lost.
     pub async fn ready(&self, direction: Direction) -> io::Result<()> {
-        self.io(direction, |fd| calls::poll_now(fd, direction))
-            .await
+        let early = direction == Direction::Read && self.early().is_some_and(Early::is_present);
+        let look = |fd: BorrowedFd<'_>| match early {
+            true => Ok(()),
+            false => calls::poll_now(fd, direction),
+        };
+        self.io(direction, look).await
     }
 
     /// Tries `call`, unless the socket [was drained](Socket::set_drained); if it would block, wakes
@@ -229,11 +240,7 @@ impl Socket {
         direction: Direction,
         mut call: impl FnMut(BorrowedFd<'_>) -> io::Result<R>,
     ) -> io::Result<R> {
-        let mut waiter = Waiter {
-            socket: self,
-            direction,
-            listed: false,
-        };
+        let mut waiter = self.waiter(direction);
         poll_fn(|cx| {
             ready!(coop::poll_ready(cx));
             waiter.poll(cx.waker(), &mut call)
@@ -267,13 +274,35 @@ impl Socket {
         }
     }
 
+    pub(crate) fn waiter(&self, direction: Direction) -> Waiter<'_> {
+        Waiter {
+            socket: self,
+            direction,
+            listed: false,
+        }
+    }
+
+    /// Whether calls of `direction` are allowed now.
+    pub(crate) fn verdict(&self, direction: Direction) -> io::Result<()> {
+        if self.shared.sockets.is_closed(self.slot) {
+            return Err(error::closed());
+        }
+        if self.deadline(direction).is_some_and(Deadline::has_passed) {
+            return Err(error::deadline_passed());
+        }
+        Ok(())
+    }
+
     /// `None`: it would block, or is said to.
     fn attempt<R>(
         &self,
         direction: Direction,
         call: &mut impl FnMut(BorrowedFd<'_>) -> io::Result<R>,
     ) -> Option<io::Result<R>> {
-        if direction == Direction::Read && self.take_drained() {
+        if direction == Direction::Read
+            && self.take_drained()
+            && !self.early().is_some_and(Early::is_present)
+        {
             // Good for one wait: its poll looks at the socket when it is submitted, so nothing is
             // missed, and then the call is tried.
             return None;
@@ -302,11 +331,9 @@ impl Socket {
         direction: Direction,
         call: &mut impl FnMut(BorrowedFd<'_>) -> io::Result<R>,
     ) -> io::Result<R> {
-        if self.shared.sockets.is_closed(self.slot) {
-            return Err(error::closed());
-        }
-        if self.deadline(direction).is_some_and(Deadline::has_passed) {
-            return Err(error::deadline_passed());
+        self.verdict(direction)?;
+        if self.waits_for_orphan(direction) {
+            return Err(io::ErrorKind::WouldBlock.into());
         }
         loop {
             match call(self.file.as_fd()) {
@@ -323,8 +350,20 @@ impl Socket {
             return Poll::Ready(Err(error::shut_down("socket")));
         };
         let sockets = &self.shared.sockets;
-        let list = || sockets.wait(self.slot, direction, id, waker, owner);
-        let (arm, passed) = list_then_look(list, || self.deadline(direction));
+        let orphan = self.waits_for_orphan(direction);
+        let list = || match orphan {
+            // It may be readable all the time: a poll would be ready again and again.
+            true => {
+                sockets.list(self.slot, direction, id, waker);
+                Arm::Already
+            }
+            false => sockets.wait(self.slot, direction, id, waker, owner),
+        };
+        let (arm, (verdict, again)) = list_then_look(list, || {
+            let early = self.early().filter(|_| direction == Direction::Read);
+            let again = early.is_some_and(|early| early.is_news(orphan));
+            (self.verdict(direction), again)
+        });
         match arm {
             Arm::Already => {}
             Arm::Closed => return Poll::Ready(Err(error::closed())),
@@ -339,8 +378,9 @@ impl Socket {
                 }
             }
         }
-        if passed {
-            return Poll::Ready(Err(error::deadline_passed()));
+        verdict?;
+        if again {
+            waker.wake_by_ref();
         }
         Poll::Pending
     }
@@ -401,7 +441,7 @@ impl fmt::Debug for Socket {
 
 /// One call of [`Socket::io`] that waits. Its number in the list is its address, which is no other's
 /// while it lives: it does not move once its future is polled, and takes itself out when it ends.
-struct Waiter<'a> {
+pub(crate) struct Waiter<'a> {
     socket: &'a Socket,
     direction: Direction,
     /// It may be in the list.
@@ -411,6 +451,13 @@ struct Waiter<'a> {
 impl Waiter<'_> {
     fn id(&self) -> usize {
         std::ptr::from_ref(self).addr()
+    }
+
+    /// Into the list, for what others do to the socket: no poll is armed.
+    pub(crate) fn list(&mut self, waker: &Waker) {
+        self.listed = true;
+        let Socket { shared, slot, .. } = self.socket;
+        shared.sockets.list(*slot, self.direction, self.id(), waker);
     }
 
     fn poll<R>(

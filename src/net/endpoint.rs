@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use gorin_reactor::{Direction, Socket, calls, ops};
+use gorin_reactor::{Direction, IoBuf, IoBufMut, Socket, calls, ops};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Type};
 
 use crate::io::splice;
@@ -100,9 +100,20 @@ impl Endpoint {
     pub(super) fn recv_stream<'a>(&'a self, buf: &'a mut [u8]) -> impl Call<usize> + 'a {
         let room = buf.len();
         move |fd| {
+            if let Some(early) = self.socket.read_early(buf, false) {
+                return early;
+            }
             let result = calls::recv(fd, buf, 0);
             self.note_short_read(&result, room);
             result
+        }
+    }
+
+    /// As [`recv_stream`](Self::recv_stream), but leaves the bytes where they are.
+    pub(super) fn peek_stream<'a>(&'a self, buf: &'a mut [u8]) -> impl Call<usize> + 'a {
+        move |fd| match self.socket.read_early(buf, true) {
+            Some(early) => early,
+            None => calls::recv(fd, buf, libc::MSG_PEEK),
         }
     }
 
@@ -113,6 +124,11 @@ impl Endpoint {
     ) -> impl Call<usize> + 'a {
         let room = bufs.iter().map(|buf| buf.len()).sum();
         move |fd| {
+            // What is left of a dropped receive goes into one buffer: a short read.
+            let first = bufs.iter_mut().find(|buf| !buf.is_empty());
+            if let Some(early) = first.and_then(|buf| self.socket.read_early(buf, false)) {
+                return early;
+            }
             let result = calls::recv_vectored(fd, bufs);
             self.note_short_read(&result, room);
             result
@@ -126,10 +142,28 @@ impl Endpoint {
         room: usize,
     ) -> impl Call<usize> + 'a {
         move |fd| {
+            if let Some(early) = self.early_into(pipe, room) {
+                return early;
+            }
             let result = splice::call(fd, pipe, room);
             self.note_short_read(&result, room);
             result
         }
+    }
+
+    /// Writes what is left of a dropped receive into `pipe`.
+    fn early_into(&self, pipe: BorrowedFd<'_>, room: usize) -> Option<io::Result<usize>> {
+        // As much as a pipe takes in one piece.
+        let mut buf = [0; libc::PIPE_BUF];
+        let len = room.min(buf.len());
+        let early = match self.socket.read_early(&mut buf[..len], false)? {
+            Ok(len) => &buf[..len],
+            Err(error) => return Some(Err(error)),
+        };
+        let written = rustix::io::write(pipe, early).map_err(io::Error::from);
+        let kept = written.as_ref().map_or(0, |len| *len);
+        self.socket.put_back_early(&early[kept..]);
+        Some(written)
     }
 
     /// A read of a stream that got less than it had room for has emptied the socket, most likely.
@@ -142,6 +176,35 @@ impl Endpoint {
     /// True if both are handles to one socket.
     pub(super) fn is_same(&self, other: &Endpoint) -> bool {
         Arc::ptr_eq(&self.socket, &other.socket)
+    }
+
+    pub(super) async fn recv_owned<B: IoBufMut>(&self, buf: B) -> (io::Result<usize>, B) {
+        ops::recv_owned(&self.socket, buf).await
+    }
+
+    pub(super) async fn send_owned<B: IoBuf>(&self, buf: B) -> (io::Result<usize>, B) {
+        ops::send_owned(&self.socket, buf, 0).await
+    }
+
+    /// Sends all of `buf`.
+    pub(super) async fn send_all_owned<B: IoBuf>(
+        &self,
+        mut buf: B,
+        zero_copy: bool,
+    ) -> (io::Result<()>, B) {
+        let mut sent = 0;
+        while sent < buf.bytes().len() {
+            let result;
+            (result, buf) = match zero_copy {
+                true => ops::send_zero_copy(&self.socket, buf, sent).await,
+                false => ops::send_owned(&self.socket, buf, sent).await,
+            };
+            match result {
+                Ok(len) => sent += len,
+                Err(error) => return (Err(error), buf),
+            }
+        }
+        (Ok(()), buf)
     }
 
     /// The descriptor, for options and names.

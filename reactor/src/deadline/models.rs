@@ -30,7 +30,7 @@ impl World {
     fn read(&self) {
         block_on(poll_fn(|cx| {
             let wait = || self.table.wait(0, Direction::Read, 1, cx.waker(), 0);
-            match list_then_look(wait, || Some(&self.deadline)) {
+            match list_then_look(wait, || self.deadline.has_passed()) {
                 (_armed, false) => Poll::Pending,
                 (_armed, true) => Poll::Ready(()),
             }

@@ -37,12 +37,14 @@ mod cached;
 mod call;
 mod connect;
 mod file;
+mod owned;
 mod path;
 mod run;
 
 pub use cached::{read_cached, uses_cache};
 pub use connect::connect;
 pub use file::{Transfer, close, fdatasync, fsync, open, read, read_at, truncate, write, write_at};
+pub use owned::{recv_owned, send_owned, send_zero_copy};
 pub use path::{link, mkdir, rename, rmdir, stat, stat_file, symlink, unlink};
 
 use std::ffi::CString;

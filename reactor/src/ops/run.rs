@@ -72,6 +72,28 @@ impl<C: Opcode> Run<C> {
         }
     }
 
+    /// Asks the kernel to end the operation, if it is in flight; its completion comes in any case.
+    pub(crate) fn cancel(&self) {
+        if let Stage::InFlight { op, owner } = &self.stage {
+            owner.cancel(op.clone());
+        }
+    }
+
+    /// Lets the operation end as cancelled, if it has not been submitted.
+    pub(crate) fn never_submit(&mut self) {
+        self.stage = match std::mem::replace(&mut self.stage, Stage::Ended) {
+            Stage::New(code) => {
+                let cancelled = io::Error::from_raw_os_error(libc::ECANCELED);
+                Stage::Settled(code.finish(Err(cancelled)))
+            }
+            other => other,
+        };
+    }
+
+    pub(crate) fn is_in_flight(&self) -> bool {
+        matches!(self.stage, Stage::InFlight { .. })
+    }
+
     fn submit(&self, code: C) -> Stage<C> {
         let op = PlainArc::new(match self.cancel {
             true => Op::new(code),

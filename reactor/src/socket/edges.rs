@@ -12,7 +12,7 @@ use std::task::{Poll, Waker};
 use gorin_base::primitive::Ordering;
 
 use super::Socket;
-use crate::deadline::list_then_look;
+use crate::deadline::{Deadline, list_then_look};
 use crate::driver::Direction;
 use crate::error;
 use crate::local;
@@ -53,7 +53,10 @@ impl Socket {
                 return Poll::Ready(Err(error));
             }
             let list = || sockets.wait_edge(self.slot, direction, id, waker, seen, reason);
-            let (found, passed) = list_then_look(list, || self.deadline(direction));
+            let (found, passed) = list_then_look(list, || {
+                let deadline = self.deadline(direction);
+                deadline.is_some_and(Deadline::has_passed)
+            });
             match found {
                 Waiting::Listed if passed => return Poll::Ready(Err(error::deadline_passed())),
                 Waiting::Listed => return Poll::Pending,

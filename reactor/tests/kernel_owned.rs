@@ -1,0 +1,266 @@
+//! Receives and sends that own their buffers, on the real ring: dropping, closing, deadlines.
+#![cfg(not(loom))]
+
+mod support;
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::pin::pin;
+use std::task::Poll;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use futures::future::{Either, join, select};
+use gorin_base::rng;
+use gorin_reactor::{Direction, Sleep, Socket, ops};
+use support::*;
+
+#[test]
+fn a_receive_waits_for_data_and_gives_the_buffer_back() {
+    on_worker(|local| {
+        let (socket, mut peer) = connection();
+        local.block_on(async {
+            let receive = ops::recv_owned(&socket, vec![7; 8]);
+            let send = async {
+                one_tick().await;
+                peer.write_all(b"data").unwrap();
+            };
+            let ((result, buffer), ()) = join(receive, send).await;
+            assert_eq!(
+                (result.unwrap(), &buffer[..]),
+                (4, &b"data\x07\x07\x07\x07"[..])
+            );
+            peer.shutdown(Shutdown::Write).unwrap();
+            let (result, buffer) = ops::recv_owned(&socket, buffer).await;
+            assert_eq!(
+                (result.unwrap(), buffer.len()),
+                (0, 8),
+                "the end of the stream"
+            );
+        });
+    });
+}
+
+#[test]
+fn large_messages_are_sent_whole_with_and_without_copying() {
+    on_worker(|local| {
+        for zero_copy in [false, true] {
+            let (socket, peer) = connection();
+            let message: Vec<u8> = (0..3_000_000_u32).map(|i| (i / 7) as u8).collect();
+            let reader = thread::spawn(move || read_all(peer));
+            let (result, sent) = local.block_on(async {
+                match zero_copy {
+                    false => ops::send_owned(&socket, message, 1).await,
+                    true => ops::send_zero_copy(&socket, message, 1).await,
+                }
+            });
+            let len = result.unwrap();
+            drop(socket);
+            let received = reader.join().unwrap();
+            assert!(received[..] == sent[1..=len], "zero copy: {zero_copy}");
+            assert_eq!(len, 2_999_999, "the kernel waits for room for all");
+        }
+    });
+}
+
+fn read_all(mut peer: TcpStream) -> Vec<u8> {
+    let mut received = Vec::new();
+    peer.read_to_end(&mut received).unwrap();
+    received
+}
+
+/// What a dropped receive has taken belongs to the stream: nothing is lost, doubled or reordered,
+/// with readers of every kind.
+#[test]
+fn dropped_receives_lose_no_bytes() {
+    on_worker(|local| {
+        let (socket, mut peer) = connection();
+        let message: Vec<u8> = (0..200_000).map(|_| rng::below(256) as u8).collect();
+        let sent = message.clone();
+        let sender = thread::spawn(move || {
+            let mut rest = &sent[..];
+            while !rest.is_empty() {
+                let len = (1 + rng::below(700)).min(rest.len());
+                peer.write_all(&rest[..len]).unwrap();
+                rest = &rest[len..];
+                if rng::below(3) == 0 {
+                    thread::sleep(Duration::from_micros(rng::below(60) as u64));
+                }
+            }
+            peer.shutdown(Shutdown::Write).unwrap();
+            peer
+        });
+        let (received, dropped) = local.block_on(read_and_drop(&socket));
+        assert!(received == message, "{} of 200000", received.len());
+        assert!(dropped > 20, "only {dropped} receives were dropped");
+        drop(sender.join().unwrap());
+    });
+}
+
+/// All that comes until the end, with receives dropped at random moments.
+async fn read_and_drop(socket: &Socket) -> (Vec<u8>, usize) {
+    let (mut received, mut dropped) = (Vec::new(), 0);
+    loop {
+        match receive_or_drop(socket).await {
+            Some((result, buffer)) => match result.unwrap() {
+                0 => return (received, dropped),
+                len => received.extend_from_slice(&buffer[..len]),
+            },
+            None => dropped += 1,
+        }
+        // Sometimes a borrowed read comes next.
+        if rng::below(4) == 0 {
+            let mut buffer = [0; 300];
+            let read = socket.io(Direction::Read, |fd| {
+                match socket.read_early(&mut buffer, false) {
+                    Some(early) => early,
+                    None => receive_now(fd, &mut buffer),
+                }
+            });
+            match read.await.unwrap() {
+                0 => return (received, dropped),
+                len => received.extend_from_slice(&buffer[..len]),
+            }
+        }
+    }
+}
+
+/// A receive that is dropped when it has lasted too long.
+async fn receive_or_drop(socket: &Socket) -> Option<(std::io::Result<usize>, Vec<u8>)> {
+    let receive = pin!(ops::recv_owned(socket, vec![0; 1 + rng::below(900)]));
+    let patience = Duration::from_micros(rng::below(80) as u64);
+    let moment = match rng::below(3) {
+        0 => Either::Left(one_tick()),
+        _ => Either::Right(Sleep::until(Instant::now() + patience)),
+    };
+    match select(receive, pin!(moment)).await {
+        Either::Left((received, _)) => Some(received),
+        Either::Right(_) => None,
+    }
+}
+
+fn receive_now(fd: std::os::fd::BorrowedFd<'_>, buffer: &mut [u8]) -> std::io::Result<usize> {
+    gorin_reactor::calls::recv(fd, buffer, 0)
+}
+
+/// Ready after the worker has been at its ring.
+async fn one_tick() {
+    let mut polled = false;
+    std::future::poll_fn(|cx| {
+        if std::mem::replace(&mut polled, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+#[test]
+fn closing_ends_operations_also_where_there_is_no_shutdown() {
+    on_worker(|local| {
+        for duplicated in [false, true] {
+            let (socket, _peer) = connection();
+            if duplicated {
+                socket.set_duplicated();
+            }
+            local.block_on(async {
+                let receive = ops::recv_owned(&socket, vec![0; 8]);
+                let close = async {
+                    one_tick().await;
+                    socket.close();
+                };
+                let ((result, buffer), ()) = join(receive, close).await;
+                assert_eq!(result.unwrap_err().kind(), ErrorKind::NotConnected);
+                assert_eq!(buffer.len(), 8, "the buffer comes back");
+                let (result, _) = ops::send_owned(&socket, "late", 0).await;
+                assert_eq!(result.unwrap_err().kind(), ErrorKind::NotConnected);
+            });
+        }
+    });
+}
+
+#[test]
+fn a_deadline_ends_an_operation_and_keeps_the_bytes() {
+    on_worker(|local| {
+        let (socket, mut peer) = connection();
+        local.block_on(async {
+            let soon = Instant::now() + Duration::from_millis(5);
+            socket.set_deadline(Direction::Read, Some(soon));
+            for _ in 0..2 {
+                let (result, buffer) = ops::recv_owned(&socket, vec![0; 8]).await;
+                assert_eq!(result.unwrap_err().kind(), ErrorKind::TimedOut);
+                assert_eq!(buffer.len(), 8);
+                peer.write_all(b"kept").unwrap();
+            }
+            socket.set_deadline(Direction::Read, None);
+            let (result, _) = ops::recv_owned(&socket, vec![0; 8]).await;
+            assert_eq!(result.unwrap(), 8);
+        });
+    });
+}
+
+#[test]
+fn dropping_the_socket_after_its_operation_ends_the_stream_at_once() {
+    on_worker(|local| {
+        let before = open_descriptors();
+        for _ in 0..50 {
+            let (socket, peer) = connection();
+            local.block_on(async {
+                let mut receive = pin!(ops::recv_owned(&socket, vec![0; 8]));
+                assert!(poll_once(receive.as_mut()).await.is_pending());
+                one_tick().await;
+            });
+            // The operation holds the file until it has been cancelled.
+            let time = time_to_fin(peer, || drop(socket));
+            assert!(time < LIMIT);
+        }
+        local.block_on(async {
+            while open_descriptors() > before {
+                one_tick().await;
+            }
+        });
+    });
+}
+
+#[test]
+fn an_error_that_a_dropped_receive_met_is_the_next_reads() {
+    on_worker(|local| {
+        let (socket, peer) = connection();
+        local.block_on(async {
+            {
+                let mut receive = pin!(ops::recv_owned(&socket, vec![0; 8]));
+                assert!(poll_once(receive.as_mut()).await.is_pending());
+                one_tick().await;
+                let linger = socket2::SockRef::from(&peer);
+                linger.set_linger(Some(Duration::ZERO)).unwrap();
+                drop(peer);
+                // It has completed by now, and nobody has looked.
+                one_tick().await;
+            }
+            let (result, _) = ops::recv_owned(&socket, vec![0; 8]).await;
+            assert_eq!(result.unwrap_err().kind(), ErrorKind::ConnectionReset);
+        });
+    });
+}
+
+#[test]
+fn on_a_thread_that_is_no_worker_readiness_is_waited_for() {
+    let reactor = reactor(1);
+    let worker = Idle::start(&reactor, 0);
+    let (socket, mut peer) = {
+        let _entered = reactor.enter();
+        connection()
+    };
+    gorin_base::check::block_on(async {
+        let (result, _) = ops::send_owned(&socket, "hi", 0).await;
+        assert_eq!(result.unwrap(), 2);
+        peer.read_exact(&mut [0; 2]).unwrap();
+        let receive = ops::recv_owned(&socket, vec![0; 8]);
+        let send = async { peer.write_all(b"there").unwrap() };
+        let ((result, buffer), ()) = join(receive, send).await;
+        assert_eq!(&buffer[..result.unwrap()], b"there");
+    });
+    drop(socket);
+    worker.stop();
+}

@@ -1,0 +1,161 @@
+//! Calls on streams that own their buffers.
+
+// Runtimes need a kernel; under loom there are none.
+#![cfg(not(loom))]
+
+mod common;
+
+use std::io::{self, IoSliceMut};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::everywhere;
+use gorin::io::AsyncReadExt;
+use gorin::net::{Shutdown, TcpListener, TcpStream, UnixStream};
+use gorin::prelude::*;
+use gorin::time::timeout;
+use gorin_base::check::poll_once;
+
+async fn tcp_pair() -> io::Result<(TcpStream, TcpStream)> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let client = TcpStream::connect(listener.local_addr()?).await?;
+    Ok((client, listener.accept().await?.0))
+}
+
+#[test]
+fn an_echo_with_owned_buffers() {
+    everywhere(|| async {
+        let (client, server) = tcp_pair().await?;
+        let echo = go(async move {
+            let mut buf = vec![0; 4096];
+            loop {
+                let (len, received) = server.recv_owned(buf).await;
+                match len? {
+                    0 => return io::Result::Ok(()),
+                    len => {
+                        let (sent, _) = server.write_all_owned(received[..len].to_vec()).await;
+                        sent?;
+                    }
+                }
+                buf = received;
+            }
+        });
+        let message: Arc<[u8]> = (0..1_000_000_u32).map(|i| i as u8).collect();
+        let writer = client.clone();
+        let sent = message.clone();
+        let sender = go(async move { writer.write_all_owned(sent).await.0 });
+        let mut reply = vec![0; message.len()];
+        client.read_exact(&mut reply).await?;
+        assert!(reply[..] == message[..]);
+        sender.await.unwrap()?;
+        drop(client);
+        echo.await.unwrap()
+    });
+}
+
+#[test]
+fn zero_copy_sends_all_on_every_kind_of_stream() {
+    everywhere(|| async {
+        let message: Arc<[u8]> = (0..500_000_u32).map(|i| (i / 3) as u8).collect();
+        let (left, right) = tcp_pair().await?;
+        let sent = message.clone();
+        let sender = go(async move { left.write_all_zero_copy(sent).await.0 });
+        let mut received = Vec::new();
+        (&right).read_to_end(&mut received).await?;
+        sender.await.unwrap()?;
+        assert!(received[..] == message[..]);
+
+        // A Unix socket cannot do that, and sends as usual.
+        let (left, right) = UnixStream::pair()?;
+        let sender = go(async move { left.write_all_zero_copy("unix".to_owned()).await });
+        let mut received = String::new();
+        (&right).read_to_string(&mut received).await?;
+        let (result, buffer) = sender.await.unwrap();
+        result?;
+        assert_eq!((&*received, &*buffer), ("unix", "unix"));
+        Ok(())
+    });
+}
+
+#[test]
+fn a_time_limit_on_an_owned_receive_loses_nothing() {
+    everywhere(|| async {
+        let (client, server) = tcp_pair().await?;
+        let sender = go(async move {
+            for number in 0..2000_u32 {
+                client.write_all(&number.to_le_bytes()).await?;
+                if number % 7 == 0 {
+                    gorin::time::sleep(Duration::from_micros(50)).await;
+                }
+            }
+            io::Result::Ok(())
+        });
+        let mut received = Vec::new();
+        let mut round = 0;
+        loop {
+            round += 1;
+            let limit = Duration::from_micros(round % 80);
+            let len = match round % 3 {
+                0 => {
+                    let mut buf = [0; 64];
+                    let len = server.read(&mut buf).await?;
+                    received.extend_from_slice(&buf[..len]);
+                    len
+                }
+                _ => match timeout(limit, server.recv_owned(vec![0; 64])).await {
+                    Err(_elapsed) => continue,
+                    Ok((len, buf)) => {
+                        let len = len?;
+                        received.extend_from_slice(&buf[..len]);
+                        len
+                    }
+                },
+            };
+            if len == 0 {
+                break;
+            }
+        }
+        sender.await.unwrap()?;
+        let numbers: Vec<u32> = received
+            .chunks(4)
+            .map(|bytes| u32::from_le_bytes(bytes.try_into().unwrap()))
+            .collect();
+        assert!(numbers == (0..2000).collect::<Vec<_>>());
+        Ok(())
+    });
+}
+
+/// Whatever kind of call comes next, it gets the bytes that a dropped receive has taken first.
+#[test]
+fn calls_of_every_kind_get_the_bytes_of_a_dropped_receive() {
+    everywhere(|| async {
+        let (client, server) = tcp_pair().await?;
+        {
+            let mut receive = pin!(server.recv_owned(vec![0; 16]));
+            assert!(poll_once(receive.as_mut()).is_pending());
+            client.write_all(b"an early line").await?;
+            gorin::time::sleep(Duration::from_millis(2)).await;
+        }
+        client.write_all(b" and a late one").await?;
+        client.shutdown(Shutdown::Write)?;
+        server.readable().await?;
+        let mut buf = [0; 3];
+        assert_eq!(server.peek(&mut buf).await?, 3);
+        assert_eq!(
+            (server.try_read(&mut buf[..2])?, &buf[..2]),
+            (2, &b"an"[..])
+        );
+        let mut parts = [IoSliceMut::new(&mut []), IoSliceMut::new(&mut buf)];
+        assert_eq!(server.read_vectored(&mut parts).await?, 3);
+        assert_eq!(&buf, b" ea");
+        let (left, right) = UnixStream::pair()?;
+        let moved = gorin::io::splice(&server, &left).await?;
+        left.shutdown(Shutdown::Write)?;
+        let mut rest = String::new();
+        (&right).read_to_string(&mut rest).await?;
+        assert_eq!(rest, "rly line and a late one");
+        assert_eq!(moved, rest.len() as u64);
+        Ok(())
+    });
+}

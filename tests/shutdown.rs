@@ -54,7 +54,7 @@ fn resident_bytes() -> usize {
 /// A runtime that starts, works and ends.
 fn come_and_go(round: usize) {
     let workers = 1 + round % 3;
-    if round % 2 == 0 {
+    if round.is_multiple_of(2) {
         let sum = Runtime::builder().workers(workers).run(async {
             let handles: Vec<_> = (0..10).map(|i| go(async move { i })).collect();
             let mut sum = gorin::go_local(async { 5 }).await.unwrap();

@@ -31,6 +31,7 @@ use gorin_base::seeded;
 
 use crate::blocking::{BlockingConfig, Pool};
 use crate::context::{self, Context, EnterGuard};
+use crate::drained::Drained;
 use crate::idle::Idle;
 use crate::local::Mailbox;
 use crate::registry::{Place, Registry};
@@ -113,6 +114,7 @@ pub(crate) struct Shared {
     pub(crate) registry: Registry,
     /// Closed by `stop`.
     pub(crate) pool: Pool,
+    pub(crate) drained: Drained,
     injector: ConcurrentQueue<Runnable>,
     /// Set once, by `stop`, before the registry closes (release); workers acquire it.
     stopped: AtomicBool,
@@ -181,6 +183,7 @@ impl Shared {
             // One per worker, one for other threads, one per worker for its local tasks.
             registry: Registry::new(2 * config.workers + 1),
             pool: Pool::new(config.blocking.clone()),
+            drained: Drained::default(),
             injector: ConcurrentQueue::unbounded(),
             stopped: AtomicBool::new(false),
             abandoned: AtomicBool::new(false),
@@ -249,6 +252,7 @@ impl Shared {
             return;
         }
         self.registry.remove(Place::from_bits(place));
+        self.tell_if_drained();
         // Relaxed: if the shard closed before we left it, its lock has brought the flag; if it
         // closes later, `stop` itself wakes the workers then.
         if self.stopped.load(Ordering::Relaxed) && self.registry.is_over() {

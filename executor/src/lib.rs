@@ -19,6 +19,7 @@
 //! | task state | `task/state.rs` | `task/models.rs` |
 //! | ring and LIFO slot | `run_queue.rs` | `models/queue.rs` |
 //! | idle, searching, called | `idle.rs` | `models/idle.rs` |
+//! | waiting for the last task | `drained.rs` | `tests/loom_executor.rs` |
 //! | a worker that blocks | `in_place.rs` | `tests/loom_executor.rs` |
 //! | goroutines that stay on their worker | `local.rs` | `tests/loom_local.rs` |
 //! | threads for blocking code | `blocking.rs` | `models/blocking.rs` |
@@ -29,6 +30,7 @@
 
 mod blocking;
 mod context;
+mod drained;
 mod executor;
 mod idle;
 mod in_place;

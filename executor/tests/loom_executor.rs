@@ -276,3 +276,19 @@ fn start_while_blocked() {
         other.join().unwrap();
     });
 }
+
+/// Property: who waits for the end of all goroutines learns of it, also if the last one ends on
+/// another worker just then.
+/// Bug: the last one tells nobody.
+#[test]
+fn drained_vs_last_end() {
+    model_bounded("drained_vs_last_end", 2, || {
+        let executor = executor(1);
+        let worker = start(&executor, 0);
+        drop(executor.spawn(Spec::new(), async {}));
+        block_on(executor.drained());
+        assert_eq!(executor.num_tasks(), 0);
+        executor.stop();
+        worker.join().unwrap();
+    });
+}

@@ -11,6 +11,7 @@ use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use crate::time::timeout;
 use gorin_base::rng;
 use gorin_executor::{BlockingConfig, Executor, PanicPolicy};
 use gorin_reactor::{DriverKind, Local, Offload, Reactor, Sleep};
@@ -32,6 +33,18 @@ const RESCUE: &str = "GORIN_RESCUE";
 
 /// As many as the reactor can tell apart; more than any machine has.
 const MAX_WORKERS: usize = 4094;
+
+/// What becomes of the goroutines that still live when `main` returns; see
+/// [`Builder::on_main_exit`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MainExit {
+    /// They are dropped where they wait, and their destructors run. (Go ends them there and then.)
+    #[default]
+    Drop,
+    /// They may finish, within this time; then they are dropped. New ones may still be started. If
+    /// `main` panics they are dropped at once.
+    Wait(Duration),
+}
 
 /// Settings of a runtime; made by [`Runtime::builder`].
 ///
@@ -59,6 +72,7 @@ pub struct Builder {
     poll_before_sleep: Option<Duration>,
     driver: Option<DriverKind>,
     require_io_uring: bool,
+    main_exit: MainExit,
     max_blocking_threads: usize,
     blocking_idle_timeout: Duration,
     rescue: Option<bool>,
@@ -75,6 +89,7 @@ impl Builder {
             poll_before_sleep: None,
             driver: None,
             require_io_uring: false,
+            main_exit: MainExit::Drop,
             max_blocking_threads: 512,
             blocking_idle_timeout: Duration::from_secs(10),
             rescue: None,
@@ -121,6 +136,30 @@ impl Builder {
     /// Default: the environment variable `GORIN_POLL_US`, in microseconds; else 50 µs.
     pub fn poll_before_sleep(mut self, limit: Duration) -> Builder {
         self.poll_before_sleep = Some(limit);
+        self
+    }
+
+    /// What becomes of the goroutines that still live when `main` of [`run`](Builder::run) returns.
+    /// Default: [`MainExit::Drop`].
+    ///
+    /// ```
+    /// use gorin::runtime::{MainExit, Runtime};
+    /// use std::time::Duration;
+    ///
+    /// let (tx, rx) = std::sync::mpsc::channel();
+    /// Runtime::builder()
+    ///     .on_main_exit(MainExit::Wait(Duration::from_secs(5)))
+    ///     .run(async move {
+    ///         gorin::go(async move {
+    ///             gorin::yield_now().await;
+    ///             tx.send("finished").unwrap();
+    ///         });
+    ///     })
+    ///     .unwrap();
+    /// assert_eq!(rx.recv(), Ok("finished"));
+    /// ```
+    pub fn on_main_exit(mut self, exit: MainExit) -> Builder {
+        self.main_exit = exit;
         self
     }
 
@@ -249,7 +288,15 @@ impl Builder {
         let _current = current::set(&handle);
         let mut worker = handle.shared.executor.worker(0);
         // Caught so that goroutines, ring and threads are gone when the panic reaches the caller.
-        let outcome = catch_unwind(AssertUnwindSafe(|| local.block_on(worker.run_until(main))));
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            let value = local.block_on(worker.run_until(main));
+            if let MainExit::Wait(limit) = self.main_exit {
+                let drained = timeout(limit, handle.shared.executor.drained());
+                // Those that are late are dropped as all are otherwise.
+                let _ = local.block_on(worker.run_until(drained));
+            }
+            value
+        }));
         let deadline = handle.stop(self.exit_timeout);
         finish(&mut local, worker.run(), deadline);
         drop(worker);

@@ -50,7 +50,7 @@ use gorin_channel::{Receiver, Sender};
 use gorin_executor::{Executor, JoinHandle, Spec, TaskInfo};
 use gorin_reactor::Reactor;
 
-pub use builder::Builder;
+pub use builder::{Builder, MainExit};
 pub use cpus::available_cpus;
 #[doc(inline)]
 pub use gorin_reactor::DriverKind;

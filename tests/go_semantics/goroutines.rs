@@ -100,6 +100,37 @@ fn g04_the_end_of_main_drops_the_goroutines_and_runs_their_destructors() {
 }
 
 #[test]
+fn g04_the_end_of_main_may_wait_for_the_goroutines_for_a_while() {
+    use gorin::runtime::MainExit;
+    let run_with = |exit, started: fn(mpsc::Sender<()>)| {
+        let (tx, rx) = mpsc::channel();
+        let runtime = Runtime::builder().workers(2).on_main_exit(exit);
+        runtime.run(async move { started(tx) }).unwrap();
+        rx.try_recv().is_ok()
+    };
+    let in_steps: fn(mpsc::Sender<()>) = |tx| {
+        go(async move {
+            gorin::time::sleep(std::time::Duration::from_millis(5)).await;
+            // The last one is started when main is long over.
+            go(async move {
+                yield_now().await;
+                tx.send(()).unwrap();
+            });
+        });
+    };
+    assert!(run_with(MainExit::Wait(common::PATIENCE), in_steps));
+    let never: fn(mpsc::Sender<()>) = |tx| {
+        go(async move {
+            pending::<()>().await;
+            tx.send(()).unwrap();
+        });
+    };
+    let short = std::time::Duration::from_millis(5);
+    assert!(!run_with(MainExit::Wait(short), never));
+    assert!(!run_with(MainExit::Drop, never));
+}
+
+#[test]
 fn g05_a_panic_goes_to_who_awaits_the_handle() {
     everywhere(|| async {
         let failed = go(async { panic!("as expected by the test") }).await;

@@ -100,6 +100,16 @@ const STD_EXCEPTIONS: &[Exception] = &[
         "says something once; absent under loom",
     ),
     (
+        "src/io/stdio.rs",
+        "std::thread",
+        "reads the standard input, which blocks and belongs to no runtime; absent under loom",
+    ),
+    (
+        "src/io/stdio.rs",
+        "std::sync::OnceLock",
+        "starts that thread once; absent under loom",
+    ),
+    (
         "src/runtime/",
         "std::sync",
         "starts and joins threads; absent under loom",

@@ -15,12 +15,16 @@
 //! ```
 
 mod copy;
+mod duplex;
 #[cfg(not(loom))]
 mod pipe;
 #[cfg(not(loom))]
 pub(crate) mod splice;
+#[cfg(not(loom))]
+mod stdio;
 
 pub use copy::{copy, copy_bidirectional, split};
+pub use duplex::{DuplexStream, duplex};
 #[cfg(not(loom))]
 pub use gorin_reactor::{IoBuf, IoBufMut};
 pub use std::io::SeekFrom;
@@ -34,3 +38,5 @@ pub use futures::io::{
 pub use pipe::{PipeReader, PipeWriter, pipe};
 #[cfg(not(loom))]
 pub use splice::{SpliceFrom, SpliceTo, splice, splice_bidirectional};
+#[cfg(not(loom))]
+pub use stdio::{Stderr, Stdin, Stdout, stderr, stdin, stdout};

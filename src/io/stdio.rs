@@ -1,0 +1,252 @@
+//! The standard streams of this process.
+//!
+//! They cannot be polled without changing them for others, a shell for example: the flag
+//! `O_NONBLOCK` belongs to the open file, which other processes share. So one thread of the process
+//! reads the input, and threads for blocking code write.
+//!
+//! The thread that reads belongs to no runtime: a read of a terminal may take hours, and must hold
+//! up no end. It reads only when somebody has asked; what nobody has taken stays in a channel, so
+//! that a dropped read loses nothing.
+
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::pin::Pin;
+use std::sync::OnceLock;
+use std::task::{Context, Poll, ready};
+use std::thread;
+
+use futures::io::{AsyncRead, AsyncWrite};
+use futures::stream::Stream;
+
+use crate::blocking::unblock;
+use crate::channel::{Receiver, Sender, chan, unbounded};
+use crate::goroutine::JoinHandle;
+
+/// Bytes that one call reads or writes at most.
+const CHUNK_BYTES: usize = 16 * 1024;
+
+type Chunk = io::Result<Vec<u8>>;
+
+/// The thread that reads.
+struct Service {
+    /// How many bytes are wanted: a request for each handle that waits.
+    wanted: Sender<usize>,
+    chunks: Receiver<Chunk>,
+}
+
+fn service() -> io::Result<&'static Service> {
+    static SERVICE: OnceLock<io::Result<Service>> = OnceLock::new();
+    let service = SERVICE.get_or_init(|| {
+        let (wanted, requests) = unbounded::<usize>();
+        let (answers, chunks) = chan(1);
+        thread::Builder::new()
+            .name("gorin-stdin".to_owned())
+            .spawn(move || {
+                while let Some(len) = requests.recv_blocking() {
+                    let mut chunk = vec![0; len];
+                    let read = io::stdin().read(&mut chunk);
+                    let answer = read.map(|read| {
+                        chunk.truncate(read);
+                        chunk
+                    });
+                    if answers.send_blocking(answer).is_err() {
+                        return;
+                    }
+                }
+            })?;
+        Ok(Service { wanted, chunks })
+    });
+    service
+        .as_ref()
+        .map_err(|error| io::Error::new(error.kind(), error.to_string()))
+}
+
+/// A handle to the standard input of this process.
+///
+/// A thread of the process reads it, and only when somebody waits. It is for one reader: several
+/// handles share what comes. Lines come by [`BufReader`](super::BufReader):
+///
+/// ```no_run
+/// use futures::StreamExt;
+/// use gorin::io::{AsyncBufReadExt, BufReader, stdin};
+///
+/// # fn main() -> std::io::Result<()> {
+/// gorin::run(async {
+///     let mut lines = BufReader::new(stdin()).lines();
+///     while let Some(line) = lines.next().await {
+///         println!("you said {}", line?);
+///     }
+///     Ok(())
+/// })
+/// # }
+/// ```
+pub fn stdin() -> Stdin {
+    Stdin {
+        chunks: None,
+        has_asked: false,
+        chunk: Vec::new(),
+        taken: 0,
+    }
+}
+
+/// The standard input; made by [`stdin`].
+///
+/// # Cancel safety
+/// A dropped read loses nothing. What this handle has received and not given out, which is at most
+/// what a read had room for that was dropped, goes with the handle.
+pub struct Stdin {
+    /// From the first read on.
+    chunks: Option<Receiver<Chunk>>,
+    /// A chunk is on its way for this handle, or for whoever reads after it is dropped.
+    has_asked: bool,
+    /// What was received and, from `taken` on, not given out.
+    chunk: Vec<u8>,
+    taken: usize,
+}
+
+impl AsyncRead for Stdin {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = &mut *self;
+        if this.taken == this.chunk.len() && !buf.is_empty() {
+            let service = service()?;
+            let chunks = this.chunks.get_or_insert_with(|| service.chunks.clone());
+            if !this.has_asked && chunks.is_empty() {
+                let asked = service.wanted.try_send(buf.len().min(CHUNK_BYTES));
+                this.has_asked = asked.is_ok();
+            }
+            let chunk = ready!(Pin::new(chunks).poll_next(cx));
+            this.has_asked = false;
+            this.chunk = chunk.expect("the thread does not end while somebody can ask")?;
+            this.taken = 0;
+        }
+        let rest = &this.chunk[this.taken..];
+        let len = rest.len().min(buf.len());
+        buf[..len].copy_from_slice(&rest[..len]);
+        this.taken += len;
+        Poll::Ready(Ok(len))
+    }
+}
+
+/// A handle to the standard output of this process, for programs that write much: `println!` holds
+/// its worker as long as the terminal or the pipe takes no more.
+///
+/// Writes go to std's output, and in turn with `print!`, whole chunks at a time. What is written is
+/// on its way; [`flush`](super::AsyncWriteExt::flush) waits until it is out, and tells the errors.
+///
+/// ```
+/// use gorin::io::{AsyncWriteExt, stdout};
+///
+/// # fn main() -> std::io::Result<()> {
+/// gorin::run(async {
+///     let mut out = stdout();
+///     out.write_all(b"hello\n").await?;
+///     out.flush().await
+/// })
+/// # }
+/// ```
+pub fn stdout() -> Stdout {
+    Stdout(Output::new(|bytes| {
+        let mut out = io::stdout().lock();
+        out.write_all(bytes).and_then(|()| out.flush())
+    }))
+}
+
+/// A handle to the standard error stream of this process. See [`stdout`].
+pub fn stderr() -> Stderr {
+    Stderr(Output::new(|bytes| io::stderr().lock().write_all(bytes)))
+}
+
+/// The standard output; made by [`stdout`].
+///
+/// # Cancel safety
+/// A dropped write has begun, or not: what was accepted is written in any case, unless the runtime
+/// ends first. An error is told by the next call.
+#[derive(Debug)]
+pub struct Stdout(Output);
+
+/// The standard error stream; made by [`stderr`].
+///
+/// # Cancel safety
+/// As that of [`Stdout`].
+#[derive(Debug)]
+pub struct Stderr(Output);
+
+/// Writes by a thread for blocking code, one chunk after the other.
+struct Output {
+    write: fn(&[u8]) -> io::Result<()>,
+    /// The chunk that is being written.
+    busy: Option<JoinHandle<io::Result<()>>>,
+}
+
+impl Output {
+    fn new(write: fn(&[u8]) -> io::Result<()>) -> Output {
+        Output { write, busy: None }
+    }
+
+    /// Waits for the chunk that is being written.
+    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(busy) = &mut self.busy else {
+            return Poll::Ready(Ok(()));
+        };
+        let written = ready!(Pin::new(busy).poll(cx));
+        self.busy = None;
+        Poll::Ready(written.unwrap_or_else(|error| Err(io::Error::other(error.to_string()))))
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        ready!(self.poll_idle(cx))?;
+        let chunk = buf[..buf.len().min(CHUNK_BYTES)].to_vec();
+        let (write, len) = (self.write, chunk.len());
+        if len > 0 {
+            self.busy = Some(unblock(move || write(&chunk)));
+        }
+        Poll::Ready(Ok(len))
+    }
+}
+
+impl fmt::Debug for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Output")
+            .field("is_busy", &self.busy.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Stdin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stdin")
+            .field("received", &(self.chunk.len() - self.taken))
+            .finish_non_exhaustive()
+    }
+}
+
+macro_rules! async_write {
+    ($name:ident) => {
+        impl AsyncWrite for $name {
+            fn poll_write(
+                mut self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                buf: &[u8],
+            ) -> Poll<io::Result<usize>> {
+                self.0.poll_write(cx, buf)
+            }
+
+            /// Waits until all that was written is out.
+            fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                self.0.poll_idle(cx)
+            }
+
+            /// As flushing: the stream stays open.
+            fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                self.0.poll_idle(cx)
+            }
+        }
+    };
+}
+
+async_write!(Stdout);
+async_write!(Stderr);

@@ -42,7 +42,8 @@ impl Alarm {
         })
     }
 
-    /// Lets it expire once, `delay` after `now`, which is not 0, or earlier if it is set already.
+    /// Lets it expire once, `delay` after `now`, or earlier if it is set already. `now` is not 0,
+    /// and was read after everything that the expiry is to find.
     pub(crate) fn set(&self, now: u64, delay: Duration) {
         let until = now + u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX / 2);
         let set = self.until.load(Ordering::Relaxed);

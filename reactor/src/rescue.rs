@@ -30,6 +30,7 @@ use std::fmt;
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
+use gorin_base::clock;
 use gorin_base::primitive::{AtomicU64, Mutex, Ordering, PlainArc};
 
 use crate::alarm::is_readable;
@@ -286,13 +287,16 @@ impl Worker {
 
     /// To be called before the worker runs what is not ours: sees to it that somebody comes if that
     /// takes long.
-    pub(crate) fn ask_to_be_watched(&self, now: u64) {
+    pub(crate) fn ask_to_be_watched(&self) {
         let Some(guard) = &self.shared().guard else {
             return;
         };
         let sleeper = guard.watch.unwatched();
         let alarm = sleeper.and_then(|sleeper| self.shared().posts[sleeper].alarm.get());
         if let Some(alarm) = alarm {
+            // Not the time of the last look at the clock: an alarm that went off since, and found
+            // nobody awake, would be taken for one that is still to come.
+            let now = self.shared().number(clock::now());
             alarm.set(now, guard.pace.alarm_delay());
         }
     }

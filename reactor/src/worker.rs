@@ -482,7 +482,7 @@ impl Looping<'_> {
     /// Runs `code`, which is not ours.
     fn run<R>(&self, code: impl FnOnce() -> R) -> R {
         let now = self.0.shared.number(self.0.now.get());
-        self.0.ask_to_be_watched(now);
+        self.0.ask_to_be_watched();
         self.0.post().pulse.begin(now);
         let result = code();
         self.0.post().pulse.end();

@@ -160,11 +160,13 @@ fn a_goroutine_that_computes_is_named() {
         let line = line!() + 1;
         let hog = go_with(Spec::new().name("hog"), async move {
             let mut stalls: Vec<Stall> = Vec::new();
-            for _ in 0..3 {
+            for _ in 0..20 {
+                // Short polls before a long one: the worker does not look at the clock for a while.
+                yield_now().await;
+                yield_now().await;
                 let stall = told.recv_timeout(LIMIT).expect("a report");
                 assert!(told.try_recv().is_err(), "once for each time");
                 stalls.push(stall);
-                yield_now().await;
             }
             stalls
         });

@@ -26,7 +26,7 @@ use std::future::Future;
 use std::panic::Location;
 use std::rc::Rc;
 
-use gorin_base::primitive::{Arc, thread_local, unwinding};
+use gorin_base::primitive::{Arc, Ordering, thread_local, unwinding};
 use gorin_base::seeded;
 
 use crate::executor::{Executor, Shared, count, spawn_on};
@@ -121,6 +121,7 @@ impl Context {
         else {
             return false;
         };
+        colleague.overdue.store(true, Ordering::Relaxed);
         // Filling the LIFO slot calls nobody, since its owner takes it next.
         let next = colleague.stealer.steal_lifo();
         let stuck = next.is_some();
@@ -241,7 +242,8 @@ pub fn current() -> Option<Executor> {
 
 /// For a worker that finds, between polls of its future, that worker `hog` of the same executor is
 /// stuck in one poll: takes the goroutine in the LIFO slot there, which nobody else would take, and
-/// calls a worker if there are more. True if there was something to take over.
+/// calls a worker if there are more; its turn ends with that poll. True if there was something to
+/// take over.
 ///
 /// On a thread that is no worker it does nothing.
 pub fn relieve(hog: usize) -> bool {

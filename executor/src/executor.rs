@@ -94,6 +94,9 @@ pub(crate) struct Colleague {
     pub(crate) polls: AtomicUsize,
     /// The number of the task that it polls, or 0. Written by the worker, relaxed; read for reports.
     pub(crate) polled: AtomicU64,
+    /// Somebody has found it stuck in one poll. Set by anyone, taken by the worker, relaxed: a hint
+    /// that its turn has taken long, since it seldom looks at the clock itself.
+    pub(crate) overdue: AtomicBool,
     /// Times it took tasks of others. Written by the worker, relaxed.
     pub(crate) steals: AtomicUsize,
     /// For tasks that only this worker may run.
@@ -173,6 +176,7 @@ impl Shared {
                 owner: Mutex::new(Some(owner)),
                 polls: AtomicUsize::new(0),
                 polled: AtomicU64::new(0),
+                overdue: AtomicBool::new(false),
                 steals: AtomicUsize::new(0),
                 mailbox: Mailbox::new(),
             }

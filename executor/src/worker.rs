@@ -1,7 +1,8 @@
 //! A worker: the future that finds goroutines and polls them.
 //!
 //! One *turn* is one poll of that future. It runs goroutines until
-//! - [`TURN_POLLS`] polls are done or about [`TURN_TIME`] has passed, or
+//! - [`TURN_POLLS`] polls are done, or about [`TURN_TIME`] has passed, or
+//! - another worker says that this one was stuck in a poll, or
 //! - the worker has run dry after work, so that what the goroutines asked for is submitted and what
 //!   has arrived is seen before anybody searches or sleeps;
 //!
@@ -166,12 +167,23 @@ impl Worker {
             } else {
                 continue;
             }
-            if pace.count() {
+            if pace.count() || self.is_overdue() {
                 break;
             }
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// True once if another worker has found this one stuck: what waits for the turn's end has waited
+    /// long, though the pace may not look at the clock for many polls.
+    fn is_overdue(&self) -> bool {
+        let overdue = &self.colleague().overdue;
+        let seen = overdue.load(Ordering::Relaxed);
+        if seen {
+            overdue.store(false, Ordering::Relaxed);
+        }
+        seen
     }
 
     /// True if main is done. If it woke itself, what is ready now goes first.

@@ -76,7 +76,8 @@ where
 }
 
 /// Runs `run`, which may block, on this very thread; before it does, the worker gives the goroutines
-/// in its queue to the other workers, and those that `run` starts or wakes go to them too.
+/// in its queue to the other workers, and those that `run` starts or wakes go to them too. They look
+/// after its sockets and timers meanwhile.
 ///
 /// For code that must not move to another thread, because it borrows or is not `Send`; else
 /// [`unblock`] is the better choice, since it costs no worker:

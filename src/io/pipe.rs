@@ -66,7 +66,8 @@ fn blocking(socket: &Socket) -> io::Result<OwnedFd> {
 /// The reading end of a pipe, FIFO, terminal or the like.
 ///
 /// Methods take `&self`, and several goroutines may read; each byte goes to one of them. Dropping
-/// it closes the end.
+/// it closes the end; if somebody has waited for it, a moment later, when the worker that watched it
+/// has let go.
 pub struct PipeReader {
     socket: Socket,
 }

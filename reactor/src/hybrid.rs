@@ -119,6 +119,7 @@ impl Driver for Hybrid {
     }
 
     fn is_quiet(&self) -> bool {
+        // The poll of the nest is not waited for: it writes to no memory, and ends with the ring.
         self.ring.is_quiet()
     }
 }

@@ -386,7 +386,7 @@ impl Driver for Ring {
     }
 
     fn is_quiet(&self) -> bool {
-        self.wakes_due == 0 && !self.listening
+        self.wakes_due == 0
     }
 }
 

@@ -264,8 +264,9 @@ fn a_waker_that_panics_does_not_end_its_worker() {
     let runtime = Runtime::builder().workers(1).build().unwrap();
     let (sender, called) = mpsc::channel();
     let waker = Waker::from(Arc::new(Panics(sender)));
-    let mut sleep = Box::pin(gorin::time::sleep(Duration::from_millis(1)));
     let polled = runtime.go(async move {
+        // Long enough to be polled before it is over, on a busy machine too.
+        let mut sleep = Box::pin(gorin::time::sleep(Duration::from_millis(100)));
         let polled = sleep.as_mut().poll(&mut Context::from_waker(&waker));
         assert!(polled.is_pending());
         vec![sleep]

@@ -71,11 +71,13 @@ impl Contender {
 }
 
 /// Everybody, in the order of the columns.
-pub const CONTENDERS: [Contender; 22] = [
+pub const CONTENDERS: [Contender; 24] = [
     Contender {
         ours: true,
         ..Contender::new("gorin", Program::Rust("gorin"), ALL)
     },
+    driver("gorin-hybrid", "hybrid"),
+    driver("gorin-epoll", "epoll"),
     Contender::new("go", Program::Go, ALL),
     Contender::new("tokio", Program::Rust("tokio"), ALL),
     Contender {
@@ -116,6 +118,15 @@ const fn raw(name: &'static str, interface: &'static str) -> Contender {
         ours: true,
         shares_tasks: false,
         ..Contender::new(name, Program::Rust("raw"), &[Board::Servers])
+    }
+}
+
+/// gorin on another driver than its default.
+const fn driver(name: &'static str, driver: &'static str) -> Contender {
+    Contender {
+        ours: true,
+        env: Some(("GORIN_DRIVER", driver)),
+        ..Contender::new(name, Program::Rust("gorin"), &[Board::Servers])
     }
 }
 

@@ -138,12 +138,9 @@ impl Side {
 
     /// Makes the word that of a new socket: idle, in a generation of its own.
     fn reopen(&self) {
-        let order = if seeded::bug("edges.reopened_relaxed") {
-            Ordering::Relaxed
-        } else {
-            // Invariant 4 of `readiness/edges.rs`.
-            Ordering::AcqRel
-        };
+        // Relaxed, but no mere store: a read-modify-write passes on what the last worker has released
+        // (invariant 4 of `readiness/edges.rs`).
+        let order = Ordering::Relaxed;
         let mut word = self.load();
         loop {
             let open = Word::idle(word.next_generation());

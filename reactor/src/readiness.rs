@@ -142,6 +142,11 @@ impl Side {
         // (invariant 4 of `readiness/edges.rs`).
         let order = Ordering::Relaxed;
         let mut word = self.load();
+        if seeded::bug("edges.reopened_by_store") {
+            let open = Word::idle(word.next_generation());
+            self.word.store(open.0, order);
+            return;
+        }
         loop {
             let open = Word::idle(word.next_generation());
             let exchanged =

@@ -330,6 +330,15 @@ impl Worker {
         timers.unpark(self.index);
     }
 
+    /// Passes on what the worker has taken out of the shared set when it got up, if it was woken for
+    /// something else as well: that may compute for long, and nobody else hears of those events.
+    fn tell_of_shared(&self) {
+        if self.shared.poller.is_some() && self.signal().is_notified() {
+            self.reap();
+            self.dispatch();
+        }
+    }
+
     /// Looks for something to do. `None` if it does not pay or somebody else looks.
     fn look(&self, core: &mut Core, began: Instant, until: Option<Instant>) -> Option<Wait> {
         let end = began + core.patience.limit();
@@ -547,6 +556,7 @@ impl Local {
             notice = worker.signal().take();
             if !notice.task && !notice.mail {
                 worker.park();
+                worker.tell_of_shared();
                 notice = worker.signal().take();
             }
         }

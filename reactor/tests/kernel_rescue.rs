@@ -16,7 +16,9 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
-use gorin_reactor::{Config, Direction, Hog, Local, OnHog, Reactor, Sleep, Socket, expect_block};
+use gorin_reactor::{
+    Config, Direction, DriverKind, Hog, Local, OnHog, Reactor, Sleep, Socket, expect_block,
+};
 use support::*;
 
 /// Notes which threads wake it.
@@ -431,4 +433,38 @@ fn a_socket_that_has_moved_closes() {
             turn().await;
         });
     });
+}
+
+/// Where workers share their sockets, the one that wakes takes out of the set what has come. For:
+/// keeping that to itself while it runs what it was woken for.
+#[test]
+fn what_a_worker_hears_when_it_wakes_is_told_before_it_computes() {
+    for driver in [DriverKind::Epoll, DriverKind::Hybrid] {
+        let config = Config {
+            driver: Some(driver),
+            ..Config::default()
+        };
+        beside_a_sleeper(config, |_, local| {
+            // SAFETY: takes nothing, gives a number.
+            let tid = unsafe { libc::gettid() };
+            for _ in 0..50 {
+                let waiting = Waiting::new();
+                let mut caller = None;
+                local.block_on(poll_fn(|cx| {
+                    if caller.is_some() {
+                        compute("the socket to be told of", || waiting.mark.is_woken());
+                        return Poll::Ready(());
+                    }
+                    let (waker, peer) = (cx.waker().clone(), waiting.peer.try_clone());
+                    caller = Some(thread::spawn(move || {
+                        wait_until_asleep(tid);
+                        waker.wake();
+                        peer.unwrap().write_all(b"x").unwrap();
+                    }));
+                    Poll::Pending
+                }));
+                caller.unwrap().join().unwrap();
+            }
+        });
+    }
 }

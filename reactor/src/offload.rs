@@ -82,8 +82,9 @@ struct Desk {
 #[derive(Default)]
 struct Papers {
     done: VecDeque<Completion>,
-    cancelled: HashSet<Key>,
-    all_cancelled: bool,
+    /// Jobs that have not begun and may: what is cancelled is taken out. So nothing is left of a
+    /// cancellation that came too late.
+    wanted: HashSet<Key>,
 }
 
 impl Jobs {
@@ -104,6 +105,7 @@ impl Jobs {
     /// As [`Driver::submit`](crate::driver::Driver::submit).
     pub(crate) unsafe fn submit(&mut self, key: Key, request: Request) {
         self.in_flight += 1;
+        self.desk.papers.lock().wanted.insert(key);
         let job = Job {
             key,
             request,
@@ -114,13 +116,11 @@ impl Jobs {
     }
 
     pub(crate) fn cancel(&mut self, key: Key) {
-        if self.in_flight > 0 {
-            self.desk.papers.lock().cancelled.insert(key);
-        }
+        self.desk.papers.lock().wanted.remove(&key);
     }
 
     pub(crate) fn cancel_all(&mut self) {
-        self.desk.papers.lock().all_cancelled = true;
+        self.desk.papers.lock().wanted.clear();
     }
 
     /// True if [`reap`](Self::reap) would find something.
@@ -137,10 +137,6 @@ impl Jobs {
         let count = papers.done.len();
         completions.append(&mut papers.done);
         self.in_flight -= count;
-        if self.in_flight == 0 {
-            // Cancellations that came too late.
-            papers.cancelled.clear();
-        }
         count
     }
 }
@@ -167,11 +163,8 @@ unsafe impl Send for Job {}
 
 impl Job {
     fn run(mut self) {
-        let cancelled = {
-            let papers = &mut *self.desk.papers.lock();
-            papers.cancelled.remove(&self.key) || papers.all_cancelled
-        };
-        if !cancelled {
+        let wanted = self.desk.papers.lock().wanted.remove(&self.key);
+        if wanted {
             // SAFETY: as at `Send`; the answer is given afterwards.
             self.answer = unsafe { perform(self.request) };
         }
@@ -185,7 +178,80 @@ impl Drop for Job {
             result: self.answer,
             more: false,
         };
-        self.desk.papers.lock().done.push_back(completion);
+        {
+            let papers = &mut *self.desk.papers.lock();
+            // Still there if the pool has thrown the job away.
+            papers.wanted.remove(&self.key);
+            papers.done.push_back(completion);
+        }
         self.desk.signal.notify_mail();
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::counters::Counters;
+    use crate::key::Kind;
+
+    /// A pool whose jobs the test runs itself, and a worker's jobs in it.
+    fn by_hand() -> (PlainArc<Mutex<VecDeque<Task>>>, Jobs) {
+        let queue = PlainArc::new(Mutex::new(VecDeque::new()));
+        let pool = queue.clone();
+        let offload = Offload::new(move |task| pool.lock().push_back(task));
+        let bell = RingBell::new(PlainArc::new(Counters::default()));
+        (queue, Jobs::new(offload, PlainArc::new(Signal::new(bell))))
+    }
+
+    fn submit(jobs: &mut Jobs, index: usize) -> Key {
+        let key = Key::new(Kind::Operation, index, 1);
+        // SAFETY: the request names no memory.
+        unsafe { jobs.submit(key, Request::Nop) };
+        key
+    }
+
+    fn answers(jobs: &mut Jobs) -> Vec<(usize, i32)> {
+        let mut completions = VecDeque::new();
+        jobs.reap(&mut completions);
+        let answers = completions.into_iter();
+        answers.map(|c| (c.key.index(), c.result)).collect()
+    }
+
+    #[test]
+    fn jobs_are_cancelled_until_they_begin_and_each_answers_once() {
+        const CANCELLED: i32 = -libc::ECANCELED;
+        let (queue, mut jobs) = by_hand();
+        let run = || {
+            let task = queue.lock().pop_front().expect("a task");
+            task();
+        };
+        let keys: Vec<Key> = (1..=4).map(|index| submit(&mut jobs, index)).collect();
+        jobs.cancel(keys[1]);
+        run();
+        run();
+        assert_eq!(answers(&mut jobs), [(1, 0), (2, CANCELLED)]);
+        drop(queue.lock().pop_front());
+        jobs.cancel_all();
+        run();
+        assert_eq!(answers(&mut jobs), [(3, CANCELLED), (4, CANCELLED)]);
+        assert_eq!(jobs.in_flight, 0);
+    }
+
+    /// For: cancellations that were kept as long as anything was in flight.
+    #[test]
+    fn nothing_is_left_of_a_cancellation_that_comes_too_late() {
+        let (queue, mut jobs) = by_hand();
+        submit(&mut jobs, 0);
+        let first = queue.lock().pop_front();
+        for index in 1..100 {
+            let key = submit(&mut jobs, index);
+            let task = queue.lock().pop_front().expect("a task");
+            task();
+            jobs.cancel(key);
+            assert_eq!(answers(&mut jobs), [(index, 0)]);
+            jobs.cancel(key);
+        }
+        assert_eq!(jobs.desk.papers.lock().wanted.len(), 1);
+        drop(first);
     }
 }

@@ -11,7 +11,7 @@
 //! |---|---|
 //! | `worker.rs` | the loop, and how a worker ends |
 //! | `park.rs`, `mailbox.rs` | sleeping and waking, what other threads ask of a ring |
-//! | `polling.rs` | when a worker looks for completions before it sleeps |
+//! | `worker/rest.rs`, `polling.rs` | when a worker looks for completions before it sleeps |
 //! | `rescue.rs`, `watch.rs`, `pulse.rs`, `arms.rs`, `alarm.rs` | what becomes of the sockets of a worker that computes |
 //! | `readiness.rs`, `waiters.rs`, `socket.rs` | who waits for a socket, on which ring |
 //! | `deadline.rs` | until when |

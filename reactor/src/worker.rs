@@ -20,6 +20,8 @@
 //! 2. Only this thread touches the ring.
 //! 3. The ring is closed when nothing is in flight and no bell is on its way, or never (leaked).
 
+mod rest;
+
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
@@ -32,12 +34,11 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use gorin_base::clock;
-use gorin_base::primitive::{PlainArc, spin_loop};
+use gorin_base::primitive::PlainArc;
 
 use crate::alarm::Alarm;
 use crate::bell::RingBell;
 use crate::choice::DriverKind;
-use crate::counters::count;
 use crate::driver::{Completion, Direction, Driver};
 use crate::epoll::Epoll;
 use crate::hybrid::Hybrid;
@@ -45,7 +46,7 @@ use crate::key::{Key, Kind};
 use crate::local::{self, EnterGuard};
 use crate::mailbox::{Message, Operation};
 use crate::park::{Notice, Signal};
-use crate::polling::{Patience, Turn, Wait};
+use crate::polling::Patience;
 use crate::reactor::{Post, Shared};
 use crate::readiness;
 use crate::readiness::edges::{Edge, Seen};
@@ -61,8 +62,6 @@ const DROP_PATIENCE: Duration = Duration::from_secs(1);
 const CANCEL_AGAIN: Duration = Duration::from_millis(10);
 /// Bits of a moment that hold the worker's index.
 const MOMENT_SHIFT: u32 = readiness::MAX_OWNERS.ilog2();
-/// Looks for completions per look at the clock.
-const LOOKS: u32 = 8;
 
 /// What only the worker's thread touches.
 struct Core {
@@ -88,6 +87,8 @@ pub(crate) struct Worker {
     ticks: Cell<u64>,
     /// The clock, as it was read last.
     now: Cell<Instant>,
+    /// When a sleep ended last because a timer was due.
+    timer_wake: Cell<Instant>,
     /// What it has to do for others when it has woken.
     pub(crate) duty: Cell<Duty>,
     core: RefCell<Core>,
@@ -130,6 +131,7 @@ impl Worker {
             index,
             ticks: Cell::new(1),
             now: Cell::new(clock::now()),
+            timer_wake: Cell::new(clock::now()),
             duty: Cell::default(),
             core: RefCell::new(core),
             seen: Cell::new(None),
@@ -305,31 +307,6 @@ impl Worker {
         }
     }
 
-    /// Waits for a notice, a completion or a deadline: looks for them for a while if that pays
-    /// (`polling.rs`), then sleeps.
-    fn park(&self) {
-        let timers = &self.shared.timers;
-        let until = timers.park(self.index);
-        let core = &mut *self.core.borrow_mut();
-        core.driver.rest();
-        if core.patience.limit().is_zero() {
-            self.sleep(&mut *core.driver, until);
-        } else {
-            let began = clock::now();
-            self.now.set(began);
-            let wait = match self.look(core, began, until) {
-                Some(Wait::Found) => Wait::Found,
-                looked => {
-                    self.sleep(&mut *core.driver, until);
-                    looked.unwrap_or_else(|| Wait::Slept(self.now.get().duration_since(began)))
-                }
-            };
-            core.patience.note(wait);
-        }
-        core.driver.resume();
-        timers.unpark(self.index);
-    }
-
     /// Passes on what the worker has taken out of the shared set when it got up, if it was woken for
     /// something else as well: that may compute for long, and nobody else hears of those events.
     fn tell_of_shared(&self) {
@@ -337,51 +314,6 @@ impl Worker {
             self.reap();
             self.dispatch();
         }
-    }
-
-    /// Looks for something to do. `None` if it does not pay or somebody else looks.
-    fn look(&self, core: &mut Core, began: Instant, until: Option<Instant>) -> Option<Wait> {
-        let end = began + core.patience.limit();
-        if !core.patience.is_looking() || until.is_some_and(|until| until < end) {
-            return None;
-        }
-        let _turn = Turn::take()?;
-        count(&self.post().counters.looks, 1);
-        let mut last = began;
-        loop {
-            let found = (0..LOOKS).any(|_| {
-                spin_loop();
-                self.signal().is_notified() || core.driver.is_due()
-            });
-            let now = clock::now();
-            self.now.set(now);
-            if now >= end || now.duration_since(last) > core.patience.gap() {
-                return Some(Wait::InVain);
-            }
-            if found {
-                return Some(Wait::Found);
-            }
-            last = now;
-        }
-    }
-
-    /// Sleeps, unless there is a notice to take.
-    fn sleep(&self, driver: &mut dyn Driver, until: Option<Instant>) {
-        if !self.signal().try_sleep() {
-            return;
-        }
-        let nap = self.lie_down();
-        let began = clock::now();
-        let timer = until.map(|until| until.saturating_duration_since(began));
-        let slept = driver.park(timer.into_iter().chain(nap.limit).min());
-        self.post().arms.note_submitted();
-        let now = clock::now();
-        self.now.set(now);
-        self.get_up(&nap, now.duration_since(began), self.shared.number(now));
-        if self.signal().wake_up() {
-            driver.expect_wake();
-        }
-        expect_enter(slept);
     }
 
     /// Nothing in flight, nothing to dispatch, no bell on its way.

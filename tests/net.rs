@@ -16,8 +16,8 @@ use std::time::Duration;
 use common::{everywhere, within_patience};
 use futures::StreamExt;
 use gorin::Runtime;
-use gorin::io::{AsyncReadExt, AsyncWriteExt};
-use gorin::net::{TcpListener, TcpSocket, TcpStream};
+use gorin::io::AsyncReadExt;
+use gorin::net::{TcpListener, TcpSocket, TcpStream, UnixStream};
 use gorin::prelude::*;
 use gorin_base::check::poll_once;
 use socket2::{Domain, Socket, Type};
@@ -59,7 +59,7 @@ fn the_halves_of_a_stream_work_in_two_goroutines() {
             let (reader, mut writer) = server.into_split();
             gorin::io::copy(reader, &mut writer).await
         });
-        let (mut reader, mut writer) = client.into_split();
+        let (mut reader, writer) = client.into_split();
         let sent = message.clone();
         let sender = go(async move { writer.write_all(&sent).await });
         let mut reply = Vec::new();
@@ -67,6 +67,44 @@ fn the_halves_of_a_stream_work_in_two_goroutines() {
         assert!(reply == message);
         sender.await.unwrap()?;
         assert_eq!(echo.await.unwrap()?, 3_000_000);
+        Ok(())
+    });
+}
+
+/// What a stream can do the halves can, by the methods of the same names.
+#[test]
+fn the_halves_of_a_stream_have_its_methods() {
+    macro_rules! check {
+        ($left:expr, $right:expr) => {{
+            let ((reader, back), (other, writer)) = ($left.into_split(), $right.into_split());
+            assert_eq!(writer.write(b"a").await?, 1);
+            writer.write_all(b"bc").await?;
+            assert_eq!(writer.try_write(b"d")?, 1);
+            let (written, buf) = writer.write_all_owned(b"ef".to_vec()).await;
+            assert_eq!((written?, &buf[..]), ((), &b"ef"[..]));
+            let mut buf = [0; 3];
+            while reader.peek(&mut buf).await? < 3 {}
+            assert_eq!((reader.read(&mut buf[..1]).await?, buf[0]), (1, b'a'));
+            reader.read_exact(&mut buf).await?;
+            assert_eq!(&buf, b"bcd");
+            assert_eq!((reader.try_read(&mut buf[..1])?, buf[0]), (1, b'e'));
+            let (read, buf) = reader.recv_owned(vec![0; 8]).await;
+            assert_eq!(&buf[..read?], b"f");
+            drop(writer);
+            assert_eq!(reader.read(&mut [0]).await?, 0, "the writing half is gone");
+            back.write_all(b"!").await?;
+            assert_eq!(
+                other.read(&mut [0]).await?,
+                1,
+                "the other direction goes on"
+            );
+        }};
+    }
+    everywhere(|| async {
+        let (left, right) = connection().await?;
+        check!(left, right);
+        let (left, right) = UnixStream::pair()?;
+        check!(left, right);
         Ok(())
     });
 }

@@ -13,7 +13,6 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use common::within_patience;
-use gorin::io::{AsyncReadExt, AsyncWriteExt};
 use gorin::net::{TcpListener, TcpStream};
 use gorin::runtime::DriverKind;
 use gorin::{Runtime, fs, go, select, time};
@@ -58,7 +57,7 @@ async fn serve(listener: TcpListener) {
 /// Sends `sent` and gives what comes back until the server ends.
 async fn exchange(server: SocketAddr, sent: &[u8]) -> io::Result<Vec<u8>> {
     let stream = TcpStream::connect(server).await?;
-    let (mut reader, mut writer) = stream.into_split();
+    let (reader, writer) = stream.into_split();
     let copy = sent.to_vec();
     // Its drop ends the stream to the server.
     let writing = go(async move { writer.write_all(&copy).await });

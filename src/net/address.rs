@@ -14,7 +14,7 @@ use crate::runtime::Handle;
 ///
 /// | value | example |
 /// |---|---|
-/// | an address, or several | `SocketAddr`, `&[SocketAddr]` |
+/// | an address, or several | `SocketAddr`, `&[SocketAddr]`, an array or `Vec` of them |
 /// | an IP address and a port | `(Ipv4Addr::LOCALHOST, 7777)` |
 /// | a host and a port | `("localhost", 7777)` |
 /// | both in one text | `"127.0.0.1:7777"`, `"[::1]:7777"`, `"localhost:7777"` |
@@ -144,6 +144,18 @@ mod sealed {
         }
     }
 
+    impl<const N: usize> Sealed for [SocketAddr; N] {
+        fn target(&self) -> io::Result<Target> {
+            self[..].target()
+        }
+    }
+
+    impl Sealed for Vec<SocketAddr> {
+        fn target(&self) -> io::Result<Target> {
+            self[..].target()
+        }
+    }
+
     impl Sealed for (IpAddr, u16) {
         fn target(&self) -> io::Result<Target> {
             Target::one(*self)
@@ -165,6 +177,12 @@ mod sealed {
     impl Sealed for (&str, u16) {
         fn target(&self) -> io::Result<Target> {
             Target::host(self.0, self.1)
+        }
+    }
+
+    impl Sealed for (String, u16) {
+        fn target(&self) -> io::Result<Target> {
+            Target::host(&self.0, self.1)
         }
     }
 
@@ -208,7 +226,10 @@ mod tests {
         assert_eq!(addresses(("127.0.0.1", 7777)), [v4]);
         assert_eq!(addresses((Ipv4Addr::LOCALHOST, 7777)), [v4]);
         assert_eq!(addresses((Ipv6Addr::LOCALHOST, 7777)), [v6]);
+        assert_eq!(addresses(("127.0.0.1".to_owned(), 7777)), [v4]);
         assert_eq!(addresses(&[v4, v6][..]), [v4, v6]);
+        assert_eq!(addresses([v4, v6]), [v4, v6]);
+        assert_eq!(addresses(vec![v4, v6]), [v4, v6]);
         assert_eq!(addresses(v6), [v6]);
     }
 

@@ -11,7 +11,8 @@ use std::task::{Context, Poll};
 
 use futures::io::{AsyncRead, AsyncWrite};
 
-use super::TcpStream;
+use super::{TcpStream, UnixStream};
+use crate::io::{IoBuf, IoBufMut};
 
 /// A stream whose writing direction can be ended alone.
 pub trait HalfClose: Clone {
@@ -24,7 +25,7 @@ pub trait HalfClose: Clone {
 
 /// The reading direction of a connection; made by `into_split` of a stream.
 ///
-/// `AsRef` gives the stream, for its other methods.
+/// It has the stream's methods that read; `AsRef` gives the stream, for its other methods.
 #[derive(Debug)]
 pub struct ReadHalf<S: HalfClose = TcpStream> {
     stream: S,
@@ -33,7 +34,7 @@ pub struct ReadHalf<S: HalfClose = TcpStream> {
 /// The writing direction of a connection; made by `into_split` of a stream. Dropping it ends the
 /// direction, and the peer reads the end of the stream.
 ///
-/// `AsRef` gives the stream, for its other methods.
+/// It has the stream's methods that write; `AsRef` gives the stream, for its other methods.
 #[derive(Debug)]
 pub struct WriteHalf<S: HalfClose = TcpStream> {
     stream: S,
@@ -68,6 +69,113 @@ impl<S: HalfClose> WriteHalf<S> {
         self.ends = false;
     }
 }
+
+/// The methods of a stream on its halves, so that neither a trait nor `as_ref` is needed for them.
+macro_rules! half_methods {
+    ($stream:ty) => {
+        impl ReadHalf<$stream> {
+            #[doc = concat!("As [`read`](", stringify!($stream), "::read) of the stream.")]
+            ///
+            /// # Cancel safety
+            /// Nothing is lost: a dropped read leaves the bytes in the socket.
+            ///
+            /// # Errors
+            /// Those of the stream.
+            pub async fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
+                self.stream.read(buf).await
+            }
+
+            #[doc = concat!("As [`read_exact`](", stringify!($stream), "::read_exact) of the stream.")]
+            ///
+            /// # Cancel safety
+            /// Not cancel-safe: how much a dropped call had read is unknown.
+            ///
+            /// # Errors
+            /// Those of the stream.
+            pub async fn read_exact(&self, buf: &mut [u8]) -> io::Result<()> {
+                self.stream.read_exact(buf).await
+            }
+
+            #[doc = concat!("As [`peek`](", stringify!($stream), "::peek) of the stream.")]
+            ///
+            /// # Cancel safety
+            /// Has no effect that could be lost.
+            ///
+            /// # Errors
+            /// Those of the stream.
+            pub async fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
+                self.stream.peek(buf).await
+            }
+
+            #[doc = concat!("As [`try_read`](", stringify!($stream), "::try_read) of the stream.")]
+            ///
+            /// # Errors
+            /// Those of the stream.
+            pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
+                self.stream.try_read(buf)
+            }
+
+            #[doc = concat!("As [`recv_owned`](", stringify!($stream), "::recv_owned) of the stream.")]
+            ///
+            /// # Cancel safety
+            /// No bytes are lost: those that a dropped call has taken go to the next read.
+            ///
+            /// # Errors
+            /// Those of the stream.
+            pub async fn recv_owned<B: IoBufMut>(&self, buf: B) -> (io::Result<usize>, B) {
+                self.stream.recv_owned(buf).await
+            }
+        }
+
+        impl WriteHalf<$stream> {
+            #[doc = concat!("As [`write`](", stringify!($stream), "::write) of the stream.")]
+            ///
+            /// # Cancel safety
+            /// As that of the stream.
+            ///
+            /// # Errors
+            /// Those of the stream.
+            pub async fn write(&self, buf: &[u8]) -> io::Result<usize> {
+                self.stream.write(buf).await
+            }
+
+            #[doc = concat!("As [`write_all`](", stringify!($stream), "::write_all) of the stream.")]
+            ///
+            /// # Cancel safety
+            /// Not cancel-safe: a dropped call may have written a prefix.
+            ///
+            /// # Errors
+            /// Those of the stream.
+            pub async fn write_all(&self, buf: &[u8]) -> io::Result<()> {
+                self.stream.write_all(buf).await
+            }
+
+            #[doc = concat!("As [`try_write`](", stringify!($stream), "::try_write) of the stream.")]
+            ///
+            /// # Errors
+            /// Those of the stream.
+            pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
+                self.stream.try_write(buf)
+            }
+
+            #[doc = concat!(
+                "As [`write_all_owned`](", stringify!($stream), "::write_all_owned) of the stream."
+            )]
+            ///
+            /// # Cancel safety
+            /// Not cancel-safe: a dropped call may have written all, a prefix or nothing.
+            ///
+            /// # Errors
+            /// Those of the stream.
+            pub async fn write_all_owned<B: IoBuf>(&self, buf: B) -> (io::Result<()>, B) {
+                self.stream.write_all_owned(buf).await
+            }
+        }
+    };
+}
+
+half_methods!(TcpStream);
+half_methods!(UnixStream);
 
 impl<S: HalfClose> AsRef<S> for ReadHalf<S> {
     fn as_ref(&self) -> &S {

@@ -45,7 +45,7 @@ use crate::net::ip_address;
 /// Two goroutines, one for each direction, and a deadline:
 ///
 /// ```
-/// use gorin::io::{AsyncReadExt, AsyncWriteExt};
+/// use gorin::io::AsyncReadExt;
 /// use std::time::{Duration, Instant};
 /// # use gorin::net::{TcpListener, TcpStream};
 /// # gorin::run(async {
@@ -55,7 +55,7 @@ use crate::net::ip_address;
 /// # gorin::go(async move { let mut b = [0; 9]; let n = echo.read(&mut b).await.unwrap();
 /// #     echo.write_all(&b[..n]).await.unwrap(); });
 /// stream.set_read_deadline(Some(Instant::now() + Duration::from_secs(10)));
-/// let (mut reader, mut writer) = stream.into_split();
+/// let (mut reader, writer) = stream.into_split();
 /// let sent = gorin::go(async move { writer.write_all(b"hi").await });
 /// let mut reply = String::new();
 /// reader.read_to_string(&mut reply).await.unwrap();

@@ -286,7 +286,7 @@ fn one_program_reads_what_another_writes() {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let between = first.stdout.take().unwrap().into_fd().unwrap();
+        let between = Stdio::try_from(first.stdout.take().unwrap()).unwrap();
         let sorted = Command::new("sort").stdin(between).output().await.unwrap();
         assert_eq!(sorted.stdout, b"a\nb\n");
         assert!(first.wait().await.unwrap().success());
@@ -302,7 +302,7 @@ fn lines_are_read_while_the_program_runs() {
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        use futures::StreamExt;
+        use gorin::stream::StreamExt;
         assert_eq!(lines.next().await.unwrap().unwrap(), "one");
         let quiet = timeout(Duration::from_millis(5), lines.next()).await;
         assert!(quiet.is_err(), "it waits for a line");
@@ -342,7 +342,8 @@ fn a_pipe_waits_when_it_is_full_and_fails_when_nobody_reads() {
         let (n, reader) = waiter.await.unwrap();
         assert_eq!(n, 2);
         drop(reader);
-        // Closed when the last poll of the end is cancelled, perhaps by another worker.
+        // Closed when the last poll of the end is cancelled, perhaps by another worker; and a program
+        // that another test starts in this moment has the end, too, until it has begun.
         let deadline = Instant::now() + common::PATIENCE;
         let error = loop {
             match writer.write(b"x").await {

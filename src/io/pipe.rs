@@ -8,6 +8,7 @@ use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
+use std::process::Stdio;
 use std::task::{Context, Poll, ready};
 
 use futures::io::{AsyncRead, AsyncWrite};
@@ -100,8 +101,8 @@ impl PipeReader {
         Ok(PipeReader { socket })
     }
 
-    /// The descriptor, blocking again, as another program expects it: for instance as its standard
-    /// input, by `Stdio::from(reader.into_fd()?)`.
+    /// The descriptor, blocking again, as another program expects it. For that program's standard
+    /// input there is `Stdio::try_from(reader)?`.
     ///
     /// # Errors
     /// If no descriptors are left.
@@ -166,8 +167,8 @@ impl PipeWriter {
         Ok(PipeWriter { socket })
     }
 
-    /// The descriptor, blocking again, as another program expects it: for instance as its standard
-    /// output, by `Stdio::from(writer.into_fd()?)`.
+    /// The descriptor, blocking again, as another program expects it. For that program's standard
+    /// output there is `Stdio::try_from(writer)?`.
     ///
     /// # Errors
     /// If no descriptors are left, or the end was closed.
@@ -306,6 +307,41 @@ impl AsyncWrite for PipeWriter {
         Poll::Ready(Ok(()))
     }
 }
+
+/// The conversions that both ends have.
+macro_rules! conversions {
+    ($end:ident) => {
+        /// As `from_fd`.
+        impl TryFrom<OwnedFd> for $end {
+            type Error = io::Error;
+
+            fn try_from(fd: OwnedFd) -> io::Result<$end> {
+                $end::from_fd(fd)
+            }
+        }
+
+        /// As `into_fd`.
+        impl TryFrom<$end> for OwnedFd {
+            type Error = io::Error;
+
+            fn try_from(end: $end) -> io::Result<OwnedFd> {
+                end.into_fd()
+            }
+        }
+
+        /// As `into_fd`: the end becomes a standard stream of another program.
+        impl TryFrom<$end> for Stdio {
+            type Error = io::Error;
+
+            fn try_from(end: $end) -> io::Result<Stdio> {
+                end.into_fd().map(Stdio::from)
+            }
+        }
+    };
+}
+
+conversions!(PipeReader);
+conversions!(PipeWriter);
 
 impl AsFd for PipeReader {
     fn as_fd(&self) -> BorrowedFd<'_> {

@@ -23,6 +23,7 @@ pub mod process;
 pub mod runtime;
 #[cfg(not(loom))]
 pub mod signal;
+pub mod stream;
 pub mod sync;
 #[cfg(not(loom))]
 pub mod time;

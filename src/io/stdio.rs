@@ -67,8 +67,8 @@ fn service() -> io::Result<&'static Service> {
 /// handles share what comes. Lines come by [`BufReader`](super::BufReader):
 ///
 /// ```no_run
-/// use futures::StreamExt;
 /// use gorin::io::{AsyncBufReadExt, BufReader, stdin};
+/// use gorin::stream::StreamExt;
 ///
 /// # fn main() -> std::io::Result<()> {
 /// gorin::run(async {

@@ -100,7 +100,7 @@ impl TcpListener {
     /// As [`accept`](TcpListener::accept): dropping the stream loses no connection.
     ///
     /// ```
-    /// use futures::StreamExt;
+    /// use gorin::stream::StreamExt;
     /// use gorin::net::{TcpListener, TcpStream};
     ///
     /// # fn main() -> std::io::Result<()> {

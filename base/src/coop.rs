@@ -18,7 +18,7 @@ use crate::clock;
 pub const OPERATIONS: u32 = 128;
 
 /// Time that one poll of a task may use before its next operation makes it let others run. The clock
-/// is read when the operations done have doubled ([`FIRST_LOOK`], twice that, …): a goroutine of
+/// is read when the operations done have doubled (16, 32, 64, …): a goroutine of
 /// steady pace overstays by a slice at most, and one of quick operations reads it three times.
 pub const SLICE: Duration = Duration::from_millis(10);
 

@@ -11,10 +11,10 @@
 //! |---|---|---|
 //! | to wait | `time.Sleep` | [`sleep`], [`sleep_until`] |
 //! | a case of `select!` | `time.After` | [`after`] |
-//! | to bound an operation | `context.WithTimeout` | [`timeout`], [`timeout_at`] |
+//! | to bound an operation | `context.WithTimeout` | [`timeout()`], [`timeout_at`] |
 //! | one deadline, moved again and again | `time.Timer` | [`Timer`] |
-//! | something at regular times | `time.Ticker` | [`ticker`] |
-//! | something done later | `time.AfterFunc` | [`after_func`] |
+//! | something at regular times | `time.Ticker` | [`ticker()`] |
+//! | something done later | `time.AfterFunc` | [`after_func()`] |
 //!
 //! Inside [`gorin::model`](crate::model()) all of them follow the model's virtual time.
 

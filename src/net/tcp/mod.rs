@@ -1,4 +1,4 @@
-//! TCP: [`TcpListener`] and [`TcpStream`], and how they come about: [`TcpSocket`], [`dial`].
+//! TCP: [`TcpListener`] and [`TcpStream`], and how they come about: [`TcpSocket`], [`dial()`].
 
 mod dial;
 mod listener;

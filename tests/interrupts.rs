@@ -1,0 +1,143 @@
+//! Signals that interrupt every thread a thousand times a second disturb nothing: no call fails, no
+//! byte is lost, no timer is early.
+//!
+//! Alone in its process, whose threads it interrupts.
+
+// Runtimes need a kernel; under loom there are none.
+#![cfg(not(loom))]
+
+mod common;
+
+use std::fs;
+use std::io;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::{TempDir, within_patience};
+use gorin::net::{TcpListener, TcpStream};
+use gorin::{Runtime, go, time};
+
+static HANDLED: AtomicUsize = AtomicUsize::new(0);
+
+extern "C" fn handle(_signal: libc::c_int) {
+    HANDLED.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Handles SIGUSR1 without `SA_RESTART`, so that calls say that they were interrupted.
+fn install_handler() {
+    // SAFETY: all zeroes is a valid value: no flags, no mask.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    action.sa_sigaction = handle as extern "C" fn(libc::c_int) as usize;
+    // SAFETY: the handler adds to an atomic, which is allowed in one.
+    let installed = unsafe { libc::sigaction(libc::SIGUSR1, &action, std::ptr::null_mut()) };
+    assert_eq!(installed, 0);
+}
+
+/// Sends a signal to each thread of this process.
+fn interrupt_all() {
+    let threads = fs::read_dir("/proc/self/task").expect("/proc is mounted");
+    for thread in threads.flatten() {
+        let tid: libc::c_long = thread
+            .file_name()
+            .to_string_lossy()
+            .parse()
+            .expect("the kernel counts threads");
+        // SAFETY: names a thread of this process; one that is gone by now is an error.
+        unsafe { libc::syscall(libc::SYS_tgkill, std::process::id(), tid, libc::SIGUSR1) };
+    }
+}
+
+async fn echo(stream: TcpStream) -> io::Result<()> {
+    let mut buffer = [0; 4096];
+    loop {
+        match stream.read(&mut buffer).await? {
+            0 => return Ok(()),
+            n => stream.write_all(&buffer[..n]).await?,
+        }
+    }
+}
+
+/// Connects, exchanges messages and disconnects, again and again; gives the number of messages.
+async fn client(server: std::net::SocketAddr, done: Arc<AtomicBool>) -> io::Result<usize> {
+    let mut messages = 0;
+    let message: Vec<u8> = (0..=255).cycle().take(3_000).collect();
+    while !done.load(Ordering::Relaxed) {
+        let stream = TcpStream::connect(server).await?;
+        for _ in 0..10 {
+            let mut answer = vec![0; message.len()];
+            stream.write_all(&message).await?;
+            stream.read_exact(&mut answer).await?;
+            assert!(answer == message, "other bytes came back");
+            messages += 1;
+        }
+    }
+    Ok(messages)
+}
+
+async fn files(directory: &TempDir, done: &AtomicBool) -> io::Result<()> {
+    let path = directory.path("interrupted");
+    while !done.load(Ordering::Relaxed) {
+        gorin::fs::write(&path, vec![7; 10_000]).await?;
+        assert_eq!(gorin::fs::read(&path).await?, [7; 10_000]);
+        let (start, pause) = (Instant::now(), Duration::from_micros(500));
+        time::sleep(pause).await;
+        assert!(start.elapsed() >= pause, "a timer was early");
+    }
+    Ok(())
+}
+
+/// For as many rounds of interrupts: echo, files and timers on two workers.
+fn survive(rounds: usize) {
+    install_handler();
+    let done = Arc::new(AtomicBool::new(false));
+    let interrupts = {
+        let done = done.clone();
+        thread::spawn(move || {
+            for _ in 0..rounds {
+                interrupt_all();
+                // The pace of the load, not a wait for anything.
+                thread::sleep(Duration::from_millis(1));
+            }
+            done.store(true, Ordering::Relaxed);
+        })
+    };
+    let directory = TempDir::new();
+    let messages = Runtime::builder().workers(2).run(async move {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let server = listener.local_addr()?;
+        go(async move {
+            loop {
+                let (stream, _) = listener.accept().await.expect("an interrupt is no error");
+                go(async move { echo(stream).await.expect("an interrupt is no error") });
+            }
+        });
+        let clients: Vec<_> = (0..4).map(|_| go(client(server, done.clone()))).collect();
+        files(&directory, &done).await?;
+        let mut messages = 0;
+        for client in clients {
+            messages += client.await??;
+        }
+        io::Result::Ok(messages)
+    });
+    let messages = messages.expect("it starts").expect("nothing fails");
+    interrupts.join().expect("it only sends");
+    let handled = HANDLED.load(Ordering::Relaxed);
+    assert!(handled >= rounds, "{handled} signals for {rounds} rounds");
+    assert!(messages > 0);
+}
+
+/// Property: `EINTR` reaches nobody.
+#[test]
+fn signals_at_a_kilohertz_disturb_nothing() {
+    within_patience(|| survive(500));
+}
+
+/// The same for ten seconds.
+#[test]
+#[ignore = "takes ten seconds"]
+fn signals_at_a_kilohertz_disturb_nothing_for_long() {
+    within_patience(|| survive(10_000));
+}

@@ -122,7 +122,8 @@ impl Poller {
 
     /// Adds the socket in slot `slot`. What is ready already makes an event, too.
     pub(crate) fn add(&self, fd: RawFd, slot: usize) -> io::Result<()> {
-        let events = libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLET;
+        let read = libc::EPOLLIN | libc::EPOLLPRI | libc::EPOLLRDHUP;
+        let events = read | libc::EPOLLOUT | libc::EPOLLET;
         let set = self.set.as_raw_fd();
         control(set, libc::EPOLL_CTL_ADD, fd, events, slot as u64).map_err(|error| {
             match error.raw_os_error() {
@@ -191,7 +192,7 @@ impl Poller {
 fn tell(event: &libc::epoll_event, mut each: impl FnMut(usize, Direction, Edge)) {
     let (events, slot) = (event.events as i32, event.u64 as usize);
     let over = events & (libc::EPOLLHUP | libc::EPOLLERR) != 0;
-    if over || events & libc::EPOLLRDHUP != 0 {
+    if over || events & (libc::EPOLLRDHUP | libc::EPOLLPRI) != 0 {
         each(slot, Direction::Read, Edge::HungUp);
     } else if events & libc::EPOLLIN != 0 {
         each(slot, Direction::Read, Edge::Ready);

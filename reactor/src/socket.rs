@@ -68,6 +68,8 @@ pub struct Socket {
     /// It is in the epoll set that workers share. Written by who first waits; relaxed, it only
     /// decides who adds it.
     watched: AtomicBool,
+    /// A read of it that comes short has emptied it; known once it is `watched`.
+    empties: AtomicBool,
     /// What dropped receives have taken, once there was one that owned its buffer.
     early: OnceLock<PlainArc<Early>>,
 }
@@ -114,6 +116,7 @@ impl Socket {
             drained: AtomicU64::new(0),
             alarms: OnceLock::new(),
             watched: AtomicBool::new(false),
+            empties: AtomicBool::new(false),
             early: OnceLock::new(),
         })
     }

@@ -17,7 +17,7 @@
 //! | generation | edges so far; moves on, too, when the slot gets its next socket |
 //! | owner, ARMED | unused: the set belongs to no worker, and nothing is in flight |
 //! | WAITED | somebody waits for the next edge |
-//! | HUNG_UP | the end of the stream, or an error, was among the edges of this socket |
+//! | HUNG_UP | the end of the stream, an error or urgent data was among the edges of this socket |
 //! | CLOSED | as with polls |
 //!
 //! # Invariants
@@ -27,9 +27,10 @@
 //!    socket has become ready since that call, its edge is either counted already or will be seen.
 //! 2. *Readers do not rob each other.* There is no "ready" bit that the first one could take: each
 //!    compares what it has seen itself.
-//! 3. *A short read hides nothing.* That a read came short shows that the socket was empty after the
-//!    edges seen before it, except for an end or error, which tells of itself once: where one has
-//!    come, a hint is not believed.
+//! 3. *A short read hides nothing.* That a read of a TCP stream came short shows that it was empty
+//!    after the edges seen before it, except for an end or error, which tells of itself once, and
+//!    urgent data, before which reads end: where one has come, a hint is not believed. Nor is it for
+//!    anything else, whose reads end at boundaries (`socket/edges.rs`).
 //! 4. *The last worker leaves nobody waiting.* It sets `ended`, then moves every word on; who waits
 //!    sets WAITED, then looks at `ended`. All of these are read-modify-writes of the same word, so
 //!    one of them sees the other.
@@ -51,7 +52,7 @@ use crate::key::{Key, Kind};
 pub(crate) enum Edge {
     /// Data or room has come.
     Ready = 0,
-    /// The end of the stream, or an error: nothing tells of it again.
+    /// The end of the stream, an error, or urgent data: nothing tells of it again.
     HungUp = 1,
 }
 

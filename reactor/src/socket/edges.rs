@@ -10,6 +10,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::task::{Poll, Waker};
 
 use gorin_base::primitive::Ordering;
+use socket2::{Protocol, SockRef};
 
 use super::Socket;
 use crate::deadline::{Deadline, list_then_look};
@@ -73,6 +74,9 @@ impl Socket {
         if self.watched.load(Ordering::Relaxed) || self.watched.swap(true, Ordering::Relaxed) {
             return Ok(());
         }
+        let is_tcp = SockRef::from(&*self.file).protocol();
+        let is_tcp = is_tcp.is_ok_and(|protocol| protocol == Some(Protocol::TCP));
+        self.empties.store(is_tcp, Ordering::Relaxed);
         let added = self.shared.poller().add(self.file.as_raw_fd(), self.slot);
         added.inspect_err(|_| {
             self.watched.store(false, Ordering::Relaxed);
@@ -92,7 +96,16 @@ impl Socket {
 
     /// [`Socket::set_drained`]: notes what the worker had seen before the read that came short, and
     /// the moment in which that holds.
+    ///
+    /// For TCP only, where urgent data, the one thing that ends a read early, is told of as an end is.
+    /// Reads of others end at boundaries (packets in a pipe, lines of a terminal, descriptors in a
+    /// Unix stream), and no edge tells of what is behind. What is not yet in the set may be what it
+    /// likes: the set looks when it is added.
     pub(super) fn set_short(&self) {
+        // Relaxed: who adds it writes first that it is watched; if only that is seen, a hint is lost.
+        if self.watched.load(Ordering::Relaxed) && !self.empties.load(Ordering::Relaxed) {
+            return;
+        }
         let noted = local::with_worker(&self.shared, |worker| {
             worker
                 .seen(self.slot)

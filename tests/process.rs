@@ -356,6 +356,22 @@ fn a_pipe_waits_when_it_is_full_and_fails_when_nobody_reads() {
     });
 }
 
+/// Some programs make the standard streams of their children by `socketpair(2)`.
+#[test]
+fn a_socket_that_was_an_end_lives_on_as_a_descriptor() {
+    on_two_workers(|| async {
+        let (left, mut right) = std::os::unix::net::UnixStream::pair().unwrap();
+        let reader = PipeReader::from_fd(left.into()).unwrap();
+        // Somebody waits, and gives up.
+        let given_up = timeout(Duration::ZERO, PipeReader::read(&reader, &mut [0])).await;
+        assert!(given_up.is_err());
+        let mut left = std::os::unix::net::UnixStream::from(reader.into_fd().unwrap());
+        std::io::Write::write_all(&mut right, b"x").expect("the other end is there");
+        let mut buf = [0; 2];
+        assert_eq!(std::io::Read::read(&mut left, &mut buf).unwrap(), 1);
+    });
+}
+
 #[test]
 fn a_dropped_writer_is_the_end_for_a_reader_that_waits() {
     on_two_workers(|| async {

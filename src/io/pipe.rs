@@ -60,6 +60,8 @@ fn pollable(fd: OwnedFd) -> io::Result<Socket> {
 /// A duplicate of the descriptor that blocks again, for other programs.
 fn blocking(socket: &Socket) -> io::Result<OwnedFd> {
     let fd = socket.as_fd().try_clone_to_owned()?;
+    // Where it is a socket, as programs get their standard streams from some, its connection goes on.
+    socket.set_duplicated();
     fcntl_setfl(&fd, fcntl_getfl(&fd)? - OFlags::NONBLOCK)?;
     Ok(fd)
 }

@@ -24,6 +24,30 @@ pub trait ToSocketAddrs: sealed::Sealed {}
 
 impl<T: sealed::Sealed + ?Sized> ToSocketAddrs for T {}
 
+/// The addresses that a name stands for: Go's `net.LookupHost`, with the port that was given.
+///
+/// Connecting and binding look names up by themselves; this is for those who want to know.
+///
+/// ```
+/// # fn main() -> std::io::Result<()> {
+/// gorin::run(async {
+///     let found = gorin::net::lookup(("localhost", 80)).await?;
+///     assert!(found.iter().all(|address| address.ip().is_loopback() && address.port() == 80));
+///     Ok(())
+/// })
+/// # }
+/// ```
+///
+/// # Errors
+/// If the text is no address, or the system's resolver finds nothing for the name; without a runtime
+/// on this thread an error that says so.
+///
+/// # Cancel safety
+/// Has no effect that could be lost.
+pub async fn lookup(addresses: impl ToSocketAddrs) -> io::Result<Vec<SocketAddr>> {
+    resolve(&addresses).await
+}
+
 /// All addresses that `addresses` stands for, never none.
 pub(super) async fn resolve(
     addresses: &(impl ToSocketAddrs + ?Sized),

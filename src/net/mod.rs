@@ -35,7 +35,7 @@ mod udp;
 mod unix;
 
 pub use acceptor::Incoming;
-pub use address::ToSocketAddrs;
+pub use address::{ToSocketAddrs, lookup};
 pub use split::{ReadHalf, ReuniteError, WriteHalf};
 pub use std::net::Shutdown;
 pub use tcp::{ConnectError, TcpListener, TcpSocket, TcpStream, dial};

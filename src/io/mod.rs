@@ -4,6 +4,49 @@
 //! gorin's streams implement [`AsyncRead`] and [`AsyncWrite`]; whatever is written against these
 //! traits works on them. gorin's own are [`IoBuf`] and [`IoBufMut`], for calls that own their buffer.
 //!
+//! # Cancel safety
+//! What gorin's streams do is safe to drop, as their pages say. The extension traits put it together
+//! to larger operations, and those keep what they have so far in the future: dropped by `select!` or
+//! [`timeout`](crate::time::timeout), it is lost. So in a `select!` use the first kind:
+//!
+//! | nothing is lost | a part may be lost, or done |
+//! |---|---|
+//! | `read`, `write`, `flush`, `seek` | `read_exact`, `read_to_end`, `read_to_string`, `write_all` |
+//! | `fill_buf` of a [`BufReader`]; the next of its `lines()`, which keep a half line in the stream | `read_line`, `read_until` |
+//!
+//! ```
+//! use gorin::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, duplex};
+//! use gorin::prelude::*;
+//! use gorin::stream::StreamExt;
+//!
+//! gorin::run(async {
+//!     let (mut client, server) = duplex(64);
+//!     let (tell, told) = chan(0);
+//!     go(async move {
+//!         client.write_all(b"one\nt").await.unwrap();
+//!         tell.send("half a line").await.unwrap();
+//!         client.write_all(b"wo\n").await.unwrap();
+//!     });
+//!     let mut lines = BufReader::new(server).lines();
+//!     let mut read = Vec::new();
+//!     loop {
+//!         select! {
+//!             line = lines.next() => match line {
+//!                 Some(line) => read.push(line.unwrap()),
+//!                 None => break,
+//!             },
+//!             // Drops the wait for the line, and nothing that was read of it.
+//!             _ = told.recv() => {}
+//!         }
+//!     }
+//!     assert_eq!(read, ["one", "two"]);
+//! });
+//! ```
+//!
+//! # Buffers
+//! [`BufWriter`] must be flushed or closed: there is no way to write in a destructor, so that one
+//! that is dropped loses what it holds (std's writes it).
+//!
 //! ```
 //! use gorin::io::{AsyncReadExt, Cursor};
 //!

@@ -122,6 +122,13 @@ impl Claim {
         drop(old);
     }
 
+    /// As [`set_waker`](Self::set_waker), for a claim that has not had a waker yet.
+    pub(crate) fn set_first_waker(&self, waker: &Waker) {
+        let waker = Some(waker.clone());
+        let none = std::mem::replace(&mut *self.waker.lock(), waker);
+        drop(none);
+    }
+
     /// The owner is about to poll foreign futures: from now on partners pass it by.
     pub(crate) fn begin_polling(&self) -> Status {
         if seeded::bug("claim.open_while_polling") {

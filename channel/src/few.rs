@@ -15,6 +15,7 @@ pub(crate) struct Few<T> {
 }
 
 impl<T: Copy + Default> Few<T> {
+    #[inline]
     pub(crate) fn new() -> Self {
         Self {
             inline: [T::default(); INLINE],
@@ -23,6 +24,12 @@ impl<T: Copy + Default> Few<T> {
         }
     }
 
+    pub(crate) fn clear(&mut self) {
+        self.len = 0;
+        self.long.clear();
+    }
+
+    #[inline]
     pub(crate) fn push(&mut self, item: T) {
         if self.len < INLINE {
             self.inline[self.len] = item;
@@ -54,6 +61,7 @@ impl<T: Copy + Default> Few<T> {
 impl<T> Deref for Few<T> {
     type Target = [T];
 
+    #[inline]
     fn deref(&self) -> &[T] {
         if self.len <= INLINE {
             &self.inline[..self.len]
@@ -64,6 +72,7 @@ impl<T> Deref for Few<T> {
 }
 
 impl<T> DerefMut for Few<T> {
+    #[inline]
     fn deref_mut(&mut self) -> &mut [T] {
         if self.len <= INLINE {
             &mut self.inline[..self.len]
@@ -92,6 +101,12 @@ mod tests {
                 assert_eq!(few.remove(index), model.remove(index));
             }
             assert!(few.is_empty());
+            model.extend(0..len);
+            model.iter().for_each(|&n| few.push(n));
+            few.clear();
+            assert!(few.is_empty());
+            few.push(7);
+            assert_eq!(*few, [7]);
         }
     }
 }

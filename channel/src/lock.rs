@@ -39,6 +39,7 @@ mod model {
         #[track_caller]
         pub(crate) fn lock(&self) -> RawGuard<'_> {
             RawGuard {
+                lock: self,
                 _held: self.0.lock(),
             }
         }
@@ -46,7 +47,14 @@ mod model {
 
     #[derive(Debug)]
     pub(crate) struct RawGuard<'a> {
+        lock: &'a RawLock,
         _held: MutexGuard<'a, ()>,
+    }
+
+    impl RawGuard<'_> {
+        pub(crate) fn is_of(&self, lock: &RawLock) -> bool {
+            std::ptr::eq(self.lock, lock)
+        }
     }
 }
 
@@ -118,13 +126,14 @@ const INLINE: usize = 16;
     reason = "lives for one step of a select"
 )]
 pub struct LockSet<'a> {
-    /// The guards beside the locks they hold; the first ones here, the rest in `more`.
-    inline: [Option<(&'a RawLock, RawGuard<'a>)>; INLINE],
-    more: Vec<(&'a RawLock, RawGuard<'a>)>,
+    /// The first ones here, the rest in `more`.
+    inline: [Option<RawGuard<'a>>; INLINE],
+    more: Vec<RawGuard<'a>>,
     len: usize,
 }
 
 impl<'a> LockSet<'a> {
+    #[inline]
     pub(crate) fn new() -> Self {
         Self {
             inline: [const { None }; INLINE],
@@ -134,13 +143,14 @@ impl<'a> LockSet<'a> {
     }
 
     /// Adds `lock` unless it was the last one added, and returns its place in the set.
+    #[inline]
     #[cfg_attr(loom, track_caller)]
     pub(crate) fn add<T>(&mut self, lock: &'a Lock<T>) -> usize {
         let raw = &lock.raw;
-        if self.len > 0 && std::ptr::eq(self.raw(self.len - 1), raw) {
+        if self.len > 0 && self.holds(raw, self.len - 1) {
             return self.len - 1;
         }
-        let held = (raw, raw.lock());
+        let held = raw.lock();
         match self.inline.get_mut(self.len) {
             Some(free) => *free = Some(held),
             None => self.more.push(held),
@@ -149,12 +159,14 @@ impl<'a> LockSet<'a> {
         self.len - 1
     }
 
-    fn raw(&self, place: usize) -> &'a RawLock {
-        match self.inline.get(place) {
-            Some(Some(held)) => held.0,
-            Some(None) => panic!("the set holds no lock at {place}"),
-            None => self.more[place - INLINE].0,
-        }
+    /// True if the set holds `raw` at `place`.
+    #[inline]
+    fn holds(&self, raw: &RawLock, place: usize) -> bool {
+        let held = match self.inline.get(place) {
+            Some(held) => held.as_ref(),
+            None => self.more.get(place - INLINE),
+        };
+        held.is_some_and(|held| held.is_of(raw))
     }
 
     /// What `lock` protects, if the set holds it at `place`.
@@ -164,7 +176,7 @@ impl<'a> LockSet<'a> {
     #[inline]
     pub(crate) fn get<'s, T>(&'s mut self, place: usize, lock: &'s Lock<T>) -> &'s mut T {
         assert!(
-            std::ptr::eq(self.raw(place), &lock.raw),
+            self.holds(&lock.raw, place),
             "a select looked at a channel that it had not locked"
         );
         lock.value.with_mut(|value| {

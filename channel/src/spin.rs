@@ -125,6 +125,14 @@ impl Backoff {
 #[derive(Debug)]
 pub(crate) struct SpinGuard<'a>(&'a SpinLock);
 
+impl SpinGuard<'_> {
+    /// True if it holds `lock`.
+    #[inline]
+    pub(crate) fn is_of(&self, lock: &SpinLock) -> bool {
+        std::ptr::eq(self.0, lock)
+    }
+}
+
 impl Drop for SpinGuard<'_> {
     #[inline]
     fn drop(&mut self) {

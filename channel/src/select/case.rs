@@ -101,6 +101,7 @@ pub struct ChannelCase<'a, T, O: Operation<'a, T>> {
 }
 
 impl<'a, T, O: Operation<'a, T>> ChannelCase<'a, T, O> {
+    #[inline(always)]
     pub(crate) fn new(shared: &'a Shared<T>, operation: O) -> Self {
         Self {
             shared,

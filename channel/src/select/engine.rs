@@ -51,10 +51,11 @@ pub(crate) struct Engine {
     pub(crate) options: Options,
     /// Present while the select stands in line.
     claim: Option<PlainArc<Claim>>,
-    /// The channel cases with the number of their channel, in the order in which to lock them.
-    locking: Few<(u64, usize)>,
-    /// The foreign cases.
-    foreign: Few<usize>,
+    /// The channel cases in the order in which to lock their channels, and behind them the foreign
+    /// cases. Numbers only, and both in one list: the future of a select is moved before it is polled.
+    order: Few<u32>,
+    /// How many channel cases there are.
+    channels: usize,
 }
 
 /// How a select chooses.
@@ -87,13 +88,28 @@ enum Otherwise<'c> {
 }
 
 impl Engine {
+    #[inline]
     pub(crate) fn new(options: Options) -> Self {
         Self {
             options,
             claim: None,
-            locking: Few::new(),
-            foreign: Few::new(),
+            order: Few::new(),
+            channels: 0,
         }
+    }
+
+    /// The channel cases, in the order in which to lock their channels.
+    #[inline]
+    fn locking(&self) -> impl Iterator<Item = usize> + '_ {
+        self.order[..self.channels]
+            .iter()
+            .map(|&index| index as usize)
+    }
+
+    /// The foreign cases.
+    #[inline]
+    fn foreign(&self) -> &[u32] {
+        &self.order[self.channels..]
     }
 
     pub(crate) fn poll<'a, C>(&mut self, cases: &mut C, cx: &mut Context<'_>) -> Poll<Chosen>
@@ -119,12 +135,12 @@ impl Engine {
         C: Cases<'a> + ?Sized,
     {
         self.arrange(cases);
-        self.announce_step("select");
-        let index = if self.foreign.is_empty() {
+        self.announce_step(cases, "select");
+        let index = if self.foreign().is_empty() {
             None
         } else if self.options.biased {
             self.in_source_order(cases, cx)
-        } else if rng::below(self.foreign.len() + self.locking.len()) < self.foreign.len() {
+        } else if rng::below(self.order.len()) < self.foreign().len() {
             self.poll_foreign(cases, cx)
         } else {
             self.look(cases, cases.len(), Otherwise::Return)
@@ -151,7 +167,7 @@ impl Engine {
             return Some(Chosen::Case(index));
         }
         // A partner may serve the select from here on; it wakes nobody before the waker is set.
-        claim.set_waker(cx.waker());
+        claim.set_first_waker(cx.waker());
         if !seeded::bug("select.waker_set_without_second_look")
             && let Status::Served(index) = claim.status()
         {
@@ -173,7 +189,7 @@ impl Engine {
             return Some(self.collect(cases, claim, index));
         }
         claim.set_waker(cx.waker());
-        if self.foreign.is_empty() {
+        if self.foreign().is_empty() {
             if !seeded::bug("select.replaced_waker_no_second_look")
                 && let Status::Served(index) = claim.status()
             {
@@ -209,26 +225,57 @@ impl Engine {
     where
         C: Cases<'a> + ?Sized,
     {
-        self.locking = Few::new();
-        self.foreign = Few::new();
-        for index in 0..cases.len() {
-            match cases.kind(index) {
+        self.order.clear();
+        let len = u32::try_from(cases.len()).expect("fewer than 2^32 cases");
+        let (mut foreign, mut sorted, mut last) = (false, true, 0);
+        for index in 0..len {
+            match cases.kind(index as usize) {
                 Kind::Off => {}
-                Kind::Channel(case) => self.locking.push((case.channel(), index)),
-                Kind::Foreign(_) => self.foreign.push(index),
+                Kind::Channel(case) => {
+                    let id = case.channel();
+                    sorted &= last <= id;
+                    last = id;
+                    self.order.push(index);
+                }
+                Kind::Foreign(_) => foreign = true,
             }
         }
-        if !seeded::bug("select.locks_in_case_order") {
-            self.locking.sort_unstable();
+        self.channels = self.order.len();
+        if !sorted && !seeded::bug("select.locks_in_case_order") {
+            self.sort(cases);
+        }
+        if foreign {
+            let is_foreign = |&index: &u32| matches!(cases.kind(index as usize), Kind::Foreign(_));
+            (0..len)
+                .filter(is_foreign)
+                .for_each(|index| self.order.push(index));
         }
     }
 
-    fn announce_step(&self, operation: &'static str) {
-        hook::step_all(
-            operation,
-            || self.locking.iter().map(|&(id, _)| (id, Access::Write)),
-            self.options.site,
-        );
+    /// Sorts the channel cases by the numbers of their channels; two of one channel stay in order.
+    #[cold]
+    fn sort<'a, C>(&mut self, cases: &mut C)
+    where
+        C: Cases<'a> + ?Sized,
+    {
+        let mut numbered = Few::new();
+        for index in self.locking() {
+            numbered.push((channel(cases, index).channel(), index));
+        }
+        numbered.sort_unstable();
+        for (place, &(_, index)) in self.order.iter_mut().zip(numbered.iter()) {
+            *place = index as u32;
+        }
+    }
+
+    #[inline]
+    fn announce_step<'a, C>(&self, cases: &mut C, operation: &'static str)
+    where
+        C: Cases<'a> + ?Sized,
+    {
+        let site = self.options.site;
+        let access = |index| (channel(cases, index).channel(), Access::Write);
+        hook::step_all(operation, || self.locking().map(access), site);
     }
 
     /// Polls the foreign cases in random order until one ends.
@@ -237,14 +284,14 @@ impl Engine {
         C: Cases<'a> + ?Sized,
     {
         let mut left = Few::new();
-        self.foreign.iter().for_each(|&index| left.push(index));
+        self.foreign().iter().for_each(|&index| left.push(index));
         while !left.is_empty() {
             let drawn = if self.options.biased {
                 0
             } else {
                 rng::below(left.len())
             };
-            let index = left.remove(drawn);
+            let index = left.remove(drawn) as usize;
             if let Kind::Foreign(case) = cases.kind(index)
                 && case.poll(cx)
             {
@@ -260,8 +307,8 @@ impl Engine {
     where
         C: Cases<'a> + ?Sized,
     {
-        for position in 0..self.foreign.len() {
-            let foreign = self.foreign[position];
+        for position in 0..self.foreign().len() {
+            let foreign = self.foreign()[position] as usize;
             let before = self.look(cases, foreign, Otherwise::Return);
             if before.is_some() {
                 return before;
@@ -282,7 +329,7 @@ impl Engine {
         C: Cases<'a> + ?Sized,
     {
         let mut locks = LockSet::new();
-        for &(_, index) in self.locking.iter().filter(|(_, index)| *index < limit) {
+        for index in self.locking().filter(|&index| index < limit) {
             channel(cases, index).lock(&mut locks);
         }
         let mut ready = Few::new();
@@ -290,7 +337,7 @@ impl Engine {
             if let Kind::Channel(case) = cases.kind(index)
                 && case.is_ready(&mut locks)
             {
-                ready.push(index);
+                ready.push(index as u32);
             }
         }
         while !ready.is_empty() {
@@ -299,7 +346,7 @@ impl Engine {
             } else {
                 rng::below(ready.len())
             };
-            let index = ready.remove(drawn);
+            let index = ready.remove(drawn) as usize;
             match channel(cases, index).commit(&mut locks) {
                 Commit::Done(wakeup) => {
                     drop(locks);
@@ -317,12 +364,11 @@ impl Engine {
             Otherwise::Return => {}
             Otherwise::Reopen(claim) => claim.reopen(),
             Otherwise::Enter(claim) => {
-                for &(_, index) in self.locking.iter() {
+                for index in self.locking() {
                     if index > 0 && seeded::bug("select.unlocks_between_entries") {
                         drop(std::mem::replace(&mut locks, LockSet::new()));
-                        self.locking
-                            .iter()
-                            .for_each(|&(_, index)| channel(cases, index).lock(&mut locks));
+                        self.locking()
+                            .for_each(|index| channel(cases, index).lock(&mut locks));
                     }
                     channel(cases, index).enter(&mut locks, claim, index);
                 }
@@ -338,7 +384,7 @@ impl Engine {
     {
         self.claim = Some(claim);
         if hook::is_observed() {
-            for &(_, index) in self.locking.iter() {
+            for index in self.locking() {
                 channel(cases, index).announce_wait(self.options.site);
             }
         }
@@ -361,7 +407,7 @@ impl Engine {
     where
         C: Cases<'a> + ?Sized,
     {
-        for &(_, index) in self.locking.iter() {
+        for index in self.locking() {
             if Some(index) != except && !seeded::bug("select.leaves_waiters_behind") {
                 channel(cases, index).leave();
             }
@@ -379,7 +425,7 @@ impl Engine {
         if primitive::unwinding() {
             return;
         }
-        self.announce_step("withdrawal");
+        self.announce_step(cases, "withdrawal");
         let mut served = None;
         if let Status::Served(index) = claim.withdraw() {
             served = Some(index);

@@ -17,6 +17,7 @@ pub struct List<C, Rest> {
 
 impl<C, Rest> List<C, Rest> {
     /// `case` in front of `rest`.
+    #[inline(always)]
     pub fn new(case: C, rest: Rest) -> Self {
         Self { case, rest }
     }

@@ -48,6 +48,7 @@ pub struct SelectFuture<'a, L: TypedCases<'a>> {
 impl<'a, L: TypedCases<'a>> Unpin for SelectFuture<'a, L> {}
 
 /// A select over `cases`.
+#[inline(always)]
 #[track_caller]
 pub fn select<'a, L: TypedCases<'a>>(cases: L, biased: bool) -> SelectFuture<'a, L> {
     let options = Options {

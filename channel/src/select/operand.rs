@@ -30,10 +30,12 @@ pub struct Operand<'p, X>(Cell<Option<Pin<&'p mut X>>>);
 
 impl<'p, X> Operand<'p, X> {
     /// Wraps a pinned operand.
+    #[inline(always)]
     pub fn new(pinned: Pin<&'p mut X>) -> Self {
         Self(Cell::new(Some(pinned)))
     }
 
+    #[inline(always)]
     fn pinned(&self) -> Pin<&'p mut X> {
         self.0.take().expect("an operand is converted once")
     }
@@ -43,12 +45,14 @@ impl<'p, X> Operand<'p, X> {
 /// longer than the select lasts (`'a: 's`).
 macro_rules! channel_operand {
     ($future:ident, $operation:ty, $make:ident) => {
+        #[inline(always)]
         fn $make<'a: 's, 's, T>(future: &mut $future<'a, T>) -> ChannelCase<'s, T, $operation> {
             ChannelCase::new(future.shared, future.withdraw())
         }
 
         impl<'a, T> Operand<'_, $future<'a, T>> {
             /// The channel case of this operation.
+            #[inline(always)]
             pub fn case<'s>(&self) -> ChannelCase<'s, T, $operation>
             where
                 'a: 's,
@@ -59,6 +63,7 @@ macro_rules! channel_operand {
 
         impl<'a, T> Operand<'_, Option<$future<'a, T>>> {
             /// The channel case of this operation; off if there is none.
+            #[inline(always)]
             pub fn case<'s>(&self) -> Option<ChannelCase<'s, T, $operation>>
             where
                 'a: 's,
@@ -128,6 +133,7 @@ impl<F: Future> SelectOperand<Plain> for F {}
 impl<F: Future> SelectOperand<Optional> for Option<F> {}
 
 /// Passes a valid operand on; says what is wrong with another one.
+#[inline(always)]
 pub fn operand<Kind, X: SelectOperand<Kind>>(operand: X) -> X {
     operand
 }

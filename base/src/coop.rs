@@ -17,25 +17,41 @@ use crate::clock;
 /// Operations that one poll of a task may do before it must let others run.
 pub const OPERATIONS: u32 = 128;
 
-/// Time that one poll of a task may use before its next operation makes it let others run. The clock
-/// is read when the operations done have doubled (16, 32, 64, …): a goroutine of
-/// steady pace overstays by a slice at most, and one of quick operations reads it three times.
+/// Time that one poll of a task may use before its next operation makes it let others run. It counts
+/// from the poll's first look at the clock, and ends at a later one. A thread looks after 16
+/// operations, and after 64 while its operations are quick.
 pub const SLICE: Duration = Duration::from_millis(10);
 
-/// The operations before the first look at the clock, from which the slice counts. A look costs as
-/// much as two channel operations.
-const FIRST_LOOK: u32 = 16;
+/// The operations between two looks at the clock. A look costs as much as two channel operations, so
+/// while the operations on a thread are [`QUICK`], ever more looks are skipped, up to
+/// [`MOST_SKIPPED`], across the polls of its goroutines. A goroutine that is slow among quick ones is
+/// looked at a stride or four late, once; then its thread looks at every stride again.
+const STRIDE: u32 = 16;
 
-/// No limit. A multiple of [`FIRST_LOOK`], as what is [`left`](Budget::left) at every look.
-const UNLIMITED: u32 = u32::MAX - (FIRST_LOOK - 1);
+/// Looks that may be skipped in a row: so few that no budget is used up without a look.
+const MOST_SKIPPED: u32 = 3;
+
+/// The longest time between two looks for which the operations between them pass as quick.
+const QUICK: Duration = Duration::from_millis(1);
+
+/// No limit. A multiple of [`STRIDE`], as what is [`left`](Budget::left) at every look.
+const UNLIMITED: u32 = u32::MAX - (STRIDE - 1);
 
 /// Separate cells, not one of a struct: filled by parts and copied as a whole, it would stall the
 /// processor for longer than a channel operation takes.
 struct Budget {
     /// Operations left.
     left: Cell<u32>,
-    /// When the running slice started: set at the first look at the clock, stale before.
+    /// The running slice has started.
+    begun: Cell<bool>,
+    /// When: set at the first look at the clock, stale before.
     started: Cell<Option<Instant>>,
+    /// The last look of this thread.
+    looked: Cell<Option<Instant>>,
+    /// Looks to be skipped from now on.
+    skip: Cell<u32>,
+    /// Looks that were to be skipped after the last one.
+    skipped: Cell<u32>,
 }
 
 // std's thread-local under loom too: the models give every loom thread an unlimited budget, and
@@ -44,7 +60,11 @@ std::thread_local! {
     static BUDGET: Budget = const {
         Budget {
             left: Cell::new(UNLIMITED),
+            begun: Cell::new(false),
             started: Cell::new(None),
+            looked: Cell::new(None),
+            skip: Cell::new(0),
+            skipped: Cell::new(0),
         }
     };
 }
@@ -52,6 +72,7 @@ std::thread_local! {
 /// Restores the budget that was in force before, also when the task panics.
 struct Restore {
     left: u32,
+    /// The start of the slice, if it had begun.
     started: Option<Instant>,
 }
 
@@ -61,8 +82,7 @@ impl Restore {
     fn after(left: u32) -> Restore {
         BUDGET.with(|budget| {
             let before = budget.left.replace(left);
-            // A budget that has not begun has no start worth keeping.
-            let started = if before < OPERATIONS {
+            let started = if budget.begun.replace(false) {
                 budget.started.get()
             } else {
                 None
@@ -80,6 +100,7 @@ impl Drop for Restore {
     fn drop(&mut self) {
         BUDGET.with(|budget| {
             budget.left.set(self.left);
+            budget.begun.set(self.started.is_some());
             if self.started.is_some() {
                 budget.started.set(self.started);
             }
@@ -121,13 +142,14 @@ pub fn spend() {
     BUDGET.with(|budget| {
         let left = budget.left.get().saturating_sub(1);
         budget.left.set(left);
-        if left.is_multiple_of(FIRST_LOOK) {
+        if left.is_multiple_of(STRIDE) {
             budget.look();
         }
     });
 }
 
 impl Budget {
+    /// A stride is done: looks at the clock if it is time for that.
     #[cold]
     fn look(&self) {
         let left = self.left.get();
@@ -135,12 +157,24 @@ impl Budget {
             self.left.set(UNLIMITED);
             return;
         }
-        let done = OPERATIONS - left;
-        if left == 0 || !done.is_power_of_two() {
+        if left == 0 {
+            return;
+        }
+        if let Some(skip) = self.skip.get().checked_sub(1) {
+            self.skip.set(skip);
             return;
         }
         let now = clock::now();
-        if done == FIRST_LOOK {
+        let last = self.looked.replace(Some(now));
+        let quick = last.is_some_and(|last| now.duration_since(last) <= QUICK);
+        let skip = if quick {
+            (self.skipped.get() + 1).min(MOST_SKIPPED)
+        } else {
+            0
+        };
+        self.skipped.set(skip);
+        self.skip.set(skip);
+        if !self.begun.replace(true) {
             self.started.set(Some(now));
         } else if let Some(started) = self.started.get()
             && now.duration_since(started) >= SLICE
@@ -204,18 +238,49 @@ mod tests {
     #[test]
     fn a_long_slice_ends_the_budget_early() {
         with_budget(|| {
-            for _ in 0..FIRST_LOOK {
+            for _ in 0..STRIDE {
                 spend();
             }
-            let end = clock::now() + SLICE;
-            while clock::now() < end {
-                std::hint::spin_loop();
-            }
-            for _ in 0..FIRST_LOOK {
+            spin(SLICE);
+            for _ in 0..STRIDE {
                 spend();
             }
             assert!(!ready());
         });
+    }
+
+    #[test]
+    fn a_long_slice_among_quick_ones_ends_early_too() {
+        for _ in 0..100 {
+            with_budget(spend);
+        }
+        with_budget(|| {
+            let mut done = 0;
+            while ready() {
+                spin(QUICK / 2);
+                spend();
+                done += 1;
+            }
+            assert!(done < OPERATIONS, "the budget ended by its operations");
+        });
+    }
+
+    #[test]
+    fn an_inner_budget_leaves_the_slice_of_the_outer_one_alone() {
+        with_budget(|| {
+            (0..STRIDE).for_each(|_| spend());
+            spin(SLICE);
+            with_budget(|| (0..STRIDE).for_each(|_| spend()));
+            (0..STRIDE).for_each(|_| spend());
+            assert!(!ready());
+        });
+    }
+
+    fn spin(time: Duration) {
+        let end = clock::now() + time;
+        while clock::now() < end {
+            std::hint::spin_loop();
+        }
     }
 
     #[test]

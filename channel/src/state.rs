@@ -176,15 +176,25 @@ impl<T> State<T> {
     /// Sends the value in `slot` if that takes nothing but a place in the buffer.
     #[inline]
     pub(crate) fn send_to_buffer(&mut self, slot: &mut Option<T>) -> bool {
-        let simple = !self.closed
-            && self.waiters.is_empty(Side::Receive)
-            && self.has_place()
-            && self.buffer.len() < self.buffer.capacity()
-            && slot.is_some();
-        if simple {
-            self.buffer_value(slot);
+        let taken = self.buffer.len() + self.reserved;
+        if self.closed
+            || !self.waiters.is_empty(Side::Receive)
+            || taken >= self.capacity
+            || self.buffer.len() == self.buffer.capacity()
+        {
+            return false;
         }
-        simple
+        let Some(value) = slot.take() else {
+            return false;
+        };
+        self.buffer.push_back(value);
+        self.waits = if taken + 1 < self.capacity {
+            0
+        } else {
+            hint::SEND
+        };
+        self.check();
+        true
     }
 
     #[inline]

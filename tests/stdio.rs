@@ -71,6 +71,38 @@ fn what_is_read_from_the_input_can_be_written_to_the_output() {
 
 #[test]
 #[ignore = "the program of another test"]
+fn ends_without_a_flush() {
+    // The one thread for blocking code is busy until the runtime ends: the words wait in line.
+    let (tx, rx) = std::sync::mpsc::channel::<()>();
+    let runtime = Runtime::builder().workers(1).max_blocking_threads(1);
+    runtime
+        .run(async move {
+            let (tell, begun) = gorin::chan(0);
+            gorin::unblock(move || {
+                tell.send_blocking(()).unwrap();
+                rx.recv()
+            });
+            begun.recv().await.unwrap();
+            gorin::go(async move {
+                let _dropped_at_the_end = tx;
+                std::future::pending::<()>().await;
+            });
+            gorin::yield_now().await;
+            stdout().write_all(b"last words\n").await.unwrap();
+        })
+        .unwrap();
+}
+
+#[test]
+fn what_is_written_gets_out_although_the_runtime_ends() {
+    common::within_patience(|| {
+        let written = run("ends_without_a_flush", Vec::new());
+        assert!(written.contains("last words"), "{written}");
+    });
+}
+
+#[test]
+#[ignore = "the program of another test"]
 fn reads_lines_with_little_patience() {
     gorin::run(async {
         let mut got = String::new();

@@ -135,7 +135,8 @@ impl AsyncRead for Stdin {
 /// its worker as long as the terminal or the pipe takes no more.
 ///
 /// Writes go to std's output, and in turn with `print!`, whole chunks at a time. What is written is
-/// on its way; [`flush`](super::AsyncWriteExt::flush) waits until it is out, and tells the errors.
+/// on its way, and gets out also if the runtime ends before;
+/// [`flush`](super::AsyncWriteExt::flush) waits until it is out, and tells the errors.
 ///
 /// ```
 /// use gorin::io::{AsyncWriteExt, stdout};
@@ -163,8 +164,8 @@ pub fn stderr() -> Stderr {
 /// The standard output; made by [`stdout`].
 ///
 /// # Cancel safety
-/// A dropped write has begun, or not: what was accepted is written in any case, unless the runtime
-/// ends first. An error is told by the next call.
+/// A dropped write has begun, or not: what was accepted is written in any case. An error is told by
+/// the next call.
 #[derive(Debug)]
 pub struct Stdout(Output);
 
@@ -199,12 +200,39 @@ impl Output {
 
     fn poll_write(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         ready!(self.poll_idle(cx))?;
-        let chunk = buf[..buf.len().min(CHUNK_BYTES)].to_vec();
-        let (write, len) = (self.write, chunk.len());
+        let len = buf.len().min(CHUNK_BYTES);
         if len > 0 {
-            self.busy = Some(unblock(move || write(&chunk)));
+            let mut accepted = Accepted {
+                bytes: buf[..len].to_vec(),
+                write: self.write,
+            };
+            self.busy = Some(unblock(move || accepted.write()));
         }
         Poll::Ready(Ok(len))
+    }
+}
+
+/// A chunk that was accepted. If the runtime ends before a thread comes to write it, it is written
+/// where it is dropped: the last words of a program must not depend on who is faster.
+struct Accepted {
+    /// Empty once it is written.
+    bytes: Vec<u8>,
+    write: fn(&[u8]) -> io::Result<()>,
+}
+
+impl Accepted {
+    fn write(&mut self) -> io::Result<()> {
+        let bytes = std::mem::take(&mut self.bytes);
+        (self.write)(&bytes)
+    }
+}
+
+impl Drop for Accepted {
+    fn drop(&mut self) {
+        if !self.bytes.is_empty() {
+            // Nobody is left to be told.
+            let _ = self.write();
+        }
     }
 }
 

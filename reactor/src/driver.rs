@@ -3,9 +3,10 @@
 //!
 //! One driver belongs to one worker and is used by its thread alone; what other threads want of it
 //! goes through the worker's mailbox, and they end its sleep by what [`Driver::park`] waits for
-//! (see `park.rs`). Implementations: `ring.rs` (io_uring), `epoll.rs`, and `hybrid.rs`, which has
-//! both, and, for tests, `simulated.rs`; which one is `choice.rs`'s business. What has no ring executes [`Request`]s itself
-//! (`perform.rs`): therefore a request describes the operation and is no kernel structure.
+//! (see `park.rs`). Implementations: `ring.rs` (io_uring), `epoll.rs`, `hybrid.rs`, which has both,
+//! and, for tests, `simulated.rs`; which one is `choice.rs`'s business. What has no ring executes
+//! [`Request`]s itself (`perform.rs`): therefore a request describes the operation and is no kernel
+//! structure.
 //!
 //! Sockets are watched by the driver, one poll at a time, or by an epoll set that all workers share
 //! (`poller.rs`); then nothing is armed, and what is reaped are the set's events.

@@ -344,12 +344,6 @@ impl Reactor {
         self.shared.driver
     }
 
-    /// True if operations on sockets are completed by the kernel; false if they would each block a
-    /// thread, so that waiting for readiness is better.
-    pub fn completes_sockets(&self) -> bool {
-        self.shared.driver.has_rings()
-    }
-
     /// What the rings have done so far, summed over the workers.
     pub fn stats(&self) -> Stats {
         let mut stats = Stats::default();

@@ -283,3 +283,24 @@ fn a_waker_that_panics_does_not_end_its_worker() {
             .is_complete()
     );
 }
+
+/// What a kernel would have to answer is refused in a model, whatever it is, and not waited for.
+#[test]
+fn in_a_model_errors_of_operations_say_what_to_take_instead() {
+    use gorin::io::AsyncReadExt;
+    let refused = || async {
+        let errors = [
+            gorin::net::TcpListener::bind("127.0.0.1:0").await.err(),
+            gorin::net::lookup("localhost:80").await.err(),
+            gorin::fs::read("Cargo.toml").await.err(),
+            gorin::fs::canonicalize("Cargo.toml").await.err(),
+            gorin::process::Command::new("true").status().await.err(),
+            gorin::io::stdin().read(&mut [0]).await.err(),
+        ];
+        for error in errors {
+            let text = error.expect("it is refused").to_string();
+            assert!(text.contains("gorin::io::duplex"), "{text}");
+        }
+    };
+    gorin::model(refused);
+}

@@ -6,16 +6,23 @@
 use std::fs;
 use std::io;
 
-/// No runtime on this thread.
+use gorin_base::hook;
+
+/// The error of `what` on a thread that belongs to no runtime, or in a goroutine of a model, where
+/// there is none: it says what to do.
 #[cold]
-pub(crate) fn no_runtime(what: &str) -> io::Error {
-    io::Error::new(
-        io::ErrorKind::NotConnected,
-        format!(
+pub fn no_runtime(what: &str) -> io::Error {
+    let text = match hook::is_active() {
+        true => format!(
+            "{what} needs a gorin runtime, and in a gorin::model there is none: give the program a \
+             channel in its place, or gorin::io::duplex for a connection"
+        ),
+        false => format!(
             "{what} needs a gorin runtime and this thread has none: call it inside gorin::run or \
              a goroutine, or enter a runtime on this thread first"
         ),
-    )
+    };
+    io::Error::new(io::ErrorKind::NotConnected, text)
 }
 
 /// The reactor has no worker left.

@@ -104,6 +104,8 @@ pub use buffer::{IoBuf, IoBufMut};
 pub use choice::DriverKind;
 pub use driver::Direction;
 #[cfg(not(loom))]
+pub use error::no_runtime;
+#[cfg(not(loom))]
 pub use local::{EnterGuard, expect_block};
 #[cfg(not(loom))]
 pub use offload::Offload;

@@ -83,13 +83,8 @@ use crate::runtime::Handle;
 async fn blocking<T: Send + 'static>(
     call: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
-    let runtime = Handle::try_current().ok_or_else(|| {
-        io::Error::new(
-            io::ErrorKind::NotConnected,
-            "this operation needs a gorin runtime and this thread has none: call it inside \
-             gorin::run or a goroutine, or enter a runtime on this thread first",
-        )
-    })?;
+    let runtime =
+        Handle::try_current().ok_or_else(|| gorin_reactor::no_runtime("this operation"))?;
     match runtime.unblock(call).await {
         Ok(result) => result,
         Err(error) => Err(error.into()),

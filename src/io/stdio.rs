@@ -112,6 +112,10 @@ impl AsyncRead for Stdin {
     ) -> Poll<io::Result<usize>> {
         let this = &mut *self;
         if this.taken == this.chunk.len() && !buf.is_empty() {
+            if crate::model::is_running() {
+                // Its thread is none of the model's: the wait would look like a deadlock.
+                return Poll::Ready(Err(gorin_reactor::no_runtime("standard input")));
+            }
             let service = service()?;
             let chunks = this.chunks.get_or_insert_with(|| service.chunks.clone());
             if !this.has_asked && chunks.is_empty() {

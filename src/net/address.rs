@@ -68,15 +68,8 @@ pub(super) async fn resolve(
 /// Asks the system's resolver, on a thread for blocking code; it ends with the answer, also when
 /// nobody waits for it any more.
 async fn look_up(host: String, port: u16) -> io::Result<Vec<SocketAddr>> {
-    let Some(runtime) = Handle::try_current() else {
-        return Err(io::Error::new(
-            io::ErrorKind::NotConnected,
-            format!(
-                "looking up `{host}` needs a gorin runtime and this thread has none: call it \
-                 inside gorin::run or a goroutine, or enter a runtime on this thread first"
-            ),
-        ));
-    };
+    let runtime = Handle::try_current()
+        .ok_or_else(|| gorin_reactor::no_runtime(&format!("looking up `{host}`")))?;
     let spec = Spec::new().name("resolver");
     let answer = runtime.unblock_with(spec, move || {
         let found = std::net::ToSocketAddrs::to_socket_addrs(&(host.as_str(), port));

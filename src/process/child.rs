@@ -42,13 +42,8 @@ impl Child {
         kill_on_drop: bool,
     ) -> io::Result<Child> {
         // Before anything is started.
-        let runtime = Handle::try_current().ok_or_else(|| {
-            io::Error::new(
-                io::ErrorKind::NotConnected,
-                "a process needs a gorin runtime to be waited for, and this thread has none: start \
-                 it inside gorin::run or a goroutine, or hold the guard of Handle::enter",
-            )
-        })?;
+        let runtime = Handle::try_current()
+            .ok_or_else(|| gorin_reactor::no_runtime("waiting for a process"))?;
         reap_orphans();
         let mut child = command.spawn()?;
         let (stdin, stdout, stderr) =

@@ -45,6 +45,22 @@ use super::Child;
 /// })
 /// # }
 /// ```
+/// One program that reads what another writes, as `seq 20 | grep 7`:
+///
+/// ```
+/// use gorin::process::{Command, Stdio};
+///
+/// # fn main() -> std::io::Result<()> {
+/// gorin::run(async {
+///     let mut seq = Command::new("seq").arg("20").stdout(Stdio::piped()).spawn()?;
+///     let between = seq.stdout.take().expect("it is piped");
+///     let grep = Command::new("grep").arg("7").stdin(Stdio::try_from(between)?).output();
+///     assert_eq!(grep.await?.stdout, b"7\n17\n");
+///     assert!(seq.wait().await?.success());
+///     Ok(())
+/// })
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Command {
     inner: std::process::Command,

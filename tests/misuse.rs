@@ -303,4 +303,8 @@ fn in_a_model_errors_of_operations_say_what_to_take_instead() {
         }
     };
     gorin::model(refused);
+    // Also on a thread that has a runtime, as in `#[gorin::test]`.
+    gorin::run(async move {
+        gorin::model(refused);
+    });
 }

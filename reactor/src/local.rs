@@ -10,6 +10,7 @@ use std::io;
 use std::marker::PhantomData;
 use std::rc::Rc;
 
+use gorin_base::hook;
 use gorin_base::primitive::PlainArc;
 
 use crate::error;
@@ -162,6 +163,10 @@ impl fmt::Debug for Owner {
 /// Submits `operation` to this worker's ring, or to a worker of the reactor that this thread has
 /// entered.
 pub(crate) fn submit(operation: PlainArc<dyn Operation>) -> io::Result<Owner> {
+    // A model on a worker's thread: what the kernel answers is no step of it.
+    if hook::is_active() {
+        return Err(error::no_runtime("this operation"));
+    }
     let (shared, index) = with(|current| match current {
         Current::Worker(worker) => {
             worker.submit(operation.clone());

@@ -21,8 +21,8 @@ use std::sync::OnceLock;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
-use gorin_base::coop;
 use gorin_base::primitive::{AtomicBool, AtomicU64, Ordering, PlainArc};
+use gorin_base::{coop, hook};
 
 use crate::calls;
 use crate::deadline::{Alarm, Deadline, list_then_look};
@@ -101,7 +101,9 @@ impl Socket {
     /// # Errors
     /// `NotConnected` if this thread is no worker and has not entered a reactor.
     pub fn new(fd: OwnedFd) -> io::Result<Socket> {
-        let shared = local::current().ok_or_else(|| error::no_runtime("a socket"))?;
+        let shared = local::current()
+            .filter(|_| !hook::is_active())
+            .ok_or_else(|| error::no_runtime("a socket"))?;
         debug_assert!(
             is_non_blocking(&fd),
             "a blocking descriptor stops its worker"

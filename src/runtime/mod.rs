@@ -285,9 +285,10 @@ impl Handle {
         })
     }
 
-    /// As [`current`](Handle::current), but `None` on a thread that belongs to no runtime.
+    /// As [`current`](Handle::current), but `None` on a thread that belongs to no runtime. In a
+    /// [`model`](crate::model()) there is none, whatever the thread belongs to otherwise.
     pub fn try_current() -> Option<Handle> {
-        current::get()
+        current::get().filter(|_| !crate::model::is_running())
     }
 
     /// Starts a goroutine on this runtime. See [`go`](crate::go). After the runtime was stopped

@@ -22,36 +22,31 @@ pub(crate) unsafe fn perform(request: Request) -> i32 {
             buffer,
             len,
             offset,
-        } => answer(|| {
+        } => {
             let (buffer, len) = (buffer.cast(), len as usize);
-            if offset != POSITION {
+            at_offset(
+                offset,
                 // SAFETY: the caller's contract: `len` bytes to write to.
-                let count = unsafe { libc::pread64(fd, buffer, len, offset as i64) };
-                if count >= 0 || errno() != -libc::ESPIPE {
-                    return count;
-                }
-                // A ring ignores the offset where there is none: in pipes, for example.
-            }
-            // SAFETY: as above.
-            unsafe { libc::read(fd, buffer, len) }
-        }),
+                |offset| unsafe { libc::pread64(fd, buffer, len, offset) },
+                // SAFETY: as above.
+                || unsafe { libc::read(fd, buffer, len) },
+            )
+        }
         Request::Write {
             fd,
             buffer,
             len,
             offset,
-        } => answer(|| {
+        } => {
             let (buffer, len) = (buffer.cast(), len as usize);
-            if offset != POSITION {
+            at_offset(
+                offset,
                 // SAFETY: the caller's contract: `len` bytes to read.
-                let count = unsafe { libc::pwrite64(fd, buffer, len, offset as i64) };
-                if count >= 0 || errno() != -libc::ESPIPE {
-                    return count;
-                }
-            }
-            // SAFETY: as above.
-            unsafe { libc::write(fd, buffer, len) }
-        }),
+                |offset| unsafe { libc::pwrite64(fd, buffer, len, offset) },
+                // SAFETY: as above.
+                || unsafe { libc::write(fd, buffer, len) },
+            )
+        }
         Request::Sync { fd, data_only } => answer(|| {
             let result = if data_only {
                 // SAFETY: takes a descriptor.
@@ -111,6 +106,20 @@ unsafe fn perform_path(request: PathRequest) -> libc::c_int {
         // SAFETY: the caller's contract.
         PathRequest::Link { original, link } => unsafe { libc::link(original, link) },
     }
+}
+
+/// The kernel's answer to a transfer: `there`, unless `offset` is [`POSITION`] or the file has no
+/// offsets (a pipe, for example), where a ring ignores it; else `here`.
+fn at_offset(offset: u64, there: impl Fn(i64) -> isize, here: impl Fn() -> isize) -> i32 {
+    answer(|| {
+        if offset != POSITION {
+            let count = there(offset as i64);
+            if count >= 0 || errno() != -libc::ESPIPE {
+                return count;
+            }
+        }
+        here()
+    })
 }
 
 /// The kernel's answer to `call`, which is repeated while signals interrupt it.

@@ -16,25 +16,13 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
-use common::{TempDir, within_patience};
+use common::{TempDir, everywhere_with_directory as everywhere, within_patience};
 use futures::future::poll_fn;
 use gorin::Runtime;
 use gorin::fs::{File, OpenOptions};
 use gorin::io::{AsyncBufReadExt, AsyncReadExt, AsyncSeekExt, AsyncWriteExt, BufReader};
 use gorin_base::check::poll_once;
 use gorin_base::rng;
-
-/// Runs `program` on one worker, on two, and with `block_on` on a thread that is no worker.
-fn everywhere<F: Future<Output = io::Result<()>> + 'static>(program: fn(TempDir) -> F) {
-    within_patience(move || {
-        for workers in [1, 2] {
-            let builder = Runtime::builder().workers(workers);
-            builder.run(program(TempDir::new())).unwrap().unwrap();
-        }
-        let runtime = Runtime::builder().workers(1).build().unwrap();
-        runtime.block_on(program(TempDir::new())).unwrap();
-    });
-}
 
 /// Polls `future` once, as the goroutine that runs.
 async fn start<F: Future>(mut future: Pin<&mut F>) -> Poll<F::Output> {

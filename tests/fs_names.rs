@@ -7,29 +7,15 @@ mod common;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::future::Future;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::{TempDir, within_patience};
+use common::everywhere_with_directory as everywhere;
 use futures::StreamExt;
-use gorin::Runtime;
 use gorin::fs::Metadata;
-
-/// Runs `program` on one worker, on two, and with `block_on` on a thread that is no worker.
-fn everywhere<F: Future<Output = io::Result<()>> + 'static>(program: fn(TempDir) -> F) {
-    within_patience(move || {
-        for workers in [1, 2] {
-            let builder = Runtime::builder().workers(workers);
-            builder.run(program(TempDir::new())).unwrap().unwrap();
-        }
-        let runtime = Runtime::builder().workers(1).build().unwrap();
-        runtime.block_on(program(TempDir::new())).unwrap();
-    });
-}
 
 #[test]
 fn files_are_renamed_linked_and_removed() {

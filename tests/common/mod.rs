@@ -205,7 +205,9 @@ pub(crate) fn within_patience<T: Send + 'static>(body: impl FnOnce() -> T + Send
 }
 
 /// Runs `program` on one worker, on two, and with `block_on` on a thread that is no worker.
-pub(crate) fn everywhere<F: Future<Output = io::Result<()>> + 'static>(program: fn() -> F) {
+pub(crate) fn everywhere<F: Future<Output = io::Result<()>> + 'static>(
+    program: impl Fn() -> F + Send + 'static,
+) {
     within_patience(move || {
         for workers in [1, 2] {
             let builder = gorin::Runtime::builder().workers(workers);
@@ -214,6 +216,13 @@ pub(crate) fn everywhere<F: Future<Output = io::Result<()>> + 'static>(program: 
         let runtime = gorin::Runtime::builder().workers(1).build().unwrap();
         runtime.block_on(program()).unwrap();
     });
+}
+
+/// As [`everywhere`], each time with a new directory.
+pub(crate) fn everywhere_with_directory<F: Future<Output = io::Result<()>> + 'static>(
+    program: fn(TempDir) -> F,
+) {
+    everywhere(move || program(TempDir::new()));
 }
 
 /// What this process holds for gorin, or may hold.

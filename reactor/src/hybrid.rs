@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use gorin_base::primitive::PlainArc;
 
+use crate::counters::count;
 use crate::driver::{Completion, Direction, Driver, Request};
 use crate::key::Key;
 use crate::poller::Harvest;
@@ -102,7 +103,12 @@ impl Driver for Hybrid {
         if !self.harvest.is_fresh() {
             self.harvest.look(self.shared.poller());
         }
+        let before = completions.len();
         self.harvest.take(completions);
+        // The ring has counted its own.
+        let harvested = completions.len() - before;
+        let counters = &self.shared.posts[self.worker].counters;
+        count(&counters.completions, harvested as u64);
     }
 
     fn add_alarm(&mut self, alarm: RawFd) -> io::Result<()> {

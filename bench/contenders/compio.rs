@@ -106,6 +106,7 @@ mod rt {
         use compio::buf::{IntoInner, IoBufExt};
         use compio::io::{AsyncRead, AsyncWriteExt};
         use std::io;
+        use std::net::SocketAddr;
 
         pub(crate) const NONBLOCKING: bool = false;
 
@@ -136,6 +137,32 @@ mod rt {
                 len: usize,
             ) -> (io::Result<()>, Vec<u8>) {
                 let BufResult(result, slice) = self.0.write_all(buf.slice(..len)).await;
+                (result, slice.into_inner())
+            }
+        }
+
+        pub(crate) struct Udp(compio::net::UdpSocket);
+
+        impl Udp {
+            pub(crate) fn from_std(socket: std::net::UdpSocket) -> io::Result<Udp> {
+                compio::net::UdpSocket::from_std(socket).map(Udp)
+            }
+
+            pub(crate) async fn recv_from(
+                &mut self,
+                buf: Vec<u8>,
+            ) -> (io::Result<(usize, SocketAddr)>, Vec<u8>) {
+                let BufResult(result, buf) = self.0.recv_from(buf).await;
+                (result, buf)
+            }
+
+            pub(crate) async fn send_to(
+                &mut self,
+                buf: Vec<u8>,
+                len: usize,
+                peer: SocketAddr,
+            ) -> (io::Result<usize>, Vec<u8>) {
+                let BufResult(result, slice) = self.0.send_to(buf.slice(..len), peer).await;
                 (result, slice.into_inner())
             }
         }

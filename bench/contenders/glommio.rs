@@ -142,6 +142,7 @@ mod rt {
     pub(crate) mod net {
         use futures::{AsyncReadExt, AsyncWriteExt};
         use std::io;
+        use std::net::SocketAddr;
 
         pub(crate) const NONBLOCKING: bool = false;
 
@@ -175,6 +176,42 @@ mod rt {
                 len: usize,
             ) -> (io::Result<()>, Vec<u8>) {
                 (self.0.write_all(&buf[..len]).await, buf)
+            }
+        }
+
+        pub(crate) struct Udp(glommio::net::UdpSocket);
+
+        impl Udp {
+            /// As the listener's.
+            pub(crate) fn from_std(socket: std::net::UdpSocket) -> io::Result<Udp> {
+                let addr = socket.local_addr()?;
+                drop(socket);
+                Ok(Udp(glommio::net::UdpSocket::bind(addr)?))
+            }
+
+            pub(crate) async fn recv_from(
+                &mut self,
+                mut buf: Vec<u8>,
+            ) -> (io::Result<(usize, SocketAddr)>, Vec<u8>) {
+                (
+                    self.0.recv_from(&mut buf).await.map_err(io::Error::from),
+                    buf,
+                )
+            }
+
+            pub(crate) async fn send_to(
+                &mut self,
+                buf: Vec<u8>,
+                len: usize,
+                peer: SocketAddr,
+            ) -> (io::Result<usize>, Vec<u8>) {
+                (
+                    self.0
+                        .send_to(&buf[..len], peer)
+                        .await
+                        .map_err(io::Error::from),
+                    buf,
+                )
             }
         }
     }

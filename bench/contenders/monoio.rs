@@ -161,6 +161,7 @@ mod rt {
         use monoio::buf::IoBufMut;
         use monoio::io::{AsyncReadRent, AsyncWriteRentExt};
         use std::io;
+        use std::net::SocketAddr;
 
         pub(crate) const NONBLOCKING: bool = false;
 
@@ -194,6 +195,34 @@ mod rt {
                 use monoio::buf::IoBuf;
                 let (result, slice) = self.0.write_all(buf.slice(0..len)).await;
                 (result.map(drop), slice.into_inner())
+            }
+        }
+
+        pub(crate) struct Udp(monoio::net::udp::UdpSocket);
+
+        impl Udp {
+            pub(crate) fn from_std(socket: std::net::UdpSocket) -> io::Result<Udp> {
+                monoio::net::udp::UdpSocket::from_std(socket).map(Udp)
+            }
+
+            pub(crate) async fn recv_from(
+                &mut self,
+                buf: Vec<u8>,
+            ) -> (io::Result<(usize, SocketAddr)>, Vec<u8>) {
+                let len = buf.len();
+                let (result, slice) = self.0.recv_from(buf.slice_mut(0..len)).await;
+                (result, slice.into_inner())
+            }
+
+            pub(crate) async fn send_to(
+                &mut self,
+                buf: Vec<u8>,
+                len: usize,
+                peer: SocketAddr,
+            ) -> (io::Result<usize>, Vec<u8>) {
+                use monoio::buf::IoBuf;
+                let (result, slice) = self.0.send_to(buf.slice(0..len), peer).await;
+                (result, slice.into_inner())
             }
         }
     }

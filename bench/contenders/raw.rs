@@ -4,6 +4,9 @@
 //! `RAW_INTERFACE=epoll` waits by readiness: level-triggered, one buffer for all connections.
 //! `RAW_INTERFACE=uring` has one receive or send in flight per connection, each with a buffer of its
 //! own, on a ring that sleeps at once.
+//!
+//! With `--udp` `epoll` echoes the datagrams of one socket; a ring has no call for a datagram's sender
+//! but `recvmsg`, which is another program.
 
 #[path = "raw/epoll.rs"]
 mod epoll;
@@ -14,7 +17,7 @@ use gorin_bench::args::Args;
 use gorin_bench::wire::{self, Line};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::process::ExitCode;
 
 /// Connections that may wait to be accepted: as many as the runtimes' servers let wait.
@@ -40,12 +43,28 @@ fn run(mut args: Args) -> Result<(), String> {
     let hogs: usize = args.take("hogs", 0)?;
     // One thread serves, whatever is asked for.
     let _workers: usize = args.take("workers", 1)?;
+    let udp = args.take_flag("udp")?;
     args.finish()?;
     if hogs > 0 {
         wire::say(&Line::Unsupported("has no tasks".to_owned()));
         return Ok(());
     }
-    serve(addr, buffer_bytes).map_err(|error| error.to_string())
+    let served = match udp {
+        true => serve_udp(addr),
+        false => serve(addr, buffer_bytes),
+    };
+    served.map_err(|error| error.to_string())
+}
+
+fn serve_udp(addr: SocketAddr) -> io::Result<()> {
+    if std::env::var("RAW_INTERFACE").as_deref() != Ok("epoll") {
+        wire::say(&Line::Unsupported("datagrams are epoll's".to_owned()));
+        return Ok(());
+    }
+    let socket = UdpSocket::bind(addr)?;
+    let addr = socket.local_addr()?;
+    std::thread::spawn(|| wire::obey_stdin());
+    epoll::serve_udp(&socket, || wire::say(&Line::Addr(addr)))
 }
 
 fn serve(addr: SocketAddr, buffer_bytes: usize) -> io::Result<()> {

@@ -101,6 +101,7 @@ mod rt {
     pub(crate) mod net {
         use smol::io::{AsyncReadExt, AsyncWriteExt};
         use std::io;
+        use std::net::SocketAddr;
 
         pub(crate) const NONBLOCKING: bool = true;
 
@@ -130,6 +131,30 @@ mod rt {
                 len: usize,
             ) -> (io::Result<()>, Vec<u8>) {
                 (self.0.write_all(&buf[..len]).await, buf)
+            }
+        }
+
+        pub(crate) struct Udp(smol::net::UdpSocket);
+
+        impl Udp {
+            pub(crate) fn from_std(socket: std::net::UdpSocket) -> io::Result<Udp> {
+                socket.try_into().map(Udp)
+            }
+
+            pub(crate) async fn recv_from(
+                &mut self,
+                mut buf: Vec<u8>,
+            ) -> (io::Result<(usize, SocketAddr)>, Vec<u8>) {
+                (self.0.recv_from(&mut buf).await, buf)
+            }
+
+            pub(crate) async fn send_to(
+                &mut self,
+                buf: Vec<u8>,
+                len: usize,
+                peer: SocketAddr,
+            ) -> (io::Result<usize>, Vec<u8>) {
+                (self.0.send_to(&buf[..len], peer).await, buf)
             }
         }
     }

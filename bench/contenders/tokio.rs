@@ -123,6 +123,7 @@ mod rt {
 
     pub(crate) mod net {
         use std::io;
+        use std::net::SocketAddr;
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
         pub(crate) const NONBLOCKING: bool = true;
@@ -153,6 +154,30 @@ mod rt {
                 len: usize,
             ) -> (io::Result<()>, Vec<u8>) {
                 (self.0.write_all(&buf[..len]).await, buf)
+            }
+        }
+
+        pub(crate) struct Udp(tokio::net::UdpSocket);
+
+        impl Udp {
+            pub(crate) fn from_std(socket: std::net::UdpSocket) -> io::Result<Udp> {
+                tokio::net::UdpSocket::from_std(socket).map(Udp)
+            }
+
+            pub(crate) async fn recv_from(
+                &mut self,
+                mut buf: Vec<u8>,
+            ) -> (io::Result<(usize, SocketAddr)>, Vec<u8>) {
+                (self.0.recv_from(&mut buf).await, buf)
+            }
+
+            pub(crate) async fn send_to(
+                &mut self,
+                buf: Vec<u8>,
+                len: usize,
+                peer: SocketAddr,
+            ) -> (io::Result<usize>, Vec<u8>) {
+                (self.0.send_to(&buf[..len], peer).await, buf)
             }
         }
     }

@@ -25,6 +25,7 @@ type setup struct {
 	addr      string
 	buffer    int
 	hogs      int
+	udp       bool
 }
 
 var rows = map[string]func(*setup){
@@ -66,6 +67,7 @@ func main() {
 	flags.StringVar(&s.addr, "addr", "127.0.0.1:0", "of serve")
 	flags.IntVar(&s.buffer, "buffer", 4096, "bytes per connection of serve")
 	flags.IntVar(&s.hogs, "hogs", 0, "computing goroutines of serve")
+	flags.BoolVar(&s.udp, "udp", false, "serve datagrams")
 	flags.Parse(os.Args[2:])
 	s.wanted = time.Duration(wantedMS) * time.Millisecond
 	dieWithParent()

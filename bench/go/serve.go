@@ -12,6 +12,9 @@ const hogWork = 100 * time.Millisecond
 
 // serve is the echo server: a goroutine per connection. TCP_NODELAY is Go's default.
 func serve(s *setup) {
+	if s.udp {
+		serveUDP(s)
+	}
 	listener, err := net.Listen("tcp", s.addr)
 	if err != nil {
 		broken("cannot listen on %s: %v", s.addr, err)
@@ -43,6 +46,32 @@ func echo(conn net.Conn, bufferBytes int) {
 		}
 		if _, err := conn.Write(buffer[:received]); err != nil {
 			return
+		}
+	}
+}
+
+// serveUDP sends each datagram of one socket back, for ever.
+func serveUDP(s *setup) {
+	addr, err := net.ResolveUDPAddr("udp", s.addr)
+	if err != nil {
+		broken("%v", err)
+	}
+	socket, err := net.ListenUDP("udp", addr)
+	if err != nil {
+		broken("cannot bind %s: %v", s.addr, err)
+	}
+	go obeyStdin()
+	fmt.Printf("addr %s\n", socket.LocalAddr())
+	buffer := make([]byte, s.buffer)
+	for {
+		// The forms that allocate nothing.
+		received, peer, err := socket.ReadFromUDPAddrPort(buffer)
+		if err != nil {
+			broken("cannot receive: %v", err)
+		}
+		_, err = socket.WriteToUDPAddrPort(buffer[:received], peer)
+		if err != nil && !errors.Is(err, syscall.ECONNREFUSED) {
+			broken("cannot send: %v", err)
 		}
 	}
 }

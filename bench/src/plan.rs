@@ -89,6 +89,8 @@ pub struct Server {
     pub buffer_bytes: usize,
     /// Tasks that compute 100 ms at a time.
     pub hogs: usize,
+    /// Whether it echoes datagrams of one socket instead of connections.
+    pub udp: bool,
 }
 
 /// How a row is run.
@@ -331,6 +333,7 @@ impl Size {
             workers,
             buffer_bytes: bytes.clamp(4 << 10, 64 << 10),
             hogs: 0,
+            udp: false,
         };
         for connections in [1, 50, 1000] {
             for bytes in [64, 4 << 10, 64 << 10] {
@@ -351,6 +354,20 @@ impl Size {
             Load::Client(server(2, 64), words),
             metrics::ECHO,
         );
+        for peers in [1, 50] {
+            let server = Server {
+                udp: true,
+                ..server(1, 64)
+            };
+            let mut words = client("echo", peers, 64, self.load, 0);
+            words.push("--udp".into());
+            add(
+                format!("udp_echo.c{peers}.m64"),
+                Cpus::Apart,
+                Load::Client(server, words),
+                metrics::ECHO,
+            );
+        }
         for hogs in [0, 1, 2] {
             let server = Server {
                 hogs,

@@ -133,7 +133,9 @@ impl Round<'_> {
             "serve --workers {} --buffer {} --hogs {}",
             server.workers, server.buffer_bytes, server.hogs
         );
-        let words: Vec<_> = words.split_whitespace().map(str::to_owned).collect();
+        let udp = server.udp.then_some("--udp");
+        let words = words.split_whitespace().chain(udp);
+        let words: Vec<_> = words.map(str::to_owned).collect();
         let mut child = self.start(&mut self.command(&words)?)?;
         let addr = child.expect(|line| match line {
             Line::Addr(addr) => Some(*addr),

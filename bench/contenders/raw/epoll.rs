@@ -2,7 +2,7 @@
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 
 /// What is read at a time, into one buffer for all connections.
 const BUFFER_BYTES: usize = 64 << 10;
@@ -55,6 +55,33 @@ pub(crate) fn serve(listener: &TcpListener, ready: impl FnOnce()) -> io::Result<
                 };
                 let mut event = EpollEvent::new(wanted, event.data());
                 epoll.modify(&connection.stream, &mut event)?;
+            }
+        }
+    }
+}
+
+/// Sends each datagram back, for ever. Calls `ready` when they can come.
+pub(crate) fn serve_udp(socket: &UdpSocket, ready: impl FnOnce()) -> io::Result<()> {
+    socket.set_nonblocking(true)?;
+    let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+    epoll.add(socket, EpollEvent::new(EpollFlags::EPOLLIN, 0))?;
+    ready();
+    let mut buffer = vec![0; BUFFER_BYTES];
+    let mut events = [EpollEvent::empty()];
+    loop {
+        match epoll.wait(&mut events, EpollTimeout::NONE) {
+            Err(nix::Error::EINTR) => continue,
+            result => result?,
+        };
+        loop {
+            let (len, peer) = match socket.recv_from(&mut buffer) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                result => result?,
+            };
+            match socket.send_to(&buffer[..len], peer) {
+                // A client that has ended.
+                Err(error) if error.kind() == ErrorKind::ConnectionRefused => {}
+                result => _ = result?,
             }
         }
     }

@@ -1,11 +1,12 @@
-//! The echo server: one task per connection, and what the runner asks of a server.
+//! The echo servers: TCP with one task per connection, UDP with one task for its socket; and what
+//! the runner asks of a server.
 
 use super::{Failure, Outcome, tasks};
 use crate::rt::{self, net};
 use gorin_bench::args::Args;
 use gorin_bench::wire::{self, Line};
 use socket2::{Domain, Protocol, Socket, Type};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -23,6 +24,7 @@ pub(crate) struct Options {
     addr: SocketAddr,
     buffer_bytes: usize,
     hogs: usize,
+    udp: bool,
 }
 
 impl Options {
@@ -32,6 +34,7 @@ impl Options {
             addr: args.take("addr", SocketAddr::from(([127, 0, 0, 1], 0)))?,
             buffer_bytes: args.take("buffer", 4096)?,
             hogs: args.take("hogs", 0)?,
+            udp: args.take_flag("udp")?,
         })
     }
 }
@@ -39,6 +42,9 @@ impl Options {
 /// Listens, says where, and serves until stdin ends.
 pub(crate) fn serve(options: Options) -> Outcome {
     gorin_bench::process::raise_file_limit();
+    if options.udp {
+        return serve_udp(options);
+    }
     let servers = if rt::ONE_SERVER_PER_THREAD {
         options.workers
     } else {
@@ -80,6 +86,26 @@ pub(crate) fn serve(options: Options) -> Outcome {
         }
     });
     Ok(())
+}
+
+/// As [`serve`], datagrams of one socket.
+fn serve_udp(options: Options) -> Outcome {
+    let socket = bind_udp(options.addr)
+        .map_err(|error| Failure::Broken(format!("cannot bind {}: {error}", options.addr)))?;
+    let addr = socket
+        .local_addr()
+        .map_err(|error| Failure::Broken(error.to_string()))?;
+    std::thread::spawn(|| wire::obey_stdin());
+    let ready = move || wire::say(&Line::Addr(addr));
+    let server = echo_datagrams(socket, options.buffer_bytes, ready);
+    rt::run(options.workers, server);
+    Ok(())
+}
+
+fn bind_udp(addr: SocketAddr) -> std::io::Result<UdpSocket> {
+    let socket = UdpSocket::bind(addr)?;
+    socket.set_nonblocking(rt::net::NONBLOCKING)?;
+    Ok(socket)
 }
 
 fn listen(addr: SocketAddr, share_port: bool) -> std::io::Result<std::net::TcpListener> {
@@ -132,6 +158,35 @@ async fn echo(mut stream: net::Stream, buffer_bytes: usize) {
         let (sent, empty) = stream.write_all(full, received).await;
         if sent.is_err() {
             break;
+        }
+        buffer = empty;
+    }
+}
+
+/// Sends each datagram back, for ever. Calls `ready` when they can come.
+async fn echo_datagrams(
+    socket: UdpSocket,
+    buffer_bytes: usize,
+    ready: impl FnOnce() + rt::MaybeSend + 'static,
+) {
+    let mut socket = match net::Udp::from_std(socket) {
+        Ok(socket) => socket,
+        Err(error) => give_up("cannot use the socket", &error),
+    };
+    ready();
+    let mut buffer = vec![0; buffer_bytes];
+    loop {
+        let (received, full) = socket.recv_from(buffer).await;
+        let (len, peer) = match received {
+            Ok(received) => received,
+            Err(error) => give_up("cannot receive", &error),
+        };
+        let (sent, empty) = socket.send_to(full, len, peer).await;
+        // Refused by a client that has ended: the others go on.
+        if let Err(error) = sent
+            && error.kind() != std::io::ErrorKind::ConnectionRefused
+        {
+            give_up("cannot send", &error);
         }
         buffer = empty;
     }

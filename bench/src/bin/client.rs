@@ -6,6 +6,7 @@
 //! | `accept` | connects, exchanges one byte, resets, again |
 //! | `idle` | connects all, exchanges one message each, then holds them until its stdin ends |
 //!
+//! With `--udp` the messages of `echo` are datagrams.
 //! With `--every-ms` a connection sends at fixed times instead of at once. If an answer is late for
 //! the next time, the wait that follows from it counts as latency: a server that stalls cannot hide
 //! that by not being asked.
@@ -42,6 +43,7 @@ fn run(mut args: Args) -> Result<(), String> {
         addr: args.take("addr", SocketAddr::from(([127, 0, 0, 1], 7777)))?,
         connections: args.take("connections", 50)?,
         message_bytes: args.take("size", 64)?,
+        udp: args.take_flag("udp")?,
         warmup: Duration::from_millis(args.take("warmup-ms", 200)?),
         duration: Duration::from_millis(args.take("duration-ms", 1000)?),
         every: Duration::from_millis(args.take("every-ms", 0)?),

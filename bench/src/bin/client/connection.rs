@@ -2,9 +2,11 @@
 //! back is what was sent.
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Instant;
+
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 /// Messages of a connection start at different places of the payload, so that an answer to another
 /// message, or another connection's, differs in nearly every byte.
@@ -52,7 +54,7 @@ pub(crate) enum Progress {
 
 /// A connection that exchanges one message at a time.
 pub(crate) struct Connection {
-    stream: TcpStream,
+    socket: Socket,
     phase: usize,
     sent: usize,
     received: usize,
@@ -63,13 +65,21 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Connects (blocking; a loopback connection is there at once) to `addr`.
-    pub(crate) fn open(addr: SocketAddr, index: usize) -> io::Result<Connection> {
-        let stream = TcpStream::connect(addr)?;
-        stream.set_nodelay(true)?;
-        stream.set_nonblocking(true)?;
+    /// Connects (blocking; a loopback connection is there at once) to `addr`. With `udp` a message
+    /// is a datagram, so it must not be longer than one.
+    pub(crate) fn open(addr: SocketAddr, udp: bool, index: usize) -> io::Result<Connection> {
+        let (kind, protocol) = match udp {
+            true => (Type::DGRAM, Protocol::UDP),
+            false => (Type::STREAM, Protocol::TCP),
+        };
+        let socket = Socket::new(Domain::for_address(addr), kind, Some(protocol))?;
+        socket.connect(&addr.into())?;
+        if !udp {
+            socket.set_tcp_nodelay(true)?;
+        }
+        socket.set_nonblocking(true)?;
         Ok(Connection {
-            stream,
+            socket,
             phase: index % PHASES,
             sent: 0,
             received: 0,
@@ -128,7 +138,7 @@ impl Connection {
     fn send(&mut self, payload: &Payload) -> io::Result<()> {
         let message = payload.message(self.phase);
         while self.sent < message.len() {
-            match self.stream.write(&message[self.sent..]) {
+            match self.socket.write(&message[self.sent..]) {
                 Ok(bytes) => self.sent += bytes,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -142,7 +152,7 @@ impl Connection {
         let message = payload.message(self.phase);
         while self.received < message.len() {
             let want = (message.len() - self.received).min(scratch.len());
-            match self.stream.read(&mut scratch[..want]) {
+            match self.socket.read(&mut scratch[..want]) {
                 Ok(0) => return Err(io::Error::other("the server closed a connection")),
                 Ok(bytes) => {
                     let expected = &message[self.received..self.received + bytes];
@@ -161,12 +171,12 @@ impl Connection {
 
     /// Ends the connection with a reset, so that no port lingers in TIME_WAIT.
     pub(crate) fn reset(self) -> io::Result<()> {
-        socket2::SockRef::from(&self.stream).set_linger(Some(std::time::Duration::ZERO))
+        SockRef::from(&self.socket).set_linger(Some(std::time::Duration::ZERO))
     }
 }
 
 impl AsFd for Connection {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.stream.as_fd()
+        self.socket.as_fd()
     }
 }

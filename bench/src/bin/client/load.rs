@@ -16,6 +16,8 @@ pub(crate) struct Options {
     pub(crate) addr: SocketAddr,
     pub(crate) connections: usize,
     pub(crate) message_bytes: usize,
+    /// Whether messages are datagrams.
+    pub(crate) udp: bool,
     /// Not counted, but for `requests`, by which the runner divides the server's CPU time.
     pub(crate) warmup: Duration,
     pub(crate) duration: Duration,
@@ -32,6 +34,9 @@ const SCRATCH_BYTES: usize = 64 << 10;
 /// How long a closed loop goes on past its end until there are as many answers as connections:
 /// fewer say nothing about any of them.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// How long an answer may take in a closed loop over datagrams.
+const LOST_AFTER: Duration = Duration::from_millis(50);
 
 /// Connections, the queue of their events, and what they measured.
 struct Load {
@@ -66,7 +71,7 @@ impl Load {
     }
 
     fn open(&mut self, index: usize) -> io::Result<()> {
-        let connection = Connection::open(self.options.addr, index)?;
+        let connection = Connection::open(self.options.addr, self.options.udp, index)?;
         self.epoll
             .add(&connection, interest(Progress::Answer, index))?;
         if index < self.connections.len() {
@@ -175,6 +180,16 @@ impl Load {
         }
     }
 
+    /// Nobody sends a lost datagram again: its connection would be silent from then on, and the load
+    /// smaller than it says.
+    fn check_that_none_is_lost(&self, now: Instant) -> io::Result<()> {
+        let lost = |connection: &Connection| now.duration_since(connection.start) > LOST_AFTER;
+        match self.connections.iter().filter(|c| lost(c)).count() {
+            0 => Ok(()),
+            lost => Err(io::Error::other(format!("{lost} datagrams were lost"))),
+        }
+    }
+
     fn report(&self) -> io::Result<()> {
         if self.measured == 0 {
             return Err(io::Error::other("the server answered nothing in time"));
@@ -235,6 +250,9 @@ pub(crate) fn echo(options: &Options) -> io::Result<()> {
         // The answer came too late: the next message was due while the server kept us waiting.
         load.begin(index, due).map(drop)
     })?;
+    if options.udp {
+        load.check_that_none_is_lost(Instant::now())?;
+    }
     if !every.is_zero() {
         load.record_unanswered(Instant::now());
     }
@@ -255,7 +273,7 @@ pub(crate) fn accept(options: &Options) -> io::Result<()> {
     }
     let end = load.measure_from + options.duration;
     load.run(end, |load, index, now| {
-        let next = Connection::open(load.options.addr, index)?;
+        let next = Connection::open(load.options.addr, false, index)?;
         let last = std::mem::replace(&mut load.connections[index], next);
         last.reset()?;
         let connection = &load.connections[index];

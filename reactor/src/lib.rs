@@ -62,6 +62,8 @@ mod buffer;
 #[cfg(not(loom))]
 pub mod calls;
 #[cfg(not(loom))]
+mod cells;
+#[cfg(not(loom))]
 mod choice;
 #[cfg(not(loom))]
 mod counters;

@@ -15,6 +15,7 @@ use gorin_base::primitive::PlainArc;
 
 use crate::error;
 use crate::mailbox::{Message, Operation};
+use crate::op::{Op, Opcode};
 use crate::reactor::Shared;
 use crate::timer::Timers;
 use crate::worker::Worker;
@@ -158,6 +159,33 @@ impl fmt::Debug for Owner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Owner").field(&self.index).finish()
     }
+}
+
+/// A cell with `op` in it: one that this worker has kept, or a new one.
+pub(crate) fn cell<C: Opcode>(op: Op<C>) -> PlainArc<Op<C>> {
+    let kept = with(|current| match current {
+        Current::Worker(worker) => worker.take_cell(),
+        Current::Entered(_) => None,
+    });
+    let Some(mut cell) = kept.flatten() else {
+        return PlainArc::new(op);
+    };
+    *PlainArc::get_mut(&mut cell).expect("a kept cell has one owner") = op;
+    cell
+}
+
+/// Keeps the cell of an operation that has ended, and whose code was taken, for another one.
+pub(crate) fn keep<C: Opcode>(mut cell: PlainArc<Op<C>>) {
+    // Polled elsewhere, the future may be faster than the table, which lets go after the wake.
+    let Some(op) = PlainArc::get_mut(&mut cell) else {
+        return;
+    };
+    op.empty();
+    with(|current| {
+        if let Current::Worker(worker) = current {
+            worker.keep_cell(cell);
+        }
+    });
 }
 
 /// Submits `operation` to this worker's ring, or to a worker of the reactor that this thread has

@@ -26,10 +26,10 @@ pub(crate) trait Operation: Send + Sync {
     /// The key given to [`start`](Operation::start); `None` before. Called by the owner only.
     fn key(&self) -> Option<Key>;
 
-    /// Takes the result of the last completion and wakes who waits; called by the owner, who holds
-    /// no lock or borrow. Also without [`start`](Operation::start), for an operation whose ring shut
+    /// Takes the result of the last completion, lets go of the operation and wakes who waits; called
+    /// by the owner, who holds no lock or borrow. Also without [`start`](Operation::start), for an operation whose ring shut
     /// down before it was submitted.
-    fn complete(&self, result: i32);
+    fn complete(self: PlainArc<Self>, result: i32);
 
     /// Ends the operation without a result, because its ring was given up with the operation in
     /// flight: who waits gets an error, the memory stays with the kernel. The caller leaks its

@@ -44,7 +44,7 @@ use std::fmt;
 use std::io;
 use std::task::{Poll, Waker};
 
-use gorin_base::primitive::{AtomicU64, Ordering, UnsafeCell};
+use gorin_base::primitive::{AtomicU64, Ordering, PlainArc, UnsafeCell};
 use gorin_base::seeded;
 
 use crate::driver::Request;
@@ -119,6 +119,16 @@ impl End {
     }
 }
 
+/// Whom the end of an operation concerns.
+enum Heir {
+    /// The future, which waits by this waker.
+    Waits(Waker),
+    /// The future, which will look by itself.
+    Looks,
+    /// The owner: the future is gone.
+    Nobody,
+}
+
 /// The cell of one operation. See the module text.
 pub(crate) struct Op<C> {
     /// Whether an orphan that was not yet submitted is submitted all the same.
@@ -148,12 +158,16 @@ unsafe impl<C: Send> Sync for Op<C> {}
 
 impl<C: Opcode> Op<C> {
     pub(crate) fn new(code: C) -> Self {
+        Self::with(Some(code))
+    }
+
+    fn with(code: Option<C>) -> Self {
         Self {
             goes_on: false,
             state: AtomicU64::new(PENDING),
             key: AtomicU64::new(0),
             waker: UnsafeCell::new(None),
-            code: UnsafeCell::new(Some(code)),
+            code: UnsafeCell::new(code),
         }
     }
 
@@ -163,6 +177,12 @@ impl<C: Opcode> Op<C> {
             goes_on: !seeded::bug("op.unsubmitted_orphan_is_dropped"),
             ..Self::new(code)
         }
+    }
+
+    /// Drops what is left in the cell of an operation that has ended, so that it can wait for
+    /// another one (`cells.rs`). To be called by its only owner.
+    pub(crate) fn empty(&mut self) {
+        *self = Self::with(None);
     }
 
     /// The future's side: how it ended, or `waker` is woken when it does.
@@ -247,9 +267,8 @@ impl<C: Opcode> Op<C> {
         true
     }
 
-    /// The owner's side: moves the word to its end, wakes who waits, and says whether the operation
-    /// was an orphan.
-    fn settle(&self, end: u64) -> bool {
+    /// The owner's side: moves the word to its end, and says whom that concerns.
+    fn settle(&self, end: u64) -> Heir {
         let order = if seeded::bug("op.result_published_relaxed") {
             Ordering::Relaxed
         } else {
@@ -259,7 +278,7 @@ impl<C: Opcode> Op<C> {
         let mut state = self.state.load(Ordering::Relaxed);
         loop {
             if state == ORPHANED {
-                return true;
+                return Heir::Nobody;
             }
             match self.exchange(state, end, order) {
                 Ok(()) => break,
@@ -267,9 +286,9 @@ impl<C: Opcode> Op<C> {
             }
         }
         if state == WAITING && !seeded::bug("op.completion_wakes_nobody") {
-            self.take_waker().expect("somebody waits").wake();
+            return Heir::Waits(self.take_waker().expect("somebody waits"));
         }
-        false
+        Heir::Looks
     }
 
     /// A compare-and-swap of the state that acquires when it fails: the word then tells of the
@@ -317,15 +336,24 @@ impl<C: Opcode> Operation for Op<C> {
         (raw != 0).then(|| Key::from_raw(raw))
     }
 
-    fn complete(&self, result: i32) {
-        let orphan = self.settle(DONE | u64::from(result as u32));
-        if orphan && !seeded::bug("op.orphan_result_leaks") {
-            self.take_code().orphan(decode(result));
+    fn complete(self: PlainArc<Self>, result: i32) {
+        match self.settle(DONE | u64::from(result as u32)) {
+            Heir::Waits(waker) => {
+                // First: who is woken, perhaps on another thread, is to find itself the only owner
+                // of the cell, and keeps it for the next operation.
+                drop(self);
+                waker.wake();
+            }
+            Heir::Looks => {}
+            Heir::Nobody if seeded::bug("op.orphan_result_leaks") => {}
+            Heir::Nobody => self.take_code().orphan(decode(result)),
         }
     }
 
     fn lose(&self) {
-        self.settle(LOST);
+        if let Heir::Waits(waker) = self.settle(LOST) {
+            waker.wake();
+        }
     }
 }
 

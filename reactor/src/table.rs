@@ -48,7 +48,7 @@ pub(crate) struct Finished {
 }
 
 impl Finished {
-    /// Hands the result over, wakes who waits, and drops the table's reference.
+    /// Hands the result over, drops the table's reference, and wakes who waits.
     pub(crate) fn complete(self) {
         self.operation.complete(self.result);
     }

@@ -38,6 +38,7 @@ use gorin_base::primitive::PlainArc;
 
 use crate::alarm::Alarm;
 use crate::bell::RingBell;
+use crate::cells::Cells;
 use crate::choice::DriverKind;
 use crate::driver::{Completion, Direction, Driver};
 use crate::epoll::Epoll;
@@ -45,6 +46,7 @@ use crate::hybrid::Hybrid;
 use crate::key::{Key, Kind};
 use crate::local::{self, EnterGuard};
 use crate::mailbox::{Message, Operation};
+use crate::op::{Op, Opcode};
 use crate::park::{Notice, Signal};
 use crate::polling::Patience;
 use crate::reactor::{Post, Shared};
@@ -77,6 +79,7 @@ struct Core {
     patience: Patience,
     /// The mailbox's other queue.
     inbox: VecDeque<Message>,
+    cells: Cells,
 }
 
 /// One worker, as its own thread sees it. See the module text.
@@ -125,6 +128,7 @@ impl Worker {
             due: Vec::new(),
             patience: Patience::new(shared.config.poll_before_sleep),
             inbox: VecDeque::new(),
+            cells: Cells::default(),
         };
         Ok(Worker {
             shared,
@@ -192,6 +196,16 @@ impl Worker {
             // it alone, until its last completion.
             unsafe { core.driver.submit(key, request) };
         }
+    }
+
+    /// A cell for another operation, if one was kept.
+    pub(crate) fn take_cell<C: Opcode>(&self) -> Option<PlainArc<Op<C>>> {
+        self.core.borrow_mut().cells.take()
+    }
+
+    /// Keeps an empty cell for another operation.
+    pub(crate) fn keep_cell<C: Opcode>(&self, cell: PlainArc<Op<C>>) {
+        self.core.borrow_mut().cells.keep(cell);
     }
 
     /// Cancels an operation of this worker, if it is still in flight.

@@ -13,7 +13,6 @@ use gorin_base::primitive::{Mutex, thread};
 use super::*;
 use crate::key::Kind;
 use crate::table::Table;
-use gorin_base::primitive::PlainArc;
 
 /// What became of one operation. std's atomics: they count, and must not order anything for loom.
 #[derive(Default)]
@@ -258,6 +257,38 @@ fn lose_while_polled() {
         unsafe { PlainArc::decrement_strong_count(PlainArc::as_ptr(&op)) };
         drop(op);
         assert_eq!(fate.freed(), 1, "nobody else had a reference");
+    });
+}
+
+/// Bug: what the cell remembers of its first operation ends the second one, or the first one's owner
+/// still has a hand in it.
+#[test]
+fn a_cell_is_used_again() {
+    model("op: a cell is used again", || {
+        let (mut op, first) = probe();
+        let owned = op.clone();
+        let owner = thread::spawn(move || {
+            owned.write_buffer(7);
+            owned.complete(7);
+        });
+        assert_eq!(wait(&op), (Some(7), 7));
+        // Only if the owner has let go already: else the cell is not kept.
+        let free = PlainArc::get_mut(&mut op).map(Op::empty).is_some();
+        if free {
+            let second = PlainArc::new(Fate::default());
+            let fate = second.clone();
+            *PlainArc::get_mut(&mut op).expect("as above") = Op::new(Probe { buffer: 0, fate });
+            let owned = op.clone();
+            let next = thread::spawn(move || {
+                owned.write_buffer(8);
+                owned.complete(8);
+            });
+            assert_eq!(wait(&op), (Some(8), 8));
+            next.join().expect("the owner ends");
+            assert_eq!((second.orphaned(), second.freed()), (0, 1));
+        }
+        owner.join().expect("the owner ends");
+        assert_eq!((first.orphaned(), first.freed()), (0, 1));
     });
 }
 

@@ -95,7 +95,7 @@ impl<C: Opcode> Run<C> {
     }
 
     fn submit(&self, code: C) -> Stage<C> {
-        let op = PlainArc::new(match self.cancel {
+        let op = local::cell(match self.cancel {
             true => Op::new(code),
             false => Op::that_goes_on(code),
         });
@@ -123,7 +123,9 @@ impl<C: Opcode> Future for Run<C> {
         let stage = std::mem::replace(&mut self.stage, Stage::Ended);
         let output = match (stage, end) {
             (Stage::InFlight { op, .. }, Some(End::Done(result))) => {
-                op.take_code().finish(decode(result))
+                let output = op.take_code().finish(decode(result));
+                local::keep(op);
+                output
             }
             (_, Some(End::Lost)) => C::lost(error::shut_down("operation")),
             (Stage::Settled(output), _) => output,

@@ -53,6 +53,7 @@ pub(super) async fn resolve(
     addresses: &(impl ToSocketAddrs + ?Sized),
 ) -> io::Result<Vec<SocketAddr>> {
     let found = match addresses.target()? {
+        Target::Address(address) => vec![address],
         Target::Addresses(list) => list,
         Target::Host(host, port) => look_up(host, port).await?,
     };
@@ -63,6 +64,16 @@ pub(super) async fn resolve(
         ));
     }
     Ok(found)
+}
+
+/// The first of the addresses that `addresses` stands for; of a literal one without a list.
+pub(super) async fn resolve_first(
+    addresses: &(impl ToSocketAddrs + ?Sized),
+) -> io::Result<SocketAddr> {
+    match addresses.target()? {
+        Target::Address(address) => Ok(address),
+        _ => Ok(resolve(addresses).await?[0]),
+    }
 }
 
 /// Asks the system's resolver, on a thread for blocking code; it ends with the answer, also when
@@ -84,6 +95,8 @@ async fn look_up(host: String, port: u16) -> io::Result<Vec<SocketAddr>> {
 /// What a value says about where to connect to.
 #[derive(Debug)]
 pub enum Target {
+    /// A literal address.
+    Address(SocketAddr),
     /// Literal addresses.
     Addresses(Vec<SocketAddr>),
     /// A host name that the resolver must look up, and a port.
@@ -92,7 +105,7 @@ pub enum Target {
 
 impl Target {
     fn one(address: impl Into<SocketAddr>) -> io::Result<Target> {
-        Ok(Target::Addresses(vec![address.into()]))
+        Ok(Target::Address(address.into()))
     }
 
     fn host(host: &str, port: u16) -> io::Result<Target> {
@@ -229,6 +242,7 @@ mod tests {
 
     fn addresses(value: impl ToSocketAddrs) -> Vec<SocketAddr> {
         match value.target().unwrap() {
+            Target::Address(address) => vec![address],
             Target::Addresses(list) => list,
             Target::Host(host, port) => panic!("{host} at port {port} would be looked up"),
         }

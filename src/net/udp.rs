@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use socket2::{Domain, Protocol, Type};
 
-use super::address::{ToSocketAddrs, resolve};
+use super::address::{ToSocketAddrs, resolve, resolve_first};
 use super::endpoint::{self, Endpoint, new_socket};
 use super::face::{datagram_face, socket_face, transfer_face};
 use super::ip_address;
@@ -135,8 +135,7 @@ impl UdpSocket {
     /// # Errors
     /// As [`send`](UdpSocket::send), and those of resolving the name.
     pub async fn send_to(&self, buf: &[u8], target: impl ToSocketAddrs) -> io::Result<usize> {
-        let addresses = resolve(&target).await?;
-        let address = addresses[0].into();
+        let address = resolve_first(&target).await?.into();
         self.endpoint.write(endpoint::send_to(buf, &address)).await
     }
 

@@ -113,6 +113,11 @@ impl Race {
     where
         F: Future<Output = io::Result<S>>,
     {
+        if let [only] = self.addresses[..] {
+            self.started = 1;
+            let result = connect(only).await;
+            return self.note((only, result));
+        }
         let attempt = async |address| (address, connect(address).await);
         let mut attempts = FuturesUnordered::new();
         while let Some(&address) = self.addresses.get(self.started) {
@@ -165,9 +170,10 @@ impl Race {
 
 /// The families take turns, the first address's first; within a family the order stays.
 fn interleave(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
-    let Some(first) = addresses.first().map(SocketAddr::is_ipv6) else {
+    let [first, _, ..] = addresses[..] else {
         return addresses;
     };
+    let first = first.is_ipv6();
     let (ours, others): (Vec<_>, Vec<_>) = addresses
         .into_iter()
         .partition(|address| address.is_ipv6() == first);

@@ -154,6 +154,7 @@ const UNSAFE_FILES: &[&str] = &[
     "reactor/src/socket.rs",
     "reactor/src/worker.rs",
     "reactor/tests/",
+    "tests/allocations.rs",
     "tests/interrupts.rs",
     "tests/shutdown.rs",
 ];

@@ -56,6 +56,7 @@ use crate::rescue::Duty;
 use crate::ring::Ring;
 use crate::simulated::Simulated;
 use crate::table::Table;
+use crate::timer::Spacing;
 
 /// How long a worker whose [`Local`] is dropped without [`Local::shutdown`] waits for the kernel.
 const DROP_PATIENCE: Duration = Duration::from_secs(1);
@@ -77,6 +78,8 @@ struct Core {
     due: Vec<Waker>,
     /// Whether to look for completions before sleeping.
     patience: Patience,
+    /// How often to get up for timers.
+    spacing: Spacing,
     /// The mailbox's other queue.
     inbox: VecDeque<Message>,
     cells: Cells,
@@ -90,8 +93,6 @@ pub(crate) struct Worker {
     ticks: Cell<u64>,
     /// The clock, as it was read last.
     now: Cell<Instant>,
-    /// When a sleep ended last because a timer was due.
-    timer_wake: Cell<Instant>,
     /// What it has to do for others when it has woken.
     pub(crate) duty: Cell<Duty>,
     core: RefCell<Core>,
@@ -127,6 +128,7 @@ impl Worker {
             completions: VecDeque::new(),
             due: Vec::new(),
             patience: Patience::new(shared.config.poll_before_sleep),
+            spacing: Spacing::new(clock::now()),
             inbox: VecDeque::new(),
             cells: Cells::default(),
         };
@@ -135,7 +137,6 @@ impl Worker {
             index,
             ticks: Cell::new(1),
             now: Cell::new(clock::now()),
-            timer_wake: Cell::new(clock::now()),
             duty: Cell::default(),
             core: RefCell::new(core),
             seen: Cell::new(None),
@@ -310,6 +311,7 @@ impl Worker {
             let left = core.due.len();
             self.shared.timers.fire_due(now, &mut core.due);
             core.due[left..].reverse();
+            core.spacing.note_fired(core.due.len() - left);
         }
         loop {
             // Ends the borrow before the waker runs.

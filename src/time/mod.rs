@@ -3,7 +3,8 @@
 //! Timers live in user space, in wheels that every worker may fire; the nearest deadline is the
 //! time limit of one worker's sleep in the kernel. A timer never fires early. While a worker runs
 //! it may fire up to 1 ms late; when all sleep, the kernel's timer decides, and of many close together
-//! some fire at once, up to 50 µs late. A timer that is dropped leaves nothing behind.
+//! some fire at once: up to 50 µs late, and up to 400 µs where they are a crowd (tens of thousands
+//! per second). A timer that is dropped leaves nothing behind.
 //!
 //! Durations too long for the clock mean "never", as `Duration::MAX` should.
 //!

@@ -5,6 +5,7 @@
 //! | `wheel.rs` | the hierarchical wheel: plain data, time as a number |
 //! | `shard.rs` | a wheel under a lock, and the race of fire, cancel, reset and a new waker |
 //! | `timekeeper.rs` | which parked worker wakes for the next deadline: the protocol and its proof |
+//! | `spacing.rs` | how far apart timers may end sleeps |
 //! | `sleep.rs` | [`Sleep`], the future |
 //!
 //! Why not `IORING_OP_TIMEOUT`: it costs 530–630 ns to add and remove one, the wheel under its lock
@@ -23,6 +24,8 @@ mod shard;
 #[cfg(not(loom))]
 mod sleep;
 
+#[cfg(not(loom))]
+mod spacing;
 mod timekeeper;
 mod wheel;
 
@@ -41,6 +44,8 @@ pub(crate) use shard::Timer;
 pub use sleep::Sleep;
 #[cfg(not(loom))]
 pub(crate) use sleep::start;
+#[cfg(not(loom))]
+pub(crate) use spacing::Spacing;
 
 use shard::{Common, Shard};
 use timekeeper::{NEVER, Timekeeper};

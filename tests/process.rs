@@ -111,12 +111,27 @@ fn more_than_a_pipe_holds_goes_through_both_ways() {
 #[test]
 fn waiting_closes_the_input_and_can_be_given_up_and_repeated() {
     on_two_workers(|| async {
-        let mut child = shell("cat; sleep 0.05; exit 3")
+        let directory = common::TempDir::new();
+        let fifo = directory.path("fifo");
+        assert!(
+            Command::new("mkfifo")
+                .arg(&fifo)
+                .status()
+                .await
+                .unwrap()
+                .success()
+        );
+        let mut child = shell("cat; read line < \"$FIFO\"; exit 3")
+            .env("FIFO", &fifo)
             .stdin(Stdio::piped())
             .spawn()
             .unwrap();
         assert_eq!(child.try_wait().unwrap(), None);
         assert!(timeout(Duration::ZERO, child.wait()).await.is_err());
+        // Its input has ended; what it reads now comes when its reader is there.
+        gorin::unblock(move || std::fs::write(fifo, "\n").unwrap())
+            .await
+            .unwrap();
         for _ in 0..2 {
             assert_eq!(child.wait().await.unwrap().code(), Some(3));
         }

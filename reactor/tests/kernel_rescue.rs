@@ -186,11 +186,15 @@ fn timers_of_a_hog_fire_while_it_computes() {
     beside_a_sleeper(Config::default(), |_, local| {
         local.block_on(async {
             // Worker 1 sleeps without end, and does not know of this timer.
-            let mut sleep = pin!(Sleep::until(Instant::now() + Duration::from_millis(3)));
             let mark = Arc::<Mark>::default();
             let waker = Waker::from(mark.clone());
             let mut context = Context::from_waker(&waker);
-            assert!(sleep.as_mut().poll(&mut context).is_pending());
+            let mut sleep = pin!(Sleep::never());
+            // On a busy machine the first one may be over before it is polled.
+            while {
+                sleep.reset(Instant::now() + Duration::from_millis(3));
+                sleep.as_mut().poll(&mut context).is_ready()
+            } {}
             compute("a timer", || mark.was_woken_elsewhere());
             assert!(sleep.as_mut().poll(&mut context).is_ready());
         });
@@ -428,8 +432,7 @@ fn a_socket_that_has_moved_closes() {
             other.send();
             compute("both move", || other.mark.was_woken_elsewhere());
             let Waiting { socket, peer, .. } = waiting;
-            let fin = time_to_fin(peer, || drop(socket));
-            assert!(fin < LIMIT);
+            expect_fin(peer, || drop(socket));
             turn().await;
         });
     });

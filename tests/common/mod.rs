@@ -252,7 +252,7 @@ impl Held {
     /// Waits until no more is held than `self`: a joined thread leaves /proc a moment later, and
     /// the kernel closes a ring in the background.
     pub(crate) fn wait_until_back(self) {
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + PATIENCE;
         loop {
             let now = Held::now();
             if now.descriptors <= self.descriptors && now.threads <= self.threads {

@@ -1,8 +1,8 @@
 //! G52–G56: sleeping, timers, tickers, functions run later. (Here elapsed time itself is under
 //! test.)
 
-use std::future::Future;
-use std::pin::Pin;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -12,16 +12,16 @@ use gorin::prelude::*;
 use gorin::time::{
     MissedTick, Timer, after, after_func, sleep, sleep_until, ticker, timeout, timeout_at,
 };
+use gorin_base::check::poll_once;
 
 use super::{common, everywhere};
 
 #[test]
 fn g52_a_sleep_of_nothing_returns_at_once() {
     everywhere(|| async {
-        let start = Instant::now();
-        sleep(Duration::ZERO).await;
-        sleep_until(start - Duration::from_millis(1)).await;
-        assert!(start.elapsed() < Duration::from_secs(1));
+        let past = Instant::now() - Duration::from_millis(1);
+        assert!(poll_once(pin!(sleep(Duration::ZERO))).is_ready());
+        assert!(poll_once(pin!(sleep_until(past))).is_ready());
     });
 }
 
@@ -346,17 +346,22 @@ fn g55_stops_and_runs_that_race_agree_on_who_was_first() {
 #[test]
 fn g56_timers_that_nobody_holds_leave_nothing_behind() {
     everywhere(|| async {
-        // Were each kept until its hour is over, a million would be some 100 MB.
-        let before = resident_bytes();
-        for _ in 0..1_000_000 / 64 {
-            let mut armed: Vec<_> = (0..64).map(|_| Timer::new(HOUR)).collect();
-            for timer in &mut armed {
-                let polled = std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut *timer).poll(cx)));
-                assert!(polled.await.is_pending());
+        // Were each kept until its hour is over, a round would leave some 20 MB. Other tests of this
+        // process come and go meanwhile, so it is the median that counts.
+        let mut grown = [0; 5];
+        for round in &mut grown {
+            let before = resident_bytes();
+            for _ in 0..200_000 / 64 {
+                let mut armed: Vec<_> = (0..64).map(|_| Timer::new(HOUR)).collect();
+                for timer in &mut armed {
+                    let polled = poll_fn(|cx| Poll::Ready(Pin::new(&mut *timer).poll(cx)));
+                    assert!(polled.await.is_pending());
+                }
             }
+            *round = resident_bytes().saturating_sub(before);
         }
-        let grown = resident_bytes().saturating_sub(before);
-        assert!(grown < 30 << 20, "{grown} bytes more");
+        grown.sort_unstable();
+        assert!(grown[2] < 6 << 20, "{grown:?} bytes more");
     });
 }
 
@@ -397,6 +402,17 @@ fn the_past_zero_and_forever_are_harmless_everywhere() {
     });
 }
 
+/// The best of some, since the machine may be busy.
+async fn least_lateness() -> Duration {
+    let mut least = Duration::MAX;
+    for _ in 0..50 {
+        let due = Instant::now() + Duration::from_millis(1);
+        sleep_until(due).await;
+        least = least.min(due.elapsed());
+    }
+    least
+}
+
 /// F24: a crowd of timers, half of which are dropped at random; the rest end, none early, and
 /// later timers are as punctual as the first ones.
 fn crowd(timers: u32) {
@@ -406,12 +422,18 @@ fn crowd(timers: u32) {
             .run(async move {
                 let spread = Duration::from_millis(500);
                 let rng = &mut fastrand::Rng::with_seed(24);
+                let usual = least_lateness().await;
                 let start = Instant::now();
                 let mut joins = Vec::new();
                 let mut cancelled = 0;
                 let mut handles = Vec::new();
-                for _ in 0..timers {
-                    let length = spread.mul_f64(rng.f64());
+                for n in 0..timers {
+                    // Some of those that are cancelled race with their time, the others do not.
+                    let cancel = rng.bool();
+                    let length = match cancel && n % 2 == 0 {
+                        true => HOUR,
+                        false => spread.mul_f64(rng.f64()),
+                    };
                     let task = go(async move {
                         sleep_until(start + length).await;
                         start
@@ -419,9 +441,9 @@ fn crowd(timers: u32) {
                             .checked_sub(length)
                             .expect("a timer fired early")
                     });
-                    match rng.bool() {
-                        true => joins.push(task),
-                        false => handles.push(task),
+                    match cancel {
+                        true => handles.push(task),
+                        false => joins.push(task),
                     }
                 }
                 rng.shuffle(&mut handles);
@@ -437,15 +459,10 @@ fn crowd(timers: u32) {
                     fired += 1;
                 }
                 assert!(fired + cancelled <= timers && cancelled > 0);
-                // Drift: after the crowd a sleep is as late as it ever is. The best of some, since
-                // the machine may be busy.
-                let mut least = Duration::MAX;
-                for _ in 0..50 {
-                    let due = Instant::now() + Duration::from_millis(1);
-                    sleep_until(due).await;
-                    least = least.min(due.elapsed());
-                }
-                assert!(least <= Duration::from_millis(2), "drifted by {least:?}");
+                // Drift: after the crowd a sleep is as late as it was before.
+                let least = least_lateness().await;
+                let allowed = Duration::from_millis(2) + 2 * usual;
+                assert!(least <= allowed, "drifted by {least:?}, before {usual:?}");
             })
             .expect("a runtime can be started")
     });

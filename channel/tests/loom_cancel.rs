@@ -40,6 +40,11 @@ fn dropped_receive_1() {
     dropped_receive(1);
 }
 
+#[test]
+fn dropped_receive_2() {
+    dropped_receive(2);
+}
+
 /// As above with a second receiver in line: the value reaches it and it is woken. For: a put-back
 /// that does not look for receivers.
 fn dropped_receive_beside_another(capacity: usize) {
@@ -68,6 +73,11 @@ fn dropped_receive_beside_another_0() {
 #[test]
 fn dropped_receive_beside_another_1() {
     dropped_receive_beside_another(1);
+}
+
+#[test]
+fn dropped_receive_beside_another_2() {
+    dropped_receive_beside_another(2);
 }
 
 /// Values put back keep the order of their hand-over, before the values that nobody was given.
@@ -135,6 +145,11 @@ fn send_given_up_0() {
 #[test]
 fn send_given_up_1() {
     send_given_up(1);
+}
+
+#[test]
+fn send_given_up_2() {
+    send_given_up(2);
 }
 
 /// A dropped send gives nothing away later: once it is gone, nothing is received. For: a waiter that

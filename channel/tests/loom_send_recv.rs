@@ -118,6 +118,11 @@ fn two_receivers_1() {
     two_receivers(1);
 }
 
+#[test]
+fn two_receivers_2() {
+    two_receivers(2);
+}
+
 /// On a channel of capacity C the k-th receive happens before the end of the (k+C)-th send; on a
 /// rendezvous channel, the receive before the end of its send. For: a sender let in before the
 /// receiver's memory is visible.

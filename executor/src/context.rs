@@ -8,10 +8,16 @@
 //! | when | where | who is called |
 //! |---|---|---|
 //! | a goroutine is polled and wakes or spawns another | LIFO slot; what was there, to the ring | another worker, if something was displaced |
+//! | a goroutine ends and wakes its joiner, and the ring has others | ring | another worker |
 //! | a goroutine yields or woke itself | ring | another worker, if there was more to run already |
 //! | the worker is in `block_in_place` | injector | another worker |
 //! | it is local (`local.rs`) | its worker's own queue | this worker itself, if it sits |
 //! | between polls (the reactor reaps) | ring | this worker itself, if it sits; [`Worker::run`] calls another if more than one came |
+//!
+//! Why a joiner goes behind what is ready: who awaits one goroutine after another would otherwise run
+//! after each of them. With a thousand that were started together this was a switch, and five
+//! read-modify-writes, for each; now it finds all complete that were ready with the first. So does the
+//! main future (`main_future.rs`).
 //!
 //! So neither a pair that plays ping-pong nor a goroutine that yields wakes a second worker.
 //!
@@ -25,6 +31,7 @@ use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::panic::Location;
 use std::rc::Rc;
+use std::task::Waker;
 
 use gorin_base::primitive::{Arc, Ordering, thread_local, unwinding};
 use gorin_base::seeded;
@@ -52,12 +59,31 @@ pub(crate) struct Desk {
     pub(crate) queue: Owner,
     /// Local tasks that can run.
     pub(crate) ready: Ready,
-    /// A task or the main future is being polled.
-    pub(crate) polling: Cell<bool>,
+    pub(crate) doing: Cell<Doing>,
+    /// Tasks that go before the main future.
+    pub(crate) before_main: Cell<usize>,
     /// The worker's thread may be blocked: what it readies is for others.
     pub(crate) blocked: Cell<bool>,
     /// The worker sits on the idle list and was not called by this thread yet.
     pub(crate) seated: Cell<bool>,
+}
+
+/// What a worker does at the moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Doing {
+    /// It looks for a task, sits, or has given control away.
+    Nothing,
+    /// A task or the main future is being polled.
+    Polling,
+    /// The task that was polled is complete and wakes its joiner.
+    Ending,
+}
+
+impl Desk {
+    /// Tasks in the LIFO slot and the ring.
+    pub(crate) fn queued(&self) -> usize {
+        self.queue.len() + usize::from(self.queue.has_lifo())
+    }
 }
 
 impl Context {
@@ -88,21 +114,25 @@ impl Context {
         if desk.blocked.get() && !seeded::bug("in_place.wakes_kept") {
             return self.shared.inject(task);
         }
-        match (desk.polling.get(), readied) {
-            (true, Readied::Woken) => {
+        match (desk.doing.get(), readied) {
+            (Doing::Ending, _) if !desk.queue.is_empty() => {
+                self.push(task);
+                self.call_colleague();
+            }
+            (Doing::Polling | Doing::Ending, Readied::Woken) => {
                 if let Some(displaced) = desk.queue.put_lifo(task) {
                     self.push(displaced);
-                    self.shared.idle.call_one();
+                    self.call_colleague();
                 }
             }
-            (true, Readied::Yielded) => {
-                let more = desk.queue.has_lifo() || !desk.queue.is_empty();
+            (Doing::Polling | Doing::Ending, Readied::Yielded) => {
+                let more = desk.queued() > 0;
                 self.push(task);
                 if more {
-                    self.shared.idle.call_one();
+                    self.call_colleague();
                 }
             }
-            (false, _) => {
+            (Doing::Nothing, _) => {
                 self.push(task);
                 self.get_up();
             }
@@ -137,11 +167,19 @@ impl Context {
         stuck || more
     }
 
+    /// Has another worker look for what this one, which runs, has put into its ring.
+    fn call_colleague(&self) {
+        // Alone it has nobody to call, and a fence costs as much as all the rest of a push.
+        if self.shared.colleagues.len() > 1 {
+            self.shared.idle.call_one();
+        }
+    }
+
     /// Puts a task at the back of the ring.
     pub(crate) fn push(&self, task: Runnable) {
         self.desk()
             .queue
-            .push(task, |overflow| self.shared.enqueue(overflow));
+            .push(task, |overflow| self.shared.injector.append(overflow));
     }
 
     /// Wakes this very worker, if it sits.
@@ -167,6 +205,14 @@ pub(crate) fn worker_of(shared: &Arc<Shared>) -> Option<Rc<Context>> {
     top().filter(|context| context.desk.is_some() && Arc::ptr_eq(&context.shared, shared))
 }
 
+/// Wakes the joiner of a task of `shared` that is complete; on a worker it goes behind what is ready.
+pub(crate) fn wake_joiner(shared: &Arc<Shared>, joiner: Waker) {
+    if let Some(context) = worker_of(shared) {
+        context.desk().doing.set(Doing::Ending);
+    }
+    joiner.wake();
+}
+
 /// An entry of this thread's stack; it goes when this is dropped.
 pub(crate) struct Entry {
     context: Rc<Context>,
@@ -180,7 +226,8 @@ impl Entry {
                 index,
                 queue,
                 ready: Ready::default(),
-                polling: Cell::new(false),
+                doing: Cell::new(Doing::Nothing),
+                before_main: Cell::new(0),
                 blocked: Cell::new(false),
                 seated: Cell::new(false),
             }),

@@ -22,8 +22,8 @@
 use std::fmt;
 use std::future::Future;
 use std::panic::Location;
+use std::task::Waker;
 
-use concurrent_queue::ConcurrentQueue;
 use gorin_base::primitive::{
     Arc, AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering, fence, unwinding,
 };
@@ -33,6 +33,7 @@ use crate::blocking::{BlockingConfig, Pool};
 use crate::context::{self, Context, EnterGuard};
 use crate::drained::Drained;
 use crate::idle::Idle;
+use crate::injector::Injector;
 use crate::local::Mailbox;
 use crate::registry::{Place, Registry};
 use crate::run_queue::{self, Owner, Stealer};
@@ -118,7 +119,7 @@ pub(crate) struct Shared {
     /// Closed by `stop`.
     pub(crate) pool: Pool,
     pub(crate) drained: Drained,
-    injector: ConcurrentQueue<Runnable>,
+    pub(crate) injector: Injector,
     /// Set once, by `stop`, before the registry closes (release); workers acquire it.
     stopped: AtomicBool,
     /// Set once, when the last handle goes; see [`inject`](Self::inject).
@@ -159,6 +160,10 @@ impl Schedule for Scheduler {
         self.shared.finished(self.place.load(Ordering::Relaxed));
     }
 
+    fn wake_joiner(&self, joiner: Waker) {
+        context::wake_joiner(&self.shared, joiner);
+    }
+
     fn panicked(&self, task: TaskRef<'_>, payload: Payload) {
         self.shared.panicked(task, payload);
     }
@@ -188,7 +193,7 @@ impl Shared {
             registry: Registry::new(2 * config.workers + 1),
             pool: Pool::new(config.blocking.clone()),
             drained: Drained::default(),
-            injector: ConcurrentQueue::unbounded(),
+            injector: Injector::new(),
             stopped: AtomicBool::new(false),
             abandoned: AtomicBool::new(false),
             handles: AtomicUsize::new(0),
@@ -203,28 +208,12 @@ impl Shared {
     /// Once the last handle is gone there is no worker: the thread runs what is queued, which was
     /// aborted by `stop`. Either the one who abandons sees our push, or we see that it has.
     pub(crate) fn inject(&self, task: Runnable) {
-        self.enqueue(task);
+        self.injector.push(task);
         self.idle.call_one();
         // Relaxed: the fence in `call_one` orders it behind the push; paired with `abandon`.
         if self.abandoned.load(Ordering::Relaxed) && !seeded::bug("executor.late_push_ignored") {
             self.run_injected();
         }
-    }
-
-    /// Puts a task into the injector; the caller calls a worker.
-    pub(crate) fn enqueue(&self, task: Runnable) {
-        if let Err(refused) = self.injector.push(task) {
-            unreachable!("the injector is unbounded and never closed: {refused}");
-        }
-    }
-
-    pub(crate) fn pop_injected(&self) -> Option<Runnable> {
-        // Popping an empty queue costs a fence. Whoever must not miss a push looks after a fence of
-        // its own, by `has_visible_work`.
-        if self.injector.is_empty() {
-            return None;
-        }
-        self.injector.pop().ok()
     }
 
     /// True if some queue has a task that any worker may take.
@@ -317,7 +306,7 @@ impl Shared {
 
     /// Runs what is in the injector, in the place of workers that are no more: all of it is aborted.
     fn run_injected(&self) {
-        while let Some(task) = self.pop_injected() {
+        while let Some(task) = self.injector.pop() {
             task.run();
         }
     }

@@ -6,6 +6,8 @@
 //!
 //! Must not: wait for anything itself.
 
+use std::iter;
+
 use gorin_base::seeded;
 
 use crate::context::{self, Context};
@@ -50,11 +52,9 @@ impl Context {
     /// more.
     fn hand_over(&self) {
         let queue = &self.desk().queue;
-        let mut any = false;
-        while let Some(task) = queue.pop().or_else(|| queue.take_lifo()) {
-            self.shared().enqueue(task);
-            any = true;
-        }
+        let all: Vec<_> = iter::from_fn(|| queue.pop().or_else(|| queue.take_lifo())).collect();
+        let any = !all.is_empty();
+        self.shared().injector.append(all);
         if any && !seeded::bug("in_place.nobody_called") {
             self.shared().idle.call_one();
         }

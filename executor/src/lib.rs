@@ -11,13 +11,14 @@
 //! ```
 //!
 //! Read in this order: `task/mod.rs`, `task/state.rs`, `context.rs`, `worker.rs`, `main_future.rs`,
-//! `idle.rs`, `run_queue.rs`, `registry.rs`, `executor.rs`. Beside them: `local.rs`, the goroutines
+//! `idle.rs`, `run_queue.rs`, `injector.rs`, `registry.rs`, `executor.rs`. Beside them: `local.rs`, the goroutines
 //! that stay on their worker; `blocking.rs` and `job.rs`, the threads for code that blocks; `in_place.rs`, workers that block.
 //!
 //! | protocol | file | models |
 //! |---|---|---|
 //! | task state | `task/state.rs` | `task/models.rs` |
 //! | ring and LIFO slot | `run_queue.rs` | `models/queue.rs` |
+//! | the common queue | `injector.rs` | `models/queue.rs`, `tests/loom_executor.rs` |
 //! | idle, searching, called | `idle.rs` | `models/idle.rs` |
 //! | waiting for the last task | `drained.rs` | `tests/loom_executor.rs` |
 //! | a worker that blocks | `in_place.rs` | `tests/loom_executor.rs` |
@@ -34,6 +35,7 @@ mod drained;
 mod executor;
 mod idle;
 mod in_place;
+mod injector;
 mod job;
 mod local;
 mod main_future;

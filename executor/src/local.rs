@@ -26,12 +26,13 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::future::Future;
 use std::panic::Location;
+use std::task::Waker;
 
 use concurrent_queue::ConcurrentQueue;
 use gorin_base::primitive::{Arc, AtomicU64, AtomicUsize, Ordering, thread};
 use gorin_base::seeded;
 
-use crate::context::{self, Context, Desk};
+use crate::context::{self, Context, Desk, Doing};
 use crate::executor::{Shared, UNLISTED};
 use crate::task::{self, JoinHandle, Payload, Readied, Runnable, Schedule, Spec, TaskOf, TaskRef};
 use crate::worker::Worker;
@@ -128,6 +129,10 @@ impl Schedule for LocalScheduler {
         self.shared.finished(place);
     }
 
+    fn wake_joiner(&self, joiner: Waker) {
+        context::wake_joiner(&self.shared, joiner);
+    }
+
     fn panicked(&self, task: TaskRef<'_>, payload: Payload) {
         self.shared.panicked(task, payload);
     }
@@ -158,7 +163,7 @@ impl Context {
     fn ready_local(&self, task: Runnable) {
         let desk = self.desk();
         desk.ready.push(task);
-        if !desk.polling.get() {
+        if desk.doing.get() == Doing::Nothing {
             self.get_up();
         }
     }

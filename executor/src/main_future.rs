@@ -22,7 +22,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use gorin_base::primitive::{Arc, AtomicBool, Ordering, PlainArc};
 use gorin_base::seeded;
 
-use crate::context::worker_of;
+use crate::context::{Doing, worker_of};
 use crate::executor::Shared;
 use crate::task::Payload;
 
@@ -127,7 +127,13 @@ impl Wake for MainWaker {
         }
         match worker_of(&self.shared) {
             // Its own thread: it looks at the flag before it sits.
-            Some(context) if context.index() == self.index => context.get_up(),
+            Some(context) if context.index() == self.index => {
+                let desk = context.desk();
+                if desk.doing.get() == Doing::Ending {
+                    desk.before_main.set(desk.queued());
+                }
+                context.get_up();
+            }
             _ if seeded::bug("worker.main_not_called") => {}
             _ => self.shared.idle.call(self.index),
         }

@@ -148,7 +148,7 @@ fn claimed(task: *mut Header) -> Runnable {
 impl Owner {
     /// Adds a task at the back. If the ring is full, its older half and then `task` go to
     /// `overflow`.
-    pub(crate) fn push(&self, task: Runnable, mut overflow: impl FnMut(Runnable)) {
+    pub(crate) fn push(&self, task: Runnable, overflow: impl FnOnce(Vec<Runnable>)) {
         let queue = &*self.queue;
         // Relaxed: our own.
         let tail = queue.tail.load(Ordering::Relaxed);
@@ -168,12 +168,13 @@ impl Owner {
             }
             let half = CAPACITY as u32 / 2;
             if queue.claim(head, half) {
-                for position in 0..half {
+                let mut older = Vec::with_capacity(CAPACITY / 2 + 1);
+                older.extend((0..half).map(|position| {
                     let slot = queue.slot(head.wrapping_add(position));
-                    overflow(claimed(slot.load(Ordering::Relaxed)));
-                }
-                overflow(task);
-                return;
+                    claimed(slot.load(Ordering::Relaxed))
+                }));
+                older.push(task);
+                return overflow(older);
             }
         }
     }

@@ -17,7 +17,7 @@
 //! Every second poll is a local task's (`local.rs`), if one is ready.
 //!
 //! The main future of [`Worker::run_until`] goes before the tasks when it was woken, and behind all
-//! that are ready when it woke itself.
+//! that are ready when it woke itself, or was woken by the end of a task that it awaits.
 //!
 //! Invariants:
 //! - `searching` is true exactly while this worker is counted as a searcher in `idle.rs`.
@@ -27,6 +27,7 @@
 
 use std::fmt;
 use std::future::{Future, poll_fn};
+use std::iter;
 use std::pin::pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -34,11 +35,11 @@ use std::time::{Duration, Instant};
 use gorin_base::primitive::{Arc, Ordering, spin_loop, unwinding};
 use gorin_base::{clock, coop, rng, seeded};
 
-use crate::context::{Desk, Entry};
+use crate::context::{Desk, Doing, Entry};
 use crate::executor::{Colleague, Executor, Shared, count};
 use crate::idle::Stood;
 use crate::main_future::{Main, UntilMain, UntilOver};
-use crate::run_queue::Owner;
+use crate::run_queue::{CAPACITY, Owner};
 use crate::task::Runnable;
 
 /// Polls of one turn; also how often the injector goes first.
@@ -75,8 +76,6 @@ pub struct Worker {
     tick: u32,
     /// Polls in a row from the LIFO slot.
     lifo_streak: u32,
-    /// Tasks that go before the main future.
-    before_main: usize,
 }
 
 impl Worker {
@@ -88,7 +87,6 @@ impl Worker {
             sat: false,
             tick: 0,
             lifo_streak: 0,
-            before_main: 0,
         }
     }
 
@@ -139,25 +137,25 @@ impl Worker {
     /// One turn; see the module text.
     fn turn(&mut self, cx: &mut Context<'_>, main: &mut impl Main) -> Poll<()> {
         self.stand_up();
-        let queue = &self.desk().queue;
-        if queue.len() + usize::from(queue.has_lifo()) > 1 {
+        if self.desk().queued() > 1 {
             // The reactor brought more than one worker can run at once.
             self.shared().idle.call_one();
         }
         let mut pace = Pace::new();
         loop {
             let main_due = main.is_due(self.shared());
-            if main_due && self.before_main == 0 {
+            if main_due && self.desk().before_main.get() == 0 {
                 self.stop_searching();
                 if self.poll_main(main) {
                     return Poll::Ready(());
                 }
             } else if let Some(task) = self.next(pace.is_fresh() && !main_due) {
-                self.before_main = self.before_main.saturating_sub(1);
+                let before_main = &self.desk().before_main;
+                before_main.set(before_main.get().saturating_sub(1));
                 self.stop_searching();
                 self.poll_task(task);
             } else if main_due {
-                self.before_main = 0;
+                self.desk().before_main.set(0);
                 continue;
             } else if !pace.is_fresh() {
                 // Run dry after work.
@@ -191,11 +189,12 @@ impl Worker {
         let polling = Polling::new(self.desk());
         let done = coop::with_budget(|| main.poll());
         drop(polling);
-        let queue = &self.desk().queue;
         if main.is_due(self.shared()) {
             // One more than is here: something may wait in the injector.
             let local = self.desk().ready.len(&self.colleague().mailbox);
-            self.before_main = 1 + queue.len() + usize::from(queue.has_lifo()) + local;
+            self.desk()
+                .before_main
+                .set(1 + self.desk().queued() + local);
         }
         done
     }
@@ -214,7 +213,7 @@ impl Worker {
     /// The next task; searches for one only if `search`.
     fn next(&mut self, search: bool) -> Option<Runnable> {
         if self.tick.is_multiple_of(TURN_POLLS)
-            && let Some(task) = self.shared().pop_injected()
+            && let Some(task) = self.shared().injector.pop()
         {
             self.tick = 1;
             if !self.desk().queue.is_empty() {
@@ -241,10 +240,29 @@ impl Worker {
         if let Some(task) = self.desk().queue.take_lifo() {
             return Some(task);
         }
-        if let Some(task) = self.shared().pop_injected().or_else(|| self.next_local()) {
+        if let Some(task) = self.take_injected().or_else(|| self.next_local()) {
             return Some(task);
         }
         if search { self.search() } else { None }
+    }
+
+    /// Takes this worker's share of the injector, its ring being empty, and returns the first task.
+    fn take_injected(&self) -> Option<Runnable> {
+        let shared = self.shared();
+        let workers = shared.colleagues.len();
+        let share = |all: usize| all.div_ceil(workers).min(CAPACITY / 2);
+        let mut first = None;
+        let taken = shared.injector.take(share, |task| match &first {
+            None => first = Some(task),
+            Some(_) => self.desk().queue.push(task, |_| {
+                unreachable!("an empty ring has room for half a ring")
+            }),
+        });
+        // Who sat down while they were in our hands has not seen them.
+        if taken > 1 && !seeded::bug("worker.share_kept_quiet") {
+            shared.idle.call_one();
+        }
+        first
     }
 
     /// The next task that no other worker may run.
@@ -264,7 +282,7 @@ impl Worker {
         (0..SEARCH_ROUNDS)
             .find_map(|round| {
                 let task = self.steal(|victim| victim.stealer.steal_into(&self.desk().queue));
-                let task = task.or_else(|| self.shared().pop_injected());
+                let task = task.or_else(|| self.take_injected());
                 if task.is_none() {
                     spin(SEARCH_SPINS << round);
                 }
@@ -361,12 +379,9 @@ impl Drop for Worker {
         }
         self.end_local_tasks();
         let queue = &self.desk().queue;
-        let mut left = false;
-        while let Some(task) = queue.take_lifo().or_else(|| queue.pop()) {
-            self.shared().enqueue(task);
-            left = true;
-        }
-        if left {
+        let left: Vec<_> = iter::from_fn(|| queue.take_lifo().or_else(|| queue.pop())).collect();
+        if !left.is_empty() {
+            self.shared().injector.append(left);
             self.shared().idle.call_one();
         }
     }
@@ -399,14 +414,14 @@ struct Polling<'a>(&'a Desk);
 
 impl Polling<'_> {
     fn new(desk: &Desk) -> Polling<'_> {
-        desk.polling.set(true);
+        desk.doing.set(Doing::Polling);
         Polling(desk)
     }
 }
 
 impl Drop for Polling<'_> {
     fn drop(&mut self) {
-        self.0.polling.set(false);
+        self.0.doing.set(Doing::Nothing);
     }
 }
 

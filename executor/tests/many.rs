@@ -4,11 +4,12 @@
 
 mod common;
 
+use std::future::{Future, poll_fn};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::{Gate, Threads, block_on, run};
-use gorin_executor::{Config, Executor, Spec, spawn, yield_now};
+use gorin_executor::{Config, Executor, Spec, current, spawn, yield_now};
 
 /// How many there are; fewer under miri, which checks each access.
 fn many(full: usize) -> usize {
@@ -31,6 +32,39 @@ fn a_million_goroutines_are_spawned_and_finish() {
         }
     });
     assert_eq!(count.load(Ordering::Relaxed), total);
+}
+
+/// Who awaits many goroutines, one after another, does not run again after each of them: what is
+/// ready goes first.
+#[test]
+fn who_joins_many_is_woken_seldom() {
+    const WAVE: usize = 1_000;
+    async fn wave() {
+        let handles: Vec<_> = (0..WAVE)
+            .map(|n| spawn(Spec::new(), async move { n }))
+            .collect();
+        for (n, handle) in handles.into_iter().enumerate() {
+            assert_eq!(handle.await.unwrap(), n);
+        }
+    }
+    let polls = || current().unwrap().counters().polls as usize;
+    run(1, async move {
+        spawn(Spec::new(), wave()).await.unwrap();
+        assert!(polls() < WAVE + WAVE / 20, "{} polls", polls());
+    });
+    // The main future is no task: its polls are those that found it pending.
+    let awoken = Arc::new(AtomicUsize::new(0));
+    let count = awoken.clone();
+    let mut wave = Box::pin(wave());
+    run(
+        1,
+        poll_fn(move |cx| {
+            count.fetch_add(1, Ordering::Relaxed);
+            wave.as_mut().poll(cx)
+        }),
+    );
+    let awoken = awoken.load(Ordering::Relaxed);
+    assert!(awoken < WAVE / 20, "{awoken} polls of main");
 }
 
 #[test]

@@ -30,6 +30,7 @@ use std::fmt;
 use std::future::Future;
 use std::panic::Location;
 use std::sync::atomic::Ordering;
+use std::task::Waker;
 
 use gorin_base::primitive::PlainArc;
 
@@ -184,6 +185,11 @@ pub trait Schedule: Send + Sync + 'static {
     /// The future is gone, and the output too if nobody will take it; called exactly once.
     fn finished(&self, task: TaskRef<'_>) {
         let _ = task;
+    }
+
+    /// The task is complete: wakes whoever awaits it. The default does no more than that.
+    fn wake_joiner(&self, joiner: Waker) {
+        joiner.wake();
     }
 
     /// The task panicked and nobody can join it any more. The default reports it on stderr.

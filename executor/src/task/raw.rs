@@ -4,7 +4,7 @@
 //! - The header is the first field of the cell, so that a pointer to the one is a pointer to the
 //!   other; all other fields are reached through the vtable, whose functions know the types.
 //! - Id, name, spawn site, vtable and scheduler are written before the cell is shared and never
-//!   again. The links belong to the registry and are touched only under its lock.
+//!   again.
 //! - `stage` belongs to the owner until completion (1), and then to the side that invariant 4 names.
 //! - `join_waker` belongs to the side that invariant 3 names.
 //! - No destructor and no `poll` of a user unwinds out of this file: a panic becomes the result of
@@ -34,7 +34,8 @@ pub(crate) struct Header {
     vtable: &'static Vtable,
     id: TaskId,
     site: &'static Location<'static>,
-    name: Option<PlainArc<str>>,
+    /// Boxed: few have one, and all would pay for the second word of a fat pointer.
+    name: Option<Box<PlainArc<str>>>,
 }
 
 impl Header {
@@ -46,7 +47,7 @@ impl Header {
         TaskInfo {
             kind: self.vtable.kind,
             id: self.id,
-            name: self.name.clone(),
+            name: self.name.as_deref().cloned(),
             site: self.site,
         }
     }
@@ -126,7 +127,7 @@ where
             vtable: Cell::<F, S>::VTABLE,
             id: TaskId::next(),
             site,
-            name: spec.name,
+            name: spec.name.map(Box::new),
         },
         scheduler,
         join_waker: UnsafeCell::new(None),
@@ -281,7 +282,7 @@ impl<F: Future, S: Schedule> Cell<F, S> {
             return;
         }
         // A foreign waker may panic; that must not take the worker down.
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| self.scheduler.wake_joiner(waker))) {
             self.scheduler.panicked(TaskRef::new(&self.header), payload);
         }
     }

@@ -30,7 +30,13 @@ const LEAST_FROM_QUOTA: usize = 2;
 /// ```
 #[must_use]
 pub fn available_cpus() -> usize {
-    count(&|path| fs::read_to_string(path).ok())
+    count(&read)
+}
+
+/// The text of a file. Names in it may be no UTF-8 (a mount point's, which need not be ours).
+fn read(path: &Path) -> Option<String> {
+    let bytes = fs::read(path).ok()?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Gives the text of a file, if it can be read.
@@ -63,7 +69,8 @@ fn count_list(list: &str) -> Option<usize> {
         let (first, last) = (first.parse::<usize>().ok()?, last.parse::<usize>().ok()?);
         last.checked_sub(first)?.checked_add(1)
     };
-    list.split(',').map(range).sum()
+    list.split(',')
+        .try_fold(0_usize, |sum, part| sum.checked_add(range(part)?))
 }
 
 /// The smallest quota of all cgroups that hold this process, in CPUs.
@@ -130,7 +137,7 @@ impl Hierarchy {
 
     /// The quota of the cgroup in `directory`, if it has one.
     fn quota(self, directory: &Path, read: Read<'_>) -> Option<f64> {
-        let number = |text: &str| text.trim().parse::<f64>().ok();
+        let number = |text: &str| text.trim().parse::<u64>().ok();
         let file = |name| read(&directory.join(name));
         let (quota, period) = match self {
             Hierarchy::V1 => (
@@ -144,8 +151,8 @@ impl Hierarchy {
                 (number(quota)?, number(period)?)
             }
         };
-        // -1 in version 1: no quota.
-        (quota > 0.0 && period > 0.0).then_some(quota / period)
+        // Version 1 says -1 where there is no quota, which is no number either.
+        (quota > 0 && period > 0).then(|| quota as f64 / period as f64)
     }
 }
 
@@ -196,7 +203,10 @@ fn unescape(text: &str) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::{Cell, RefCell};
     use std::collections::HashMap;
+
+    use gorin_base::rng;
 
     use super::*;
 
@@ -238,7 +248,9 @@ mod tests {
 
     #[test]
     fn a_list_that_is_no_list_counts_nothing() {
-        for list in ["", "a", "1-", "3-1", "1,,2"] {
+        let many = usize::MAX - 1;
+        let too_many = format!("0-{many},0-{many}");
+        for list in ["", "a", "1-", "3-1", "1,,2", &too_many] {
             assert_eq!(count_list(list), None, "{list}");
         }
     }
@@ -338,7 +350,112 @@ mod tests {
 
     #[test]
     fn this_machine_has_a_number() {
-        assert!(affinity(&|path| fs::read_to_string(path).ok()).is_some());
+        assert!(affinity(&read).is_some());
         assert!(available_cpus() >= 1);
+    }
+
+    /// What the kernel writes, and what it might: pieces to put together anew.
+    const PIECES: &[&str] = &[
+        "0-7",
+        "0,2-3,9",
+        "18446744073709551615",
+        "-1",
+        "max",
+        "100000",
+        "250000",
+        "1e400",
+        "inf",
+        "nan",
+        "0::/a/b",
+        "3:cpu,cpuacct:/docker/abc",
+        "0::/../../x",
+        "cpu",
+        " - ",
+        " ",
+        ",",
+        "-",
+        ":",
+        "/",
+        "\n",
+        "\\040",
+        "\\",
+        "\\9",
+        "\\é",
+        "é",
+        "\0",
+        "\u{feff}",
+        "+7",
+        "..",
+        "cgroup2 cgroup2 rw",
+        "cgroup cgroup rw,cpu",
+        "Cpus_allowed_list:",
+        V2_MOUNT,
+        V1_MOUNTS,
+    ];
+
+    /// A text that begins as `text` and is then changed at some places.
+    fn mutate(random: &mut fastrand::Rng, text: &str) -> String {
+        let mut chars: Vec<char> = text.chars().collect();
+        for _ in 0..random.usize(0..6) {
+            let from = random.usize(0..=chars.len());
+            let to = random.usize(from..=chars.len().min(from + 8));
+            let piece = PIECES[random.usize(0..PIECES.len())];
+            match random.u8(0..4) {
+                0 => drop(chars.drain(from..to)),
+                1 => drop(chars.splice(from..from, piece.chars())),
+                2 => drop(chars.splice(from..to, piece.chars())),
+                _ => chars.extend(piece.chars()),
+            }
+        }
+        chars.into_iter().collect()
+    }
+
+    /// Whatever the files hold, there is a number of CPUs: no more than the mask allows, no fewer
+    /// than two if it allows two, and found without reading for ever.
+    #[test]
+    fn no_text_makes_it_fail() {
+        let seed = match rng::configured_seed() {
+            Ok(Some(seed)) => *seed,
+            _ => fastrand::u64(..),
+        };
+        println!("GORIN_SEED={seed} repeats it");
+        let mut random = fastrand::Rng::with_seed(seed);
+        for _ in 0..2_000 {
+            let mut tree = HashMap::new();
+            for (path, text) in [
+                (
+                    "/proc/thread-self/status",
+                    "Name:\tx\nCpus_allowed_list:\t0-7\n",
+                ),
+                ("/proc/self/cgroup", "3:cpu,cpuacct:/docker/abc\n0::/a/b\n"),
+                ("/proc/self/mountinfo", &[V1_MOUNTS, V2_MOUNT].concat()),
+            ] {
+                tree.insert(PathBuf::from(path), mutate(&mut random, text));
+            }
+            let random = RefCell::new(&mut random);
+            let reads = Cell::new(0);
+            let read = |path: &Path| {
+                reads.set(reads.get() + 1);
+                // The files of a group, wherever the texts say that it is.
+                let group = |text| Some(mutate(&mut random.borrow_mut(), text));
+                tree.get(path)
+                    .cloned()
+                    .or_else(|| match path.file_name()?.to_str()? {
+                        "cpu.max" => group("300000 100000\n"),
+                        "cpu.cfs_quota_us" => group("300000\n"),
+                        "cpu.cfs_period_us" => group("100000\n"),
+                        _ => None,
+                    })
+            };
+            let cpus = count(&read);
+            assert!(reads.get() < 1_000, "{} reads: {tree:?}", reads.get());
+            if let Some(allowed) = affinity(&read) {
+                assert!(
+                    (allowed.min(2)..=allowed).contains(&cpus),
+                    "{cpus}: {tree:?}"
+                );
+            }
+            assert!(cpus >= 1, "{tree:?}");
+        }
     }
 }

@@ -100,7 +100,8 @@ impl Builder {
     /// Number of workers, `run`'s calling thread included: Go's `GOMAXPROCS`.
     ///
     /// Default: the environment variable `GORIN_WORKERS`; else [`available_cpus`]: those that this
-    /// process may use, by affinity and by the quotas of its cgroups.
+    /// process may use, by affinity and by the quotas of its cgroups. They are read now; a quota that
+    /// changes later is not followed.
     pub fn workers(mut self, workers: usize) -> Builder {
         self.workers = Some(workers);
         self

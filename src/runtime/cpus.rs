@@ -7,7 +7,9 @@
 //!
 //! Everything is read through one function from path to text, so that the tests have trees of their
 //! own. What cannot be read or understood limits nothing. It is read once, when a runtime starts: a
-//! quota that changes later is not followed.
+//! quota that changes later is not followed, as Go does since 1.25. There a processor is a structure
+//! that any thread may take up; here each worker is a thread with a ring on which sockets wait, so
+//! fewer of them would have to hand theirs over, and more would have to be made.
 //!
 //! Must not fail: some number of workers is needed.
 
@@ -21,6 +23,9 @@ const LEAST_FROM_QUOTA: usize = 2;
 /// The number of CPUs that this process may use, by affinity and by the quotas of its cgroups
 /// (version 1 and 2) and all cgroups above them: how many workers a runtime has unless it is told
 /// otherwise.
+///
+/// It reads anew at each call; a runtime asks once, when it starts, and keeps its number of workers. A
+/// quota that is changed later throttles them, or leaves CPUs to nobody, until the program starts again.
 ///
 /// A quota is rounded up, and never below 2: with a single worker a goroutine that computes would hold
 /// up all others. The affinity mask may leave 1.

@@ -26,7 +26,7 @@ pub const SLICE: Duration = Duration::from_millis(10);
 /// while the operations on a thread are [`QUICK`], ever more looks are skipped, up to
 /// [`MOST_SKIPPED`], across the polls of its goroutines. A goroutine that is slow among quick ones is
 /// looked at a stride or four late, once; then its thread looks at every stride again.
-const STRIDE: u32 = 16;
+const STRIDE: i32 = 16;
 
 /// Looks that may be skipped in a row: so few that no budget is used up without a look.
 const MOST_SKIPPED: u32 = 3;
@@ -35,13 +35,13 @@ const MOST_SKIPPED: u32 = 3;
 const QUICK: Duration = Duration::from_millis(1);
 
 /// No limit. A multiple of [`STRIDE`], as what is [`left`](Budget::left) at every look.
-const UNLIMITED: u32 = u32::MAX - (STRIDE - 1);
+const UNLIMITED: i32 = i32::MAX - (STRIDE - 1);
 
 /// Separate cells, not one of a struct: filled by parts and copied as a whole, it would stall the
 /// processor for longer than a channel operation takes.
 struct Budget {
-    /// Operations left.
-    left: Cell<u32>,
+    /// Operations left; below 0 if more were done than there were, which nobody need prevent.
+    left: Cell<i32>,
     /// The running slice has started.
     begun: Cell<bool>,
     /// When: set at the first look at the clock, stale before.
@@ -71,7 +71,7 @@ std::thread_local! {
 
 /// Restores the budget that was in force before, also when the task panics.
 struct Restore {
-    left: u32,
+    left: i32,
     /// The start of the slice, if it had begun.
     started: Option<Instant>,
 }
@@ -79,7 +79,7 @@ struct Restore {
 impl Restore {
     /// Puts a budget of `left` operations in force.
     #[inline]
-    fn after(left: u32) -> Restore {
+    fn after(left: i32) -> Restore {
         BUDGET.with(|budget| {
             let before = budget.left.replace(left);
             let started = if budget.begun.replace(false) {
@@ -111,7 +111,7 @@ impl Drop for Restore {
 /// Runs `poll`, one poll of one task, with a fresh budget.
 #[inline]
 pub fn with_budget<R>(poll: impl FnOnce() -> R) -> R {
-    let _restore = Restore::after(OPERATIONS);
+    let _restore = Restore::after(OPERATIONS as i32);
     poll()
 }
 
@@ -137,27 +137,35 @@ fn wake(cx: &Context<'_>) {
 }
 
 /// Notes that one operation was done.
-#[inline]
+#[inline(always)]
 pub fn spend() {
-    BUDGET.with(|budget| {
-        let left = budget.left.get().saturating_sub(1);
+    let left = BUDGET.with(|budget| {
+        let left = budget.left.get().wrapping_sub(1);
         budget.left.set(left);
-        if left.is_multiple_of(STRIDE) {
-            budget.look();
-        }
+        left
     });
+    if left & (STRIDE - 1) == 0 {
+        end_stride();
+    }
+}
+
+/// Takes no reference to the budget, so that a caller need not find out where it lies.
+#[cold]
+#[inline(never)]
+fn end_stride() {
+    BUDGET.with(Budget::look);
 }
 
 impl Budget {
     /// A stride is done: looks at the clock if it is time for that.
-    #[cold]
     fn look(&self) {
         let left = self.left.get();
-        if left > OPERATIONS {
+        if left > OPERATIONS as i32 {
             self.left.set(UNLIMITED);
             return;
         }
-        if left == 0 {
+        if left <= 0 {
+            self.left.set(0);
             return;
         }
         if let Some(skip) = self.skip.get().checked_sub(1) {

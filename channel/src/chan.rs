@@ -42,19 +42,21 @@ impl fmt::Display for ChanId {
 /// Buffers up to this many bytes are allocated when the channel is made; longer ones grow.
 const EAGER_BYTES: usize = 16 * 1024;
 
-/// What all handles of one channel share.
+/// What all handles of one channel share. Aligned and in this order so that an operation that finds
+/// all it wants in the buffer uses one cache line of it: hint, lock and the beginning of the state.
 #[expect(
     missing_debug_implementations,
     reason = "the handles show what can be seen unlocked"
 )]
+#[repr(C, align(64))]
 pub struct Shared<T> {
+    pub(crate) hint: Hint,
+    pub(crate) state: Lock<State<T>>,
     /// Creation number: names the channel in reports and gives the order in which a select locks.
     pub(crate) id: u64,
     pub(crate) capacity: usize,
     /// A channel that nobody will ever use from the other end; `close` leaves it open.
     never: bool,
-    pub(crate) hint: Hint,
-    pub(crate) state: Lock<State<T>>,
 }
 
 impl<T> Shared<T> {
@@ -127,7 +129,7 @@ impl<T> Shared<T> {
         let mut state = self.state.lock();
         let waiter = state.waiters.get_mut(key);
         if waiter.phase != Phase::Queued {
-            let outcome = state.pick_up(key);
+            let outcome = state.waiters.take(key);
             drop(state);
             hook::unparked(self.id, key.index());
             return Poll::Ready(outcome);
@@ -155,7 +157,7 @@ impl<T> Shared<T> {
             std::mem::swap(&mut waiter.waker, &mut fresh);
             return Poll::Pending;
         }
-        let outcome = state.pick_up(key);
+        let outcome = state.waiters.take(key);
         drop(state);
         hook::unparked(self.id, key.index());
         Poll::Ready(outcome)

@@ -18,6 +18,15 @@ pub(crate) const RECEIVE: u8 = 1;
 /// A send or a reservation would wait.
 pub(crate) const SEND: u8 = 2;
 
+/// What makes an operation that wants this wait.
+#[inline(always)]
+pub(crate) fn waits(wants: Wants) -> u8 {
+    match wants {
+        Wants::Value => RECEIVE,
+        Wants::Taker | Wants::Place => SEND,
+    }
+}
+
 /// The note.
 #[derive(Debug)]
 pub(crate) struct Hint {
@@ -40,11 +49,7 @@ impl Hint {
     pub(crate) fn will_wait(&self, wants: Wants) -> bool {
         #[cfg(not(loom))]
         {
-            let bit = match wants {
-                Wants::Value => RECEIVE,
-                Wants::Taker | Wants::Place => SEND,
-            };
-            self.waits.load(Ordering::Relaxed) & bit != 0
+            self.waits.load(Ordering::Relaxed) & waits(wants) != 0
         }
         #[cfg(loom)]
         {

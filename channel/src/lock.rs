@@ -59,6 +59,7 @@ mod model {
 }
 
 /// A value of which only the holder of the lock sees anything.
+#[repr(C)]
 pub(crate) struct Lock<T> {
     raw: RawLock,
     value: UnsafeCell<T>,

@@ -18,6 +18,7 @@ use gorin_base::hook::{self, Access, Site, Wait as HookWait};
 use gorin_base::{coop, primitive, seeded};
 
 use crate::chan::{Shared, no_memory};
+use crate::hint;
 use crate::lock::Guard;
 use crate::state::State;
 use crate::waiter::{Key, Outcome, Phase, Removed, Wakeup, Wants};
@@ -51,12 +52,15 @@ pub trait Operation<'a, T> {
     /// True if [`now`](Self::now) would do something, as far as can be seen without doing it.
     fn is_ready(&self, state: &State<T>) -> bool;
 
+    /// True if [`now`](Self::now) would certainly do nothing.
+    fn must_wait(&self, state: &State<T>) -> bool;
+
     /// Does it if that needs no waiting.
     fn now(&mut self, shared: &'a Shared<T>, state: &mut State<T>) -> Now<Self::Output>;
 
     /// Does it if that takes nothing but the buffer: the commonest case of [`now`](Self::now), kept
-    /// so small that it becomes part of the caller.
-    fn by_buffer(&mut self, state: &mut State<T>) -> Option<Self::Output>;
+    /// so small that it becomes part of the caller. Returns what the next operations will find, too.
+    fn by_buffer(&mut self, state: &mut State<T>) -> Option<(Self::Output, u8)>;
 
     /// The value that goes into the waiter.
     fn give_up_value(&mut self) -> Option<T>;
@@ -76,25 +80,73 @@ pub trait Operation<'a, T> {
 #[derive(Debug)]
 pub(crate) struct Wait<O> {
     pub(crate) operation: O,
-    /// The waiter, while the operation stands in line.
-    key: Option<Key>,
+    /// In one word, so that a poll writes and a drop reads little.
+    place: Place,
     pub(crate) site: Site,
 }
 
+/// Where an operation stands.
+#[derive(Clone, Copy, Debug)]
+struct Place(u32);
+
+impl Place {
+    const ENDED: Place = Place(Key::NONE);
+    const FRESH: Place = Place(Key::NONE - 1);
+
+    #[inline(always)]
+    fn is(self, place: Place) -> bool {
+        self.0 == place.0
+    }
+
+    /// The waiter, while the operation stands in line.
+    #[inline(always)]
+    fn key(self) -> Option<Key> {
+        (self.0 < Place::FRESH.0).then_some(Key(self.0))
+    }
+}
+
 impl<O> Wait<O> {
+    #[inline(always)]
     pub(crate) fn new(operation: O, site: Site) -> Self {
         Self {
             operation,
-            key: None,
+            place: Place::FRESH,
             site,
         }
     }
 
+    /// The waiter, while the operation stands in line.
+    #[inline(always)]
     pub(crate) fn key(&self) -> Option<Key> {
-        self.key
+        self.place.key()
     }
 
-    #[inline]
+    /// It must not be polled any more.
+    #[inline(always)]
+    pub(crate) fn end(&mut self) {
+        self.place = Place::ENDED;
+    }
+
+    /// Polls an operation that nobody will poll after it has ended: the body of a future.
+    ///
+    /// # Panics
+    /// If it has ended.
+    #[inline(always)]
+    pub(crate) fn poll_once<'a, T>(
+        &mut self,
+        shared: &'a Shared<T>,
+        cx: &mut Context<'_>,
+    ) -> Poll<O::Output>
+    where
+        O: Operation<'a, T>,
+    {
+        let output = ready!(self.poll(shared, cx));
+        self.end();
+        Poll::Ready(output)
+    }
+
+    /// Polls it; when it has ended it can begin anew.
+    #[inline(always)]
     pub(crate) fn poll<'a, T>(
         &mut self,
         shared: &'a Shared<T>,
@@ -104,29 +156,29 @@ impl<O> Wait<O> {
         O: Operation<'a, T>,
     {
         ready!(coop::poll_ready(cx));
-        let output = match self.key {
-            None => ready!(self.start(shared, cx)),
-            Some(key) => ready!(self.resume(shared, key, cx)),
-        };
-        coop::spend();
-        Poll::Ready(output)
+        if !self.place.is(Place::FRESH) {
+            return self.resume(shared, cx);
+        }
+        if hook::is_active() {
+            announce_step(O::NAME, shared.id, O::ACCESS, self.site);
+        }
+        self.start(shared, cx)
     }
 
     /// The first poll: happens at once, or stands in line.
-    #[inline]
+    #[inline(always)]
     fn start<'a, T>(&mut self, shared: &'a Shared<T>, cx: &mut Context<'_>) -> Poll<O::Output>
     where
         O: Operation<'a, T>,
     {
-        if hook::is_active() {
-            announce_step(O::NAME, shared.id, O::ACCESS, self.site);
-        }
         if shared.hint.will_wait(O::WANTS) {
             return self.enter(shared, cx);
         }
         let mut state = shared.state.lock();
-        if let Some(output) = self.operation.by_buffer(&mut state) {
-            shared.hint.set(state.waits);
+        if let Some((output, waits)) = self.operation.by_buffer(&mut state) {
+            shared.hint.set(waits);
+            drop(state);
+            coop::spend();
             return Poll::Ready(output);
         }
         self.start_with_partner(shared, state, cx)
@@ -148,26 +200,26 @@ impl<O> Wait<O> {
         if matches!(now, Now::Wait) {
             return self.enter(shared, cx);
         }
+        coop::spend();
         Poll::Ready(settle(shared, now))
     }
 
     /// A later poll: has a partner completed the operation?
     #[inline(never)]
-    fn resume<'a, T>(
-        &mut self,
-        shared: &'a Shared<T>,
-        key: Key,
-        cx: &mut Context<'_>,
-    ) -> Poll<O::Output>
+    fn resume<'a, T>(&mut self, shared: &'a Shared<T>, cx: &mut Context<'_>) -> Poll<O::Output>
     where
         O: Operation<'a, T>,
     {
+        let Some(key) = self.key() else {
+            panic!("a {} was polled after it had ended", O::NAME);
+        };
         let outcome = ready!(shared.poll_waiter(key, cx.waker()));
-        self.key = None;
+        self.place = Place::FRESH;
         if outcome.phase == Phase::Dead {
             // Recalled: it starts anew.
-            return self.start(shared, cx);
+            return self.poll(shared, cx);
         }
+        coop::spend();
         Poll::Ready(self.operation.completed(shared, outcome))
     }
 
@@ -180,7 +232,8 @@ impl<O> Wait<O> {
         // Cloned before the look that decides: a waker must not be cloned under the lock.
         let waker = cx.waker().clone();
         let mut state = shared.state.lock();
-        let now = if seeded::bug("operation.no_look_before_waiting") {
+        let must_wait = self.operation.must_wait(&state);
+        let now = if must_wait || seeded::bug("operation.no_look_before_waiting") {
             Now::Wait
         } else {
             self.operation.now(shared, &mut state)
@@ -188,13 +241,15 @@ impl<O> Wait<O> {
         if !matches!(now, Now::Wait) {
             drop(state);
             drop(waker);
+            coop::spend();
             return Poll::Ready(settle(shared, now));
         }
         let value = self.operation.give_up_value();
         let key = state.enter(O::WANTS, value, waker);
-        shared.hint.set(state.waits);
+        // The next one would wait too, and a partner would not.
+        shared.hint.set(hint::waits(O::WANTS));
         drop(state);
-        self.key = Some(key);
+        self.place = Place(key.0);
         if hook::is_observed() {
             self.announce_wait(O::NAME, shared.id, key);
         }
@@ -217,9 +272,10 @@ impl<O> Wait<O> {
     where
         O: Operation<'a, T>,
     {
-        if let Some(key) = self.key.take()
+        if let Some(key) = self.key()
             && !primitive::unwinding()
         {
+            self.place = Place::FRESH;
             withdraw(&mut self.operation, shared, key, self.site);
         }
     }
@@ -256,7 +312,7 @@ where
     {
         return;
     }
-    let mut removed = state.remove(key);
+    let mut removed = state.waiters.remove(key);
     let wakeup = operation.undo(&mut state, &mut removed);
     state.check();
     drop(state);

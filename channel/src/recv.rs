@@ -27,19 +27,29 @@ impl<'a, T> Operation<'a, T> for RecvOp {
     }
 
     #[inline(always)]
+    fn must_wait(&self, state: &State<T>) -> bool {
+        state.recv_must_wait()
+    }
+
+    #[inline(always)]
     fn now(&mut self, shared: &'a Shared<T>, state: &mut State<T>) -> Now<Self::Output> {
-        let received = state.recv_now();
-        shared.hint.set(state.waits);
-        match received {
-            Received::Value(value, wakeup) => Now::Done(Some(value), wakeup),
-            Received::Closed => Now::Done(None, None),
+        match state.recv_now() {
+            Received::Value(value, wakeup) => {
+                shared.hint.set(state.waits());
+                Now::Done(Some(value), wakeup)
+            }
+            Received::Closed => {
+                shared.hint.set(0);
+                Now::Done(None, None)
+            }
             Received::Empty => Now::Wait,
         }
     }
 
-    #[inline]
-    fn by_buffer(&mut self, state: &mut State<T>) -> Option<Self::Output> {
-        state.recv_from_buffer().map(Some)
+    #[inline(always)]
+    fn by_buffer(&mut self, state: &mut State<T>) -> Option<(Self::Output, u8)> {
+        let (value, waits) = state.recv_from_buffer()?;
+        Some((Some(value), waits))
     }
 
     #[inline]
@@ -68,7 +78,6 @@ impl<'a, T> Operation<'a, T> for RecvOp {
 pub struct RecvFut<'a, T> {
     pub(crate) shared: &'a Shared<T>,
     wait: Wait<RecvOp>,
-    ended: bool,
 }
 
 impl<'a, T> RecvFut<'a, T> {
@@ -77,7 +86,6 @@ impl<'a, T> RecvFut<'a, T> {
         Self {
             shared,
             wait: Wait::new(RecvOp, site),
-            ended: false,
         }
     }
 
@@ -94,10 +102,7 @@ impl<T> Future for RecvFut<'_, T> {
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        assert!(!this.ended, "a receive was polled after it had ended");
-        let value = this.wait.poll(this.shared, cx);
-        this.ended = value.is_ready();
-        value
+        this.wait.poll_once(this.shared, cx)
     }
 }
 

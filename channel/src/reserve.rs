@@ -29,6 +29,10 @@ impl<'a, T: 'a> Operation<'a, T> for ReserveOp {
         state.is_closed() || state.has_place()
     }
 
+    fn must_wait(&self, state: &State<T>) -> bool {
+        !state.is_closed() && !state.has_place()
+    }
+
     fn now(&mut self, shared: &'a Shared<T>, state: &mut State<T>) -> Now<Self::Output> {
         match state.reserve_now() {
             Sent::Done(wakeup) => Now::Done(Ok(Permit { shared }), wakeup),
@@ -38,7 +42,7 @@ impl<'a, T: 'a> Operation<'a, T> for ReserveOp {
         }
     }
 
-    fn by_buffer(&mut self, _state: &mut State<T>) -> Option<Self::Output> {
+    fn by_buffer(&mut self, _state: &mut State<T>) -> Option<(Self::Output, u8)> {
         None
     }
 
@@ -71,7 +75,6 @@ impl<'a, T: 'a> Operation<'a, T> for ReserveOp {
 pub struct ReserveFut<'a, T> {
     pub(crate) shared: &'a Shared<T>,
     wait: Wait<ReserveOp>,
-    ended: bool,
 }
 
 impl<'a, T> ReserveFut<'a, T> {
@@ -79,7 +82,6 @@ impl<'a, T> ReserveFut<'a, T> {
         Self {
             shared,
             wait: Wait::new(ReserveOp, site),
-            ended: false,
         }
     }
 
@@ -95,10 +97,7 @@ impl<'a, T> Future for ReserveFut<'a, T> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        assert!(!this.ended, "a reservation was polled after it had ended");
-        let permit = this.wait.poll(this.shared, cx);
-        this.ended = permit.is_ready();
-        permit
+        this.wait.poll_once(this.shared, cx)
     }
 }
 

@@ -47,26 +47,34 @@ impl<'a, T> Operation<'a, T> for SendOp<T> {
     }
 
     #[inline(always)]
+    fn must_wait(&self, state: &State<T>) -> bool {
+        !self.has_happened() && state.send_must_wait()
+    }
+
+    #[inline(always)]
     fn now(&mut self, shared: &'a Shared<T>, state: &mut State<T>) -> Now<Self::Output> {
         if self.has_happened() {
             return Now::Done(Ok(()), None);
         }
-        let sent = state.send_now(&mut self.value);
-        shared.hint.set(state.waits);
-        match sent {
-            Sent::Done(wakeup) => Now::Done(Ok(()), wakeup),
+        match state.send_now(&mut self.value) {
+            Sent::Done(wakeup) => {
+                shared.hint.set(state.waits());
+                Now::Done(Ok(()), wakeup)
+            }
             Sent::Full => Now::Wait,
             Sent::NoMemory => Now::NoMemory,
             Sent::Closed => {
+                shared.hint.set(0);
                 let value = self.value.take().expect("a refused send leaves the value");
                 Now::Done(Err(shared.refuse(value, true)), None)
             }
         }
     }
 
-    #[inline]
-    fn by_buffer(&mut self, state: &mut State<T>) -> Option<Self::Output> {
-        state.send_to_buffer(&mut self.value).then_some(Ok(()))
+    #[inline(always)]
+    fn by_buffer(&mut self, state: &mut State<T>) -> Option<(Self::Output, u8)> {
+        let waits = state.send_to_buffer(&mut self.value)?;
+        Some((Ok(()), waits))
     }
 
     #[inline]
@@ -98,7 +106,6 @@ impl<'a, T> Operation<'a, T> for SendOp<T> {
 pub struct SendFut<'a, T> {
     pub(crate) shared: &'a Shared<T>,
     wait: Wait<SendOp<T>>,
-    ended: bool,
 }
 
 /// The value is never pinned: it moves into the channel.
@@ -110,7 +117,6 @@ impl<'a, T> SendFut<'a, T> {
         Self {
             shared,
             wait: Wait::new(SendOp::new(value), site),
-            ended: false,
         }
     }
 
@@ -129,8 +135,9 @@ impl<'a, T> SendFut<'a, T> {
     /// ```
     pub fn take(self: Pin<&mut Self>) -> Option<T> {
         let this = self.get_mut();
-        this.ended = true;
-        this.withdraw().into_value()
+        let operation = this.withdraw();
+        this.wait.end();
+        operation.into_value()
     }
 
     /// The operation, out of the line if it stood there.
@@ -148,10 +155,7 @@ impl<T> Future for SendFut<'_, T> {
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        assert!(!this.ended, "a send was polled after it had ended");
-        let result = this.wait.poll(this.shared, cx);
-        this.ended = result.is_ready();
-        result
+        this.wait.poll_once(this.shared, cx)
     }
 }
 

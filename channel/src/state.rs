@@ -10,7 +10,9 @@
 //! 1. a receiver waits ⇒ nothing is buffered, and no sender waits with a value;
 //! 2. a sender waits ⇒ the channel is open and every place is taken or reserved;
 //! 3. every value is in exactly one of: a send operation, `buffer`, `returned`, a completed
-//!    receive waiter, or a receiver's hands.
+//!    receive waiter, or a receiver's hands;
+//! 4. `limit` and `floor`, by which a send or a receive sees at one look that it takes nothing but the
+//!    buffer, never allow too much: they are set by whatever forbids it, and allow again late.
 //!
 //! `returned` holds values that were handed to a receiver which was cancelled before it looked.
 //! They go before the buffer, in the order of their hand-over (`ticket`), and take no place of the
@@ -27,7 +29,7 @@ use gorin_base::seeded;
 
 use crate::claim::Claim;
 use crate::hint;
-use crate::waiter::{Key, Outcome, Phase, Removed, Side, Waiters, Wakeup, Wants};
+use crate::waiter::{Key, Phase, Side, Waiter, Waiters, Wakeup, Wants};
 
 /// The outcome of a send that does not wait.
 #[derive(Debug)]
@@ -52,23 +54,29 @@ pub(crate) enum Received<T> {
     Closed,
 }
 
-/// A channel, under its lock.
+/// A channel, under its lock. What an operation needs that finds all it wants in the buffer comes
+/// first: with the lock itself it fills one cache line (`chan.rs`).
 #[expect(missing_debug_implementations, reason = "seen only under the lock")]
+#[repr(C)]
 pub struct State<T> {
-    capacity: usize,
     buffer: VecDeque<T>,
-    returned: VecDeque<(u64, T)>,
+    /// A send needs nothing but the buffer while this holds more values than are buffered. 0 if it
+    /// is closed or a receiver waits.
+    limit: usize,
+    /// A receive needs nothing but the buffer while more values than this are buffered. `usize::MAX`
+    /// if a sender waits or a value has been put back.
+    floor: usize,
+    pub(crate) waiters: Waiters<T>,
+    capacity: usize,
     /// Places held by permits and by reservations not yet picked up.
     reserved: usize,
-    /// Values in completed receive waiters.
-    in_hand: usize,
     next_ticket: u64,
-    /// What the next operations will find; copied to the hint.
-    pub(crate) waits: u8,
+    returned: VecDeque<(u64, T)>,
     closed: bool,
+    /// Of the last [`refresh`](Self::refresh).
+    waits: u8,
     pub(crate) senders: usize,
     pub(crate) receivers: usize,
-    pub(crate) waiters: Waiters<T>,
 }
 
 /// What came out of a receive that was recalled: somebody to wake, the rest to be dropped, without
@@ -99,17 +107,18 @@ impl<T> State<T> {
     /// An open channel with one sender and one receiver, and `buffer` to start with.
     pub(crate) fn new(capacity: usize, buffer: VecDeque<T>) -> Self {
         Self {
-            capacity,
+            limit: capacity.min(buffer.capacity()),
+            floor: 0,
             buffer,
-            returned: VecDeque::new(),
+            waiters: Waiters::new(),
+            capacity,
             reserved: 0,
-            in_hand: 0,
             next_ticket: 0,
-            waits: 0,
+            returned: VecDeque::new(),
             closed: false,
+            waits: 0,
             senders: 1,
             receivers: 1,
-            waiters: Waiters::new(),
         }
     }
 
@@ -124,7 +133,7 @@ impl<T> State<T> {
 
     /// True if no receive will ever again return a value.
     pub(crate) fn is_exhausted(&self) -> bool {
-        self.closed && self.len() == 0 && self.in_hand == 0
+        self.closed && self.len() == 0 && self.waiters.in_hand() == 0
     }
 
     #[inline]
@@ -143,12 +152,45 @@ impl<T> State<T> {
         self.closed || self.len() > 0 || self.waiters.any_free(Side::Send, |w| w == Wants::Taker)
     }
 
-    /// What the next operations will find, for [`crate::hint`].
-    #[inline]
-    fn note(&mut self) {
-        let receive = self.len() == 0 && self.waiters.is_empty(Side::Send) && !self.closed;
-        let send = !self.has_place() && self.waiters.is_empty(Side::Receive) && !self.closed;
+    /// Finds out anew what takes nothing but the buffer, and what the next operations will find. Every
+    /// step that forbids something more must end with this; one that allows something more may leave
+    /// it to the next that looks closely.
+    #[inline(always)]
+    fn refresh(&mut self) {
+        let receiver_waits = !self.waiters.is_empty(Side::Receive);
+        let sender_waits = !self.waiters.is_empty(Side::Send);
+        let places = self.capacity.saturating_sub(self.reserved);
+        self.limit = if self.closed || receiver_waits {
+            0
+        } else {
+            places.min(self.buffer.capacity())
+        };
+        self.floor = if self.returned.is_empty() && !sender_waits {
+            0
+        } else {
+            usize::MAX
+        };
+        let receive = self.len() == 0 && !sender_waits && !self.closed;
+        let send = self.buffer.len() >= places && !receiver_waits && !self.closed;
         self.waits = u8::from(receive) * hint::RECEIVE + u8::from(send) * hint::SEND;
+    }
+
+    /// What the next operations will find after one that was done at once, for [`crate::hint`].
+    #[inline(always)]
+    pub(crate) fn waits(&self) -> u8 {
+        self.waits
+    }
+
+    /// True if a send would neither happen nor fail.
+    #[inline(always)]
+    pub(crate) fn send_must_wait(&self) -> bool {
+        !self.closed && self.waiters.is_empty(Side::Receive) && !self.has_place()
+    }
+
+    /// True if a receive would neither happen nor end.
+    #[inline(always)]
+    pub(crate) fn recv_must_wait(&self) -> bool {
+        !self.closed && self.waiters.is_empty(Side::Send) && self.len() == 0
     }
 
     /// Sends the value in `slot` if that needs no waiting.
@@ -173,45 +215,35 @@ impl<T> State<T> {
         Sent::Done(None)
     }
 
-    /// Sends the value in `slot` if that takes nothing but a place in the buffer.
-    #[inline]
-    pub(crate) fn send_to_buffer(&mut self, slot: &mut Option<T>) -> bool {
-        let taken = self.buffer.len() + self.reserved;
-        if self.closed
-            || !self.waiters.is_empty(Side::Receive)
-            || taken >= self.capacity
-            || self.buffer.len() == self.buffer.capacity()
-        {
-            return false;
+    /// Sends the value in `slot` if that takes nothing but a place in the buffer; returns what the
+    /// next operations will find.
+    #[inline(always)]
+    pub(crate) fn send_to_buffer(&mut self, slot: &mut Option<T>) -> Option<u8> {
+        let len = self.buffer.len();
+        if len >= self.limit {
+            return None;
         }
-        let Some(value) = slot.take() else {
-            return false;
-        };
-        self.buffer.push_back(value);
-        self.waits = if taken + 1 < self.capacity {
-            0
-        } else {
-            hint::SEND
-        };
+        self.buffer.push_back(slot.take()?);
         self.check();
-        true
+        Some(u8::from(len + 1 >= self.limit) * hint::SEND)
     }
 
     #[inline]
     fn buffer_value(&mut self, slot: &mut Option<T>) {
         let value = slot.take().expect("a send operation holds its value");
         self.buffer.push_back(value);
-        self.waits = if self.has_place() { 0 } else { hint::SEND };
+        self.refresh();
         self.check();
     }
 
     /// Hands the value in `slot` to the receiver that has waited longest, if one is free.
-    #[inline]
+    #[inline(always)]
     fn send_to_waiting(&mut self, slot: &mut Option<T>) -> Option<Wakeup> {
-        let key = self.waiters.dequeue(Side::Receive, |_| true)?;
+        let waiter = self.waiters.dequeue(Side::Receive, |_| true)?;
         let value = slot.take().expect("a send operation holds its value");
-        let wakeup = self.hand_over(key, value, None);
-        self.note();
+        self.next_ticket += 1;
+        let wakeup = hand_over(waiter, value, self.next_ticket);
+        self.refresh();
         Some(wakeup)
     }
 
@@ -229,24 +261,20 @@ impl<T> State<T> {
         if !self.returned.is_empty()
             && let Some((_, value)) = self.returned.pop_front()
         {
-            self.note();
+            self.refresh();
             return Received::Value(value, None);
         }
-        if self.waiters.is_empty(Side::Send) {
-            if let Some(value) = self.recv_from_buffer() {
-                return Received::Value(value, None);
-            }
-        } else {
-            if let Some(value) = self.buffer.pop_front() {
-                let wakeup = self.admit();
-                self.check();
-                return Received::Value(value, wakeup);
-            }
-            let mut value = None;
-            let wakeup = self.recv_from_waiting(&mut value);
-            if let Some(value) = value {
-                return Received::Value(value, wakeup);
-            }
+        if let Some(value) = self.buffer.pop_front() {
+            let wakeup = self.admit();
+            self.refresh();
+            self.check();
+            return Received::Value(value, wakeup);
+        }
+        if let Some(waiter) = self.waiters.dequeue(Side::Send, |w| w == Wants::Taker) {
+            let value = waiter.take_value();
+            let wakeup = waiter.complete(Phase::Done);
+            self.refresh();
+            return Received::Value(value, Some(wakeup));
         }
         if self.closed {
             Received::Closed
@@ -255,39 +283,23 @@ impl<T> State<T> {
         }
     }
 
-    /// Receives a value if that takes nothing but the buffer.
-    #[inline]
-    pub(crate) fn recv_from_buffer(&mut self) -> Option<T> {
-        if !self.returned.is_empty() || !self.waiters.is_empty(Side::Send) {
+    /// Receives a value if that takes nothing but the buffer; returns what the next operations will
+    /// find, too.
+    #[inline(always)]
+    pub(crate) fn recv_from_buffer(&mut self) -> Option<(T, u8)> {
+        if self.buffer.len() <= self.floor {
             return None;
         }
         let value = self.buffer.pop_front()?;
-        let empty = self.buffer.is_empty() && !self.closed;
-        self.waits = if empty { hint::RECEIVE } else { 0 };
         self.check();
-        Some(value)
-    }
-
-    /// Takes the value of the sender that has waited longest, if one is free.
-    #[inline]
-    fn recv_from_waiting(&mut self, value: &mut Option<T>) -> Option<Wakeup> {
-        let key = self.waiters.dequeue(Side::Send, |w| w == Wants::Taker)?;
-        *value = Some(self.take_from(key));
-        let wakeup = self.waiters.complete(key, Phase::Done);
-        self.note();
-        Some(wakeup)
+        Some((value, u8::from(self.buffer.is_empty()) * hint::RECEIVE))
     }
 
     /// Puts an operation in line that cannot be done now.
     #[inline(always)]
     pub(crate) fn enter(&mut self, wants: Wants, value: Option<T>, waker: Waker) -> Key {
-        let key = self.waiters.push(wants, value);
-        self.waiters.set_waker(key, waker);
-        // The next one would wait too, and a partner would not.
-        self.waits = match wants {
-            Wants::Value => hint::RECEIVE,
-            Wants::Taker | Wants::Place => hint::SEND,
-        };
+        let key = self.waiters.push(wants, value, Some(waker));
+        self.forbid(wants.side());
         self.check();
         key
     }
@@ -300,10 +312,22 @@ impl<T> State<T> {
         claim: PlainArc<Claim>,
         case: usize,
     ) -> Key {
-        let key = self.waiters.push(wants, value);
+        let key = self.waiters.push(wants, value, None);
         self.waiters.set_claim(key, claim, case);
-        self.note();
+        self.forbid(wants.side());
         key
+    }
+
+    /// A waiter stands in line: its partner has to look.
+    #[inline(always)]
+    fn forbid(&mut self, side: Side) {
+        if seeded::bug("state.line_leaves_the_buffer_open") {
+            return;
+        }
+        match side {
+            Side::Receive => self.limit = 0,
+            Side::Send => self.floor = usize::MAX,
+        }
     }
 
     /// Makes sure that the buffer has memory for one more value.
@@ -321,6 +345,7 @@ impl<T> State<T> {
             return Sent::Full;
         }
         self.reserved += 1;
+        self.refresh();
         Sent::Done(None)
     }
 
@@ -331,6 +356,7 @@ impl<T> State<T> {
             self.reserved += 1;
         }
         let wakeup = self.admit();
+        self.refresh();
         self.check();
         wakeup
     }
@@ -346,6 +372,7 @@ impl<T> State<T> {
         } else {
             self.admit()
         };
+        self.refresh();
         self.check();
         (sent, admitted)
     }
@@ -359,57 +386,12 @@ impl<T> State<T> {
         if seeded::bug("state.freed_place_not_passed_on") || !self.can_buffer() {
             return None;
         }
-        let key = self.waiters.dequeue(Side::Send, |_| true)?;
-        match self.waiters.get_mut(key).wants {
+        let waiter = self.waiters.dequeue(Side::Send, |_| true)?;
+        match waiter.wants {
             Wants::Place => self.reserved += 1,
-            _ => {
-                let value = self.take_from(key);
-                self.buffer.push_back(value);
-            }
+            _ => self.buffer.push_back(waiter.take_value()),
         }
-        let wakeup = self.waiters.complete(key, Phase::Done);
-        self.note();
-        Some(wakeup)
-    }
-
-    fn take_from(&mut self, key: Key) -> T {
-        let value = self.waiters.get_mut(key).value.take();
-        value.expect("a queued sender holds its value")
-    }
-
-    /// Gives `value` to a dequeued receiver. A value that was handed over before keeps its ticket.
-    #[inline(always)]
-    fn hand_over(&mut self, key: Key, value: T, ticket: Option<u64>) -> Wakeup {
-        let ticket = ticket.unwrap_or_else(|| {
-            self.next_ticket += 1;
-            self.next_ticket
-        });
-        self.in_hand += 1;
-        let waiter = self.waiters.get_mut(key);
-        waiter.value = Some(value);
-        waiter.ticket = ticket;
-        self.waiters.complete(key, Phase::Done)
-    }
-
-    /// Takes the outcome of an operation that a partner or close has completed.
-    #[inline(always)]
-    pub(crate) fn pick_up(&mut self, key: Key) -> Outcome<T> {
-        let receives = self.waiters.get_mut(key).wants == Wants::Value;
-        let outcome = self.waiters.take(key);
-        if receives && outcome.value.is_some() {
-            self.in_hand -= 1;
-        }
-        outcome
-    }
-
-    /// Takes an operation out that gives up, completed or not.
-    pub(crate) fn remove(&mut self, key: Key) -> Removed<T> {
-        let receives = self.waiters.get_mut(key).wants == Wants::Value;
-        let removed = self.waiters.remove(key);
-        if receives && removed.value.is_some() {
-            self.in_hand -= 1;
-        }
-        removed
+        Some(waiter.complete(Phase::Done))
     }
 
     /// Takes a receive off its line, with its value if it was given one, but leaves the waiter to
@@ -422,7 +404,6 @@ impl<T> State<T> {
         let (mut wakeup, mut orphan) = (None, None);
         if let Some(value) = given {
             waiter.phase = Phase::Dead;
-            self.in_hand -= 1;
             (wakeup, orphan) = self.put_back(value, ticket);
         }
         Recalled {
@@ -439,9 +420,11 @@ impl<T> State<T> {
             return (None, Some(value));
         }
         if !seeded::bug("state.put_back_overlooks_receivers")
-            && let Some(key) = self.waiters.dequeue(Side::Receive, |_| true)
+            && let Some(waiter) = self.waiters.dequeue(Side::Receive, |_| true)
         {
-            return (Some(self.hand_over(key, value, Some(ticket))), None);
+            let wakeup = hand_over(waiter, value, ticket);
+            self.refresh();
+            return (Some(wakeup), None);
         }
         if self.receivers == 0 {
             return (None, Some(value));
@@ -453,6 +436,7 @@ impl<T> State<T> {
                 .partition_point(|&(earlier, _)| earlier < ticket)
         };
         self.returned.insert(after, (ticket, value));
+        self.refresh();
         self.check();
         (None, None)
     }
@@ -460,25 +444,22 @@ impl<T> State<T> {
     /// Closes the channel. The caller goes on with [`close_next`](Self::close_next) until it
     /// returns nothing. False if it was closed before.
     pub(crate) fn close(&mut self) -> bool {
-        self.waits = 0;
+        self.limit = 0;
         !std::mem::replace(&mut self.closed, true) || seeded::bug("state.every_close_is_the_first")
     }
 
     /// Ends the next waiting operation of a closed channel.
     pub(crate) fn close_next(&mut self) -> Option<Wakeup> {
         debug_assert!(self.closed);
-        let receiver = if seeded::bug("state.close_forgets_receivers") {
-            None
-        } else {
-            self.waiters.dequeue(Side::Receive, |_| true)
-        };
-        let key = receiver.or_else(|| {
-            if seeded::bug("state.close_forgets_senders") {
-                return None;
-            }
-            self.waiters.dequeue(Side::Send, |_| true)
-        })?;
-        Some(self.waiters.complete(key, Phase::Closed))
+        let forgotten = seeded::bug("state.close_forgets_receivers");
+        if !forgotten && let Some(waiter) = self.waiters.dequeue(Side::Receive, |_| true) {
+            return Some(waiter.complete(Phase::Closed));
+        }
+        if seeded::bug("state.close_forgets_senders") {
+            return None;
+        }
+        let waiter = self.waiters.dequeue(Side::Send, |_| true)?;
+        Some(waiter.complete(Phase::Closed))
     }
 
     /// What is buffered when the last receiver goes.
@@ -495,6 +476,19 @@ impl<T> State<T> {
         if !cfg!(debug_assertions) || gorin_base::primitive::unwinding() {
             return;
         }
+        debug_assert!(
+            self.limit == 0 || (!self.closed && self.waiters.is_empty(Side::Receive)),
+            "a send would overlook that it is closed or that a receiver waits"
+        );
+        debug_assert!(
+            self.limit <= self.buffer.capacity()
+                && self.limit.saturating_add(self.reserved) <= self.capacity.max(self.reserved),
+            "a send would take a place that there is not"
+        );
+        debug_assert!(
+            self.floor > 0 || (self.returned.is_empty() && self.waiters.is_empty(Side::Send)),
+            "a receive would overlook a sender or a value that was put back"
+        );
         let receiver_waits = self.waiters.plain_waits(Side::Receive, |_| true);
         let value_waits = self.waiters.plain_waits(Side::Send, |w| w == Wants::Taker);
         let sender_waits = self.waiters.plain_waits(Side::Send, |_| true);
@@ -507,4 +501,12 @@ impl<T> State<T> {
             "a sender waits although a place is free"
         );
     }
+}
+
+/// Gives `value` to a dequeued receiver; `ticket` is its number in the order of hand-overs.
+#[inline(always)]
+fn hand_over<T>(waiter: &mut Waiter<T>, value: T, ticket: u64) -> Wakeup {
+    waiter.value = Some(value);
+    waiter.ticket = ticket;
+    waiter.complete(Phase::Done)
 }

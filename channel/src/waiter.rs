@@ -31,9 +31,12 @@ use crate::claim::{Claim, TryClaim};
 
 /// Names a waiter of one channel, as long as its owner has not removed it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Key(u32);
+pub(crate) struct Key(pub(crate) u32);
 
 impl Key {
+    /// The number of no key, nor is the one below it.
+    pub(crate) const NONE: u32 = NIL;
+
     /// The slot, which tells the waiters of one channel apart.
     pub(crate) fn index(self) -> usize {
         self.0 as usize
@@ -199,29 +202,30 @@ impl<T> Waiters<T> {
         list.head == NIL
     }
 
-    /// Puts a new waiter at the end of its list; the caller says whom to wake, by
-    /// [`set_waker`](Self::set_waker) or [`set_claim`](Self::set_claim), before it unlocks.
+    /// Puts a new waiter at the end of its list; the caller says whom to wake, by its `waker` or by
+    /// [`set_claim`](Self::set_claim), before it unlocks.
     #[inline(always)]
-    pub(crate) fn push(&mut self, wants: Wants, value: Option<T>) -> Key {
+    pub(crate) fn push(&mut self, wants: Wants, value: Option<T>, waker: Option<Waker>) -> Key {
         if self.free == NIL {
             self.add_slot(wants);
         }
         let index = self.free;
-        let prev = self.list(wants.side()).tail;
-        let slot = self.slot(index);
-        let next_free = slot.next;
-        slot.value = value;
-        slot.prev = prev;
-        slot.next = NIL;
-        slot.phase = Phase::Queued;
-        slot.wants = wants;
-        self.free = next_free;
+        let list = self.list(wants.side());
+        let prev = list.tail;
+        list.tail = index;
         if prev == NIL {
-            self.list(wants.side()).head = index;
+            list.head = index;
         } else {
             self.slot(prev).next = index;
         }
-        self.list(wants.side()).tail = index;
+        let slot = self.slot(index);
+        slot.waker = waker;
+        slot.value = value;
+        slot.prev = prev;
+        slot.phase = Phase::Queued;
+        slot.wants = wants;
+        let next_free = std::mem::replace(&mut slot.next, NIL);
+        self.free = next_free;
         Key(index)
     }
 
@@ -229,6 +233,7 @@ impl<T> Waiters<T> {
     #[cold]
     fn add_slot(&mut self, wants: Wants) {
         let index = u32::try_from(self.slots.len()).expect("fewer than 2^32 operations wait");
+        assert!(index < Key::NONE - 1, "fewer than 2^32 operations wait");
         self.slots.push(Waiter {
             waker: None,
             claim: None,
@@ -241,12 +246,6 @@ impl<T> Waiters<T> {
             wants,
         });
         self.free = index;
-    }
-
-    /// The new waiter is a single operation.
-    #[inline]
-    pub(crate) fn set_waker(&mut self, key: Key, waker: Waker) {
-        self.slot(key.0).waker = Some(waker);
     }
 
     /// The new waiter is a case of a select.
@@ -323,7 +322,37 @@ impl<T> Waiters<T> {
     /// Takes the first waiter of `side` off its list that `suits` and is free to be served; a
     /// select's waiter is free if this call wins its claim. The caller completes it.
     #[inline(always)]
-    pub(crate) fn dequeue(&mut self, side: Side, suits: impl Fn(Wants) -> bool) -> Option<Key> {
+    pub(crate) fn dequeue(
+        &mut self,
+        side: Side,
+        suits: impl Fn(Wants) -> bool,
+    ) -> Option<&mut Waiter<T>> {
+        let first = self.list(side).head;
+        let Some(waiter) = self.slots.get(first as usize) else {
+            return None; // NIL
+        };
+        let index = if waiter.claim.is_none()
+            && suits(waiter.wants)
+            && !seeded::bug("waiter.last_come_first_served")
+        {
+            // The commonest case: no select, and nobody to pass by.
+            let next = waiter.next;
+            self.list(side).head = next;
+            if next == NIL {
+                self.list(side).tail = NIL;
+            } else {
+                self.slot(next).prev = NIL;
+            }
+            first
+        } else {
+            self.dequeue_claimed(side, suits)?
+        };
+        Some(self.slot(index))
+    }
+
+    /// As [`dequeue`](Self::dequeue), with selects in the list or waiters that do not suit.
+    #[inline(never)]
+    fn dequeue_claimed(&mut self, side: Side, suits: impl Fn(Wants) -> bool) -> Option<u32> {
         let mut index = self.list(side).head;
         if seeded::bug("waiter.last_come_first_served") {
             index = self.list(side).tail;
@@ -335,7 +364,7 @@ impl<T> Waiters<T> {
                 match waiter.try_claim() {
                     TryClaim::Won => {
                         self.unlink(index);
-                        return Some(Key(index));
+                        return Some(index);
                     }
                     TryClaim::Lost => {
                         self.unlink(index);
@@ -372,15 +401,10 @@ impl<T> Waiters<T> {
         self.slots.iter().filter(in_use).count()
     }
 
-    /// Marks a dequeued waiter as served and gives the duty to wake its owner to the caller.
-    #[inline(always)]
-    pub(crate) fn complete(&mut self, key: Key, phase: Phase) -> Wakeup {
-        let waiter = self.slot(key.0);
-        waiter.phase = phase;
-        match waiter.waker.take() {
-            Some(waker) => Wakeup(waker),
-            None => waiter.wake_claim(),
-        }
+    /// Values that were given to receivers which have not taken them yet.
+    pub(crate) fn in_hand(&self) -> usize {
+        let given = |waiter: &&Waiter<T>| waiter.wants == Wants::Value && waiter.value.is_some();
+        self.slots.iter().filter(given).count()
     }
 
     /// True if an operation that can only be waiting (no select) is among the first of `side` and
@@ -405,6 +429,22 @@ impl<T> Waiters<T> {
 }
 
 impl<T> Waiter<T> {
+    /// Marks a dequeued waiter as served and gives the duty to wake its owner to the caller.
+    #[inline(always)]
+    pub(crate) fn complete(&mut self, phase: Phase) -> Wakeup {
+        self.phase = phase;
+        match self.waker.take() {
+            Some(waker) => Wakeup(waker),
+            None => self.wake_claim(),
+        }
+    }
+
+    /// The value of a dequeued sender.
+    #[inline(always)]
+    pub(crate) fn take_value(&mut self) -> T {
+        self.value.take().expect("a queued sender holds its value")
+    }
+
     /// Whether it can be served now, for all one can see without doing it.
     fn is_free(&self) -> bool {
         self.claim.as_ref().is_none_or(|claim| claim.is_open())

@@ -184,7 +184,7 @@ impl<'a, T, O: Operation<'a, T>> OnChannel<'a> for ChannelCase<'a, T, O> {
 
     fn leave(&mut self) {
         if let Some(key) = self.key.take() {
-            let removed = self.shared.state.lock().remove(key);
+            let removed = self.shared.state.lock().waiters.remove(key);
             hook::unparked(self.shared.id, key.index());
             self.operation.take_value_back(removed.value);
         }
@@ -195,7 +195,7 @@ impl<'a, T, O: Operation<'a, T>> OnChannel<'a> for ChannelCase<'a, T, O> {
             .key
             .take()
             .expect("a case that was served stood in line");
-        let outcome = self.shared.state.lock().pick_up(key);
+        let outcome = self.shared.state.lock().waiters.take(key);
         hook::unparked(self.shared.id, key.index());
         self.output = Some(self.operation.completed(self.shared, outcome));
     }
@@ -206,7 +206,7 @@ impl<'a, T, O: Operation<'a, T>> OnChannel<'a> for ChannelCase<'a, T, O> {
             .take()
             .expect("a case that was served stood in line");
         let mut state = self.shared.state.lock();
-        let mut removed = state.remove(key);
+        let mut removed = state.waiters.remove(key);
         let wakeup = self.operation.undo(&mut state, &mut removed);
         drop(state);
         hook::unparked(self.shared.id, key.index());

@@ -159,3 +159,33 @@ fn a_channel_that_is_always_ready_starves_neither_timers_nor_sockets() {
         greedy.abort();
     });
 }
+
+/// One receiver keeps up with eight senders that never wait: a turn over a long line is longer. With
+/// turns of one length seven eighths of all values would wait in the channel.
+#[test]
+fn a_receiver_keeps_up_with_eight_senders_on_its_worker() {
+    on_one_worker(|| async {
+        const SENDERS: usize = 8;
+        const EACH: usize = 5000;
+        let (tx, rx) = gorin::channel::unbounded();
+        for _ in 0..SENDERS {
+            let tx = tx.clone();
+            drop(go(async move {
+                for n in 0..EACH {
+                    tx.send(n).await.unwrap();
+                }
+            }));
+        }
+        drop(tx);
+        let (mut received, mut longest) = (0, 0);
+        while rx.recv().await.is_some() {
+            received += 1;
+            longest = longest.max(rx.len());
+        }
+        assert_eq!(received, SENDERS * EACH);
+        assert!(
+            longest < received / 4,
+            "{longest} of {received} values waited"
+        );
+    });
+}

@@ -6,6 +6,12 @@
 //! `poll_ready` wakes the task and returns `Pending`, so the task goes to the back of its queue.
 //! An operation that would block anyway costs nothing.
 //!
+//! Who takes from a long line may do more: of the strides (of [`STRIDE`] operations) that end with a
+//! [`spend_on_backlog`] all but one in [`BACKLOG`] are free. With a budget of the same length for all,
+//! a receiver with eight senders on its worker gets one turn for eight of theirs: seven eighths of all
+//! values pile up in an unbounded channel, and their memory costs more than the channel. The slice
+//! bounds such a turn as any other.
+//!
 //! Outside [`with_budget`] (a foreign executor, a plain thread) nothing is limited.
 
 use std::cell::Cell;
@@ -31,6 +37,9 @@ const STRIDE: i32 = 16;
 /// Looks that may be skipped in a row: so few that no budget is used up without a look.
 const MOST_SKIPPED: u32 = 3;
 
+/// Strides over a backlog that cost as much as one.
+const BACKLOG: u32 = 8;
+
 /// The longest time between two looks for which the operations between them pass as quick.
 const QUICK: Duration = Duration::from_millis(1);
 
@@ -52,6 +61,8 @@ struct Budget {
     skip: Cell<u32>,
     /// Looks that were to be skipped after the last one.
     skipped: Cell<u32>,
+    /// Strides over a backlog since the last that was not free.
+    free: Cell<u32>,
 }
 
 // std's thread-local under loom too: the models give every loom thread an unlimited budget, and
@@ -65,6 +76,7 @@ std::thread_local! {
             looked: Cell::new(None),
             skip: Cell::new(0),
             skipped: Cell::new(0),
+            free: Cell::new(0),
         }
     };
 }
@@ -139,24 +151,50 @@ fn wake(cx: &Context<'_>) {
 /// Notes that one operation was done.
 #[inline(always)]
 pub fn spend() {
+    count(false);
+}
+
+/// Notes that one operation was done which took from a line of more than [`OPERATIONS`].
+#[inline(always)]
+pub fn spend_on_backlog() {
+    count(true);
+}
+
+#[inline(always)]
+fn count(backlog: bool) {
     let left = BUDGET.with(|budget| {
         let left = budget.left.get().wrapping_sub(1);
         budget.left.set(left);
         left
     });
     if left & (STRIDE - 1) == 0 {
-        end_stride();
+        end_stride(backlog);
     }
 }
 
 /// Takes no reference to the budget, so that a caller need not find out where it lies.
 #[cold]
 #[inline(never)]
-fn end_stride() {
-    BUDGET.with(Budget::look);
+fn end_stride(backlog: bool) {
+    BUDGET.with(|budget| {
+        if backlog {
+            budget.refund();
+        }
+        budget.look();
+    });
 }
 
 impl Budget {
+    /// A stride over a backlog is done: gives it back, unless it is the turn of one that counts.
+    fn refund(&self) {
+        let left = self.left.get();
+        let free = (self.free.get() + 1) % BACKLOG;
+        self.free.set(free);
+        if free > 0 && left >= 0 && left < OPERATIONS as i32 {
+            self.left.set(left + STRIDE);
+        }
+    }
+
     /// A stride is done: looks at the clock if it is time for that.
     fn look(&self) {
         let left = self.left.get();
@@ -233,6 +271,34 @@ mod tests {
             assert!(!ready());
         });
         with_budget(|| assert!(ready()));
+    }
+
+    #[test]
+    fn a_backlog_costs_an_eighth() {
+        let start = clock::now();
+        let done = with_budget(|| {
+            let mut done = 0;
+            while ready() {
+                spend_on_backlog();
+                done += 1;
+            }
+            done
+        });
+        let slice_is_over = clock::now().duration_since(start) >= SLICE;
+        assert!(done == BACKLOG * OPERATIONS || (done < BACKLOG * OPERATIONS && slice_is_over));
+    }
+
+    #[test]
+    fn a_long_slice_ends_the_budget_of_a_backlog_too() {
+        with_budget(|| {
+            let mut done = 0;
+            while ready() {
+                spin(QUICK / 2);
+                spend_on_backlog();
+                done += 1;
+            }
+            assert!(done < OPERATIONS, "the budget ended by its operations");
+        });
     }
 
     #[test]

@@ -18,6 +18,9 @@ pub(crate) const RECEIVE: u8 = 1;
 /// A send or a reservation would wait.
 pub(crate) const SEND: u8 = 2;
 
+/// More values wait than a budget has operations; not for this note, but for the one who took a value.
+pub(crate) const BACKLOG: u8 = 4;
+
 /// What makes an operation that wants this wait.
 #[inline(always)]
 pub(crate) fn waits(wants: Wants) -> u8 {

@@ -178,7 +178,11 @@ impl<O> Wait<O> {
         if let Some((output, waits)) = self.operation.by_buffer(&mut state) {
             shared.hint.set(waits);
             drop(state);
-            coop::spend();
+            if waits & hint::BACKLOG == 0 {
+                coop::spend();
+            } else {
+                coop::spend_on_backlog();
+            }
             return Poll::Ready(output);
         }
         self.start_with_partner(shared, state, cx)

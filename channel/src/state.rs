@@ -25,7 +25,7 @@ use std::collections::VecDeque;
 use std::task::Waker;
 
 use gorin_base::primitive::PlainArc;
-use gorin_base::seeded;
+use gorin_base::{coop, seeded};
 
 use crate::claim::Claim;
 use crate::hint;
@@ -292,7 +292,9 @@ impl<T> State<T> {
         }
         let value = self.buffer.pop_front()?;
         self.check();
-        Some((value, u8::from(self.buffer.is_empty()) * hint::RECEIVE))
+        let backlog = self.buffer.len() > coop::OPERATIONS as usize;
+        let waits = u8::from(self.buffer.is_empty()) * hint::RECEIVE;
+        Some((value, waits + u8::from(backlog) * hint::BACKLOG))
     }
 
     /// Puts an operation in line that cannot be done now.

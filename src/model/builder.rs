@@ -94,8 +94,9 @@ impl Builder {
         self
     }
 
-    /// Lets `main` end while other goroutines still wait, as Go does; they are dropped then.
-    /// Without this, a goroutine that can never end is a failure.
+    /// Lets `main` end while other goroutines still wait, as Go does; they are dropped then, and what
+    /// happens to them after the end of `main` is no failure. Without this, a goroutine that can
+    /// never end is one.
     pub fn allow_leaks(mut self) -> Self {
         self.leaks = true;
         self

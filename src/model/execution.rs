@@ -84,7 +84,7 @@ pub(super) struct Session {
     pub(super) start: Instant,
     /// Steps of all executions.
     pub(super) steps: Cell<usize>,
-    /// The program aborts goroutines.
+    /// The program aborts goroutines: known as soon as one is about to be aborted.
     pub(super) aborts: Cell<bool>,
 }
 
@@ -146,29 +146,51 @@ impl Execution {
         let end = execution.run_steps();
         let result = match end {
             Ok(end) => Ok(end),
-            Err(cause) => Err(Box::new(execution.state.borrow().failure(cause))),
+            Err(cause) => {
+                let aborts = session.aborts.get();
+                Err(Box::new(execution.state.borrow().failure(cause, aborts)))
+            }
         };
         execution.give_up();
         result
     }
 
     fn run_steps(&self) -> Result<End, Cause> {
+        let aborts = self.session.aborts.get();
+        // `main` has ended, and the others may be left. They go on all the same: what they do next
+        // they could have done before, and only who takes a step can be found to race. What becomes
+        // of them is of no interest any more.
+        let mut over = false;
         loop {
             self.settle();
-            if let Some(cause) = self.state.borrow_mut().cause.take() {
+            if aborts != self.session.aborts.get() && !seeded::bug("model.abort_not_seen") {
+                // Until here nobody knew that the program aborts: steps said less than they use, and
+                // goroutines went on at once whose going on is a step.
+                return Ok(End::Misled);
+            }
+            let cause = self.state.borrow_mut().cause.take();
+            if let Some(cause) = cause.filter(|_| !over) {
                 return Err(cause);
             }
-            if self.session.limits.leaks && self.state.borrow().is_done(MAIN) {
+            over = self.session.limits.leaks && self.state.borrow().is_done(MAIN);
+            if over && seeded::bug("model.stops_with_main") {
                 return Ok(End::Finished);
             }
             let (enabled, running) = self.state.borrow().options();
             if enabled.is_empty() {
+                // What comes with the time comes after all that went before, and races with nothing.
+                if over {
+                    return Ok(End::Finished);
+                }
                 if self.advance_time() {
                     continue;
                 }
                 return self.state.borrow().stuck().map_or(Ok(End::Finished), Err);
             }
             if self.state.borrow().steps.len() >= self.session.limits.steps {
+                if over {
+                    return Ok(End::Finished);
+                }
                 return Err(Cause::Endless(self.session.limits.steps));
             }
             let options = Options {
@@ -189,16 +211,19 @@ impl Execution {
     fn step(&self, goroutine: Goroutine) -> bool {
         let announced = self.state.borrow_mut().begin_step(goroutine);
         self.session.steps.update(|steps| steps + 1);
-        let aborted_before = self.session.aborts.get();
         self.resume(goroutine);
-        let consistent =
-            self.learn(goroutine, &announced) && aborted_before == self.session.aborts.get();
+        // No program is known that loses an end if this is ignored, nor is it proved that there is none:
+        // what was left out before, because less seemed to matter, may not come again.
+        let consistent = self.learn(goroutine, &announced);
         let mut names = self.session.names.borrow_mut();
         let alone = announced
             .awaited
             .is_some_and(|one| names.is_awaited_alone(one));
+        // Who had to wait can be aborted before it sees that it need not any more.
+        let abortable = self.session.aborts.get() && goroutine != MAIN;
+        let alone = alone && (!abortable || seeded::bug("model.aborted_alone"));
         let mut footprint = self.state.borrow_mut().effective(&announced, alone);
-        if self.session.aborts.get() && goroutine != MAIN {
+        if abortable {
             // A goroutine that stops to wait sees whether it was aborted, and may end there.
             footprint = footprint.and_uses(names.task(goroutine), Access::Read);
         }

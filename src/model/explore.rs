@@ -13,7 +13,7 @@ use super::report::{Coverage, Failure, Report};
 use super::schedule;
 use super::search::{Reduction, Search};
 use super::spawn::run_main;
-use super::strategy::{Random, Replay, Strategy};
+use super::strategy::{Decision, Random, Replay, Strategy};
 
 impl Builder {
     /// Runs the check; `site` is where it was called.
@@ -27,7 +27,7 @@ impl Builder {
         F: Future<Output = ()> + 'static,
     {
         self.obey_environment();
-        let (strategy, coverage) = self.strategy(site);
+        let (strategy, coverage, aborts) = self.strategy(site);
         let start = clock::now();
         let session = Rc::new(Session::new(
             Limits {
@@ -40,6 +40,7 @@ impl Builder {
             strategy,
             start,
         ));
+        session.aborts.set(aborts);
         let main = Arc::new(main);
         let mut report = Report {
             executions: 0,
@@ -94,12 +95,13 @@ impl Builder {
         }
     }
 
-    fn strategy(&self, site: &Location<'_>) -> (Box<dyn Strategy>, Coverage) {
-        if let Some(schedule) = schedule_for(site) {
-            return (Box::new(Replay::new(schedule)), Coverage::Replayed);
+    /// Who decides, what that covers, and whether it is known that the program aborts goroutines.
+    fn strategy(&self, site: &Location<'_>) -> (Box<dyn Strategy>, Coverage, bool) {
+        if let Some((schedule, aborts)) = schedule_for(site) {
+            return (Box::new(Replay::new(schedule)), Coverage::Replayed, aborts);
         }
         if let Some(seed) = self.seed {
-            return (Box::new(Random::new(seed)), Coverage::Sampled);
+            return (Box::new(Random::new(seed)), Coverage::Sampled, false);
         }
         let reduction = Reduction {
             none: self.unreduced,
@@ -109,7 +111,7 @@ impl Builder {
             Some(bound) => Coverage::Bounded(bound),
             None => Coverage::Complete,
         };
-        (Box::new(Search::new(reduction)), coverage)
+        (Box::new(Search::new(reduction)), coverage, false)
     }
 }
 
@@ -119,7 +121,7 @@ fn wrong_mode(mode: &str) -> ! {
 
 /// The schedule that `GORIN_REPLAY` gives for the model at `site`, or for whichever model if it
 /// names no site.
-fn schedule_for(site: &Location<'_>) -> Option<Vec<super::strategy::Decision>> {
+fn schedule_for(site: &Location<'_>) -> Option<(Vec<Decision>, bool)> {
     let text = std::env::var("GORIN_REPLAY").ok()?;
     let (words, at) = text.split_once('@').unwrap_or((&text, ""));
     if !at.is_empty() && at.trim() != site.to_string() {

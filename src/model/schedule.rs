@@ -1,7 +1,8 @@
 //! The text of a schedule: what a failed model prints and `GORIN_REPLAY` takes.
 //!
 //! Words are separated by blanks: `3` means that goroutine 3 takes a step, `3*4` that it takes four,
-//! `c1` that the second possibility of a choice is taken.
+//! `c1` that the second possibility of a choice is taken. `a` at the beginning says that the program
+//! aborts goroutines: there more is a step.
 
 use super::strategy::Decision;
 
@@ -13,9 +14,13 @@ pub(super) fn word(decision: Decision) -> String {
     }
 }
 
+/// The word that says that the program aborts goroutines.
+const ABORTS: &str = "a";
+
 /// The schedule as text, repeated steps of one goroutine folded.
-pub(super) fn write(decisions: &[Decision]) -> String {
+pub(super) fn write(decisions: &[Decision], aborts: bool) -> String {
     let mut words: Vec<String> = Vec::new();
+    words.extend(aborts.then(|| ABORTS.to_owned()));
     for run in decisions.chunk_by(|a, b| matches!(a, Decision::Run(_)) && a == b) {
         words.push(match run.len() {
             1 => word(run[0]),
@@ -25,13 +30,15 @@ pub(super) fn write(decisions: &[Decision]) -> String {
     words.join(" ")
 }
 
-/// Reads what [`write()`] wrote.
+/// Reads what [`write()`] wrote: the decisions, and whether the program aborts goroutines.
 ///
 /// # Errors
 /// The word that is no decision.
-pub(super) fn read(text: &str) -> Result<Vec<Decision>, String> {
+pub(super) fn read(text: &str) -> Result<(Vec<Decision>, bool), String> {
     let mut decisions = Vec::new();
-    for word in text.split_whitespace() {
+    let mut words = text.split_whitespace().peekable();
+    let aborts = words.next_if_eq(&ABORTS).is_some();
+    for word in words {
         let wrong = || format!("`{word}` in the schedule is neither a goroutine nor a choice");
         let number = |digits: &str| digits.parse::<usize>().map_err(|_| wrong());
         if let Some(choice) = word.strip_prefix('c') {
@@ -42,7 +49,7 @@ pub(super) fn read(text: &str) -> Result<Vec<Decision>, String> {
         let step = Decision::Run(number(goroutine)?);
         decisions.extend(std::iter::repeat_n(step, number(steps)?));
     }
-    Ok(decisions)
+    Ok((decisions, aborts))
 }
 
 #[cfg(test)]
@@ -53,9 +60,12 @@ mod tests {
     #[test]
     fn a_schedule_survives_being_written_and_read() {
         let decisions = [Run(0), Run(0), Run(1), Choose(2), Choose(2), Run(1), Run(0)];
-        let text = write(&decisions);
+        let text = write(&decisions, false);
         assert_eq!(text, "0*2 1 c2 c2 1 0");
-        assert_eq!(read(&text).unwrap(), decisions);
+        assert_eq!(read(&text).unwrap(), (decisions.to_vec(), false));
+        let text = write(&decisions, true);
+        assert_eq!(text, "a 0*2 1 c2 c2 1 0");
+        assert_eq!(read(&text).unwrap(), (decisions.to_vec(), true));
     }
 
     #[test]

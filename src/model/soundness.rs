@@ -67,6 +67,10 @@ enum Finale {
     AbortAndJoin(usize),
     /// Aborts one, and looks whether it has ended.
     AbortAndLook(usize),
+    /// Receives from a channel, and then aborts a goroutine that may have gone far by then.
+    RecvAndAbort(usize, usize),
+    /// Looks whether there is something in a channel.
+    Look(usize),
 }
 
 #[derive(Clone, Debug)]
@@ -88,7 +92,9 @@ impl Program {
         Self {
             capacities: (0..channels).map(|_| rng.usize(0..=2)).collect(),
             goroutines: (0..goroutines).map(|_| ops(rng)).collect(),
-            finale: match rng.u8(0..8) {
+            finale: match rng.u8(0..10) {
+                9 => Finale::Look(rng.usize(..channels)),
+                8 => Finale::RecvAndAbort(rng.usize(..channels), rng.usize(..goroutines)),
                 0..=3 => Finale::Nothing,
                 4 => Finale::Join,
                 5 => Finale::AbortAndLook(rng.usize(..goroutines)),
@@ -107,6 +113,18 @@ impl Program {
             let ends: Ends = channels.iter().map(both).collect();
             let log = logs[number].clone();
             handles.push(spawn(Spec::new(), goroutine(number, ops, ends, log)));
+        }
+        if let Finale::RecvAndAbort(channel, number) = self.finale {
+            let rx = channels[channel].1.clone();
+            drop(channels);
+            rx.recv().await;
+            handles[number].abort();
+            return;
+        }
+        if let Finale::Look(channel) = self.finale {
+            let found = channels[channel].1.try_recv();
+            let log = logs.last().expect("the last is of main");
+            log.lock().unwrap().push(format!("{found:?}"));
         }
         drop(channels);
         if let Finale::Abort(number) | Finale::AbortAndJoin(number) | Finale::AbortAndLook(number) =
@@ -289,10 +307,10 @@ async fn yield_once() {
 type Explored = (usize, BTreeSet<String>);
 
 /// All ends of `program`; `None` if there are too many executions.
-fn ends(program: &Program, unreduced: bool, most: usize) -> Option<Explored> {
+fn ends(program: &Program, unreduced: bool, most: usize, leaks: bool) -> Option<Explored> {
     let limits = Limits {
         steps: 1000,
-        leaks: false,
+        leaks,
         panics: false,
         lost_values: true,
         ignored_sends: true,
@@ -320,7 +338,13 @@ fn ends(program: &Program, unreduced: bool, most: usize) -> Option<Explored> {
             Err(failure) => panic!("{failure}"),
         };
         if let Some(how) = how {
-            let seen: Vec<_> = logs
+            // Where goroutines may be left, what they see after the end of main is nobody's.
+            let ours = if leaks {
+                &logs[logs.len() - 1..]
+            } else {
+                &logs[..]
+            };
+            let seen: Vec<_> = ours
                 .iter()
                 .map(|log| log.lock().unwrap().join(" "))
                 .collect();
@@ -335,10 +359,10 @@ fn ends(program: &Program, unreduced: bool, most: usize) -> Option<Explored> {
 
 /// Compares the searches; `None` if `program` is too large for the one without reduction, else how
 /// many executions each took.
-fn compare(program: &Program, most: usize) -> Option<(usize, usize)> {
-    let (full, expected) = ends(program, true, most)?;
+fn compare(program: &Program, most: usize, leaks: bool) -> Option<(usize, usize)> {
+    let (full, expected) = ends(program, true, most, leaks)?;
     let (reduced, found) =
-        ends(program, false, most).expect("the reduction makes no search longer");
+        ends(program, false, most, leaks).expect("the reduction makes no search longer");
     let missing: Vec<_> = expected.difference(&found).collect();
     let extra: Vec<_> = found.difference(&expected).collect();
     assert!(
@@ -359,7 +383,7 @@ fn the_reduction_loses_no_end_of_any_program() {
     let (mut compared, mut reduced_total, mut full_total) = (0, 0, 0);
     for seed in seeds(40) {
         let program = Program::random(&mut fastrand::Rng::with_seed(seed));
-        if let Some((reduced, full)) = compare(&program, 2_000) {
+        if let Some((reduced, full)) = compare(&program, 2_000, false) {
             compared += 1;
             reduced_total += reduced;
             full_total += full;
@@ -369,6 +393,20 @@ fn the_reduction_loses_no_end_of_any_program() {
     assert!(compared > 20);
 }
 
+/// Whatever `main` can see before it ends is found also if it leaves the others behind.
+#[test]
+fn nothing_that_main_sees_is_lost_with_whom_it_leaves() {
+    let mut compared = 0;
+    for seed in seeds(40) {
+        let rng = &mut fastrand::Rng::with_seed(seed);
+        let program = Program::random(rng);
+        let finale = Finale::Look(rng.usize(..program.capacities.len()));
+        let program = Program { finale, ..program };
+        compared += usize::from(compare(&program, 500, true).is_some());
+    }
+    assert!(compared > 20, "{compared}");
+}
+
 /// Capacities of the channels, what each goroutine does, and how main ends.
 type Script<'a> = (&'a [usize], &'a [&'a [Op]], Finale);
 
@@ -376,12 +414,18 @@ type Script<'a> = (&'a [usize], &'a [&'a [Op]], Finale);
 #[test]
 fn no_end_is_lost_where_one_was_lost_once() {
     use Op::*;
-    let programs: [Script<'_>; 11] = [
+    let programs: [Script<'_>; 13] = [
         // A goroutine that is aborted sees it when it stops to wait.
         (
             &[2],
             &[&[Recv(0)], &[TrySend(0), Yield, Yield]],
             Finale::Abort(1),
+        ),
+        // The first execution shows that there are aborts when the other has taken its steps.
+        (
+            &[0, 0],
+            &[&[Len(1), Recv(1)], &[Send(0)]],
+            Finale::RecvAndAbort(0, 0),
         ),
         // Whether a goroutine that yielded can go on depends on the steps of all others.
         (
@@ -416,6 +460,15 @@ fn no_end_is_lost_where_one_was_lost_once() {
             &[0, 1],
             &[&[Send(1)], &[RecvIf(0, 1), Len(1)], &[Send(0)]],
             Finale::Nothing,
+        ),
+        // Who had to wait can be aborted before it sees the end of its wait.
+        (
+            &[2, 0],
+            &[
+                &[Recv(1), SelectSend(0, 0), Offer(0), Recv(1)],
+                &[Send(1), Drop(0), Recv(0), DropSender(0)],
+            ],
+            Finale::RecvAndAbort(1, 1),
         ),
         // What comes first may have to be one that the later step of a race depends on.
         (
@@ -466,6 +519,9 @@ fn no_end_is_lost_where_one_was_lost_once() {
             goroutines: goroutines.iter().map(|ops| ops.to_vec()).collect(),
             finale,
         };
-        assert!(compare(&program, 20_000).is_some(), "{program:?} is small");
+        assert!(
+            compare(&program, 20_000, false).is_some(),
+            "{program:?} is small"
+        );
     }
 }

@@ -486,7 +486,7 @@ impl State {
     }
 
     /// What to report.
-    pub(super) fn failure(&self, cause: Cause) -> Failure {
+    pub(super) fn failure(&self, cause: Cause, aborts: bool) -> Failure {
         let members = self.started.iter().map(|&goroutine| {
             let member = self.member(goroutine);
             Reported {
@@ -507,7 +507,7 @@ impl State {
             members: members.collect(),
             things: self.things.clone(),
             steps: self.steps.clone(),
-            schedule: super::schedule::write(&self.schedule),
+            schedule: super::schedule::write(&self.schedule, aborts),
         }
     }
 

@@ -60,21 +60,30 @@ pub(super) trait Strategy {
 /// Decides as a given schedule says: one execution.
 #[derive(Debug)]
 pub(super) struct Replay {
-    schedule: std::vec::IntoIter<Decision>,
+    schedule: Vec<Decision>,
+    /// How many decisions have been made.
+    position: usize,
 }
 
 impl Replay {
     /// Replays `schedule`. Goroutines are numbered in the order in which they were started.
     pub(super) fn new(schedule: Vec<Decision>) -> Self {
         Self {
-            schedule: schedule.into_iter(),
+            schedule,
+            position: 0,
         }
+    }
+
+    fn following(&mut self) -> Option<Decision> {
+        let decision = self.schedule.get(self.position).copied();
+        self.position += 1;
+        decision
     }
 }
 
 impl Strategy for Replay {
     fn pick(&mut self, options: &Options<'_>) -> Result<Option<Goroutine>, String> {
-        match self.schedule.next() {
+        match self.following() {
             Some(Decision::Run(next)) if options.enabled.contains(&next) => Ok(Some(next)),
             // Past its end the schedule has shown what it was for; whoever runs last goes on.
             None => Ok(options.running.or(options.enabled.first().copied())),
@@ -87,7 +96,7 @@ impl Strategy for Replay {
     }
 
     fn choose(&mut self, n: usize) -> Result<usize, String> {
-        match self.schedule.next() {
+        match self.following() {
             Some(Decision::Choose(choice)) if choice < n => Ok(choice),
             None => Ok(0),
             Some(other) => Err(format!(
@@ -95,6 +104,10 @@ impl Strategy for Replay {
                 super::schedule::word(other)
             )),
         }
+    }
+
+    fn restart(&mut self) {
+        self.position = 0;
     }
 
     fn next(&mut self) -> bool {

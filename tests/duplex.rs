@@ -52,6 +52,30 @@ fn a_question_and_its_answer_go_through_in_every_order() {
     });
 }
 
+/// A server that sends back what comes, and a client that sends two lines and waits for each.
+#[test]
+fn an_echo_of_two_lines_is_explored_to_its_end() {
+    let report = gorin::model::Builder::new().check(|| async {
+        let (mut client, mut server) = duplex(64);
+        go(async move {
+            let mut buf = [0; 16];
+            loop {
+                match server.read(&mut buf).await.unwrap() {
+                    0 => break,
+                    len => server.write_all(&buf[..len]).await.unwrap(),
+                }
+            }
+        });
+        for line in ["one\n", "two\n"] {
+            client.write_all(line.as_bytes()).await.unwrap();
+            let mut answer = [0; 4];
+            client.read_exact(&mut answer).await.unwrap();
+            assert_eq!(answer, line.as_bytes());
+        }
+    });
+    assert_eq!(report.coverage, gorin::model::Coverage::Complete);
+}
+
 #[test]
 fn the_ends_of_both_sides_are_seen_in_every_order() {
     gorin::model(|| async {

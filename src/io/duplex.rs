@@ -2,7 +2,8 @@
 //!
 //! Each direction is bytes under a lock, and two channels of one place that say "there are bytes"
 //! and "there is room": whoever finds nothing to do waits for the other side's word, and looks again.
-//! A word that is there already need not be said twice. So there is no wake-up protocol here beside
+//! A word is said where there were no bytes, or no room, before: only there can somebody wait. One
+//! that is there already need not be said twice. So there is no wake-up protocol here beside
 //! the channels', and the end of one side is the end of its channels.
 //!
 //! Invariant: no waker is touched while the bytes are locked.
@@ -137,8 +138,12 @@ impl Reading {
         ready!(coop::poll_ready(cx));
         loop {
             self.shared.announce("duplex read");
-            let read = take(&mut self.shared.bytes.lock(), buf);
-            if read > 0 && !self.freed.is_closed() && !seeded::bug("duplex.room_is_not_said") {
+            let (read, was_full) = {
+                let mut bytes = self.shared.bytes.lock();
+                let was_full = bytes.len() == self.shared.capacity;
+                (take(&mut bytes, buf), was_full)
+            };
+            if was_full && !self.freed.is_closed() && !seeded::bug("duplex.room_is_not_said") {
                 // Full: it is said already.
                 let _ = self.freed.try_send(());
             }
@@ -146,8 +151,8 @@ impl Reading {
                 coop::spend();
                 return Poll::Ready(Ok(read));
             }
-            // Each write is followed by a word that stays until it is heard, so that after the end
-            // of the words there is nothing new.
+            // The first write after this look is followed by a word that stays until it is heard, so
+            // that before the end of the words nothing is new, and after it all is there.
             self.ended = ready!(Pin::new(&mut self.filled).poll_next(cx)).is_none();
         }
     }
@@ -178,18 +183,19 @@ impl Writing {
                 return Poll::Ready(Err(gone("the other is gone")));
             }
             self.shared.announce("duplex write");
-            let written = {
+            let (written, was_empty) = {
                 let mut bytes = self.shared.bytes.lock();
+                let was_empty = bytes.is_empty();
                 let room = self.shared.capacity - bytes.len();
                 let written = room.min(buf.len());
                 bytes.extend(&buf[..written]);
-                written
+                (written, was_empty)
             };
             if written > 0 {
                 coop::spend();
                 // Full: it is said already. Closed: the reader has gone in this moment, perhaps with
                 // the bytes; the next write will know.
-                if !seeded::bug("duplex.bytes_are_not_said") {
+                if was_empty && !seeded::bug("duplex.bytes_are_not_said") {
                     let _ = filled.try_send(());
                 }
                 return Poll::Ready(Ok(written));
@@ -278,6 +284,30 @@ mod tests {
                 }
             });
             assert_eq!(&all[..got], b"ab");
+            writer.join().unwrap();
+        });
+    }
+
+    /// Bytes that come while there are others, of which nobody is told, are read all the same, and make
+    /// room again. For: a word left out where somebody waits.
+    #[test]
+    fn what_is_not_said_is_found() {
+        model_bounded("duplex: what is not said is found", 2, || {
+            let (mut left, mut right) = duplex(2);
+            let writer = thread::spawn(move || {
+                block_on(async {
+                    left.write_all(b"a").await.unwrap();
+                    left.write_all(b"bc").await.unwrap();
+                    drop(left);
+                });
+            });
+            let mut all = [0; 3];
+            block_on(async {
+                right.read_exact(&mut all[..1]).await.unwrap();
+                right.read_exact(&mut all[1..]).await.unwrap();
+                assert_eq!(right.read(&mut [0]).await.unwrap(), 0);
+            });
+            assert_eq!(&all, b"abc");
             writer.join().unwrap();
         });
     }

@@ -4,6 +4,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
+use futures::StreamExt;
 use gorin::channel::{SendError, TrySendError};
 use gorin::prelude::*;
 use gorin_base::check::poll_once;
@@ -36,18 +37,28 @@ fn g30_dropping_the_last_sender_closes_the_channel() {
     });
 }
 
+/// In every way to receive, since each has a fast path of its own.
 #[test]
 fn g31_a_closed_channel_gives_what_is_left_and_then_the_end_for_ever() {
     everywhere(|| async {
-        let (tx, rx) = chan(2);
-        tx.send(1).await.unwrap();
-        tx.send(2).await.unwrap();
-        tx.close();
-        let mut received = Vec::new();
-        for _ in 0..5 {
-            received.push(rx.recv().await);
+        for way in 0..5 {
+            let (tx, mut rx) = chan(2);
+            tx.send(1).await.unwrap();
+            tx.send(2).await.unwrap();
+            tx.close();
+            let mut received = Vec::new();
+            for _ in 0..5 {
+                received.push(match way {
+                    0 => rx.recv().await,
+                    1 => rx.try_recv().ok(),
+                    2 => rx.next().await,
+                    3 => select! { value = rx.recv() => value },
+                    _ => select! { value = rx.recv() => value, default => Some(0) },
+                });
+            }
+            let expected = [Some(1), Some(2), None, None, None];
+            assert_eq!(received, expected, "way {way}");
         }
-        assert_eq!(received, [Some(1), Some(2), None, None, None]);
     });
 }
 

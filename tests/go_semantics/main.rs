@@ -9,7 +9,7 @@
 //! | `time.rs` | G52–G56: sleeping, timers, tickers, functions run later |
 //!
 //! The numbers keep the order, and `rows.rs` sees that none is missing, also of the rules on
-//! cancellation (K1–K11), whose tests are elsewhere; each test's name says its rule. Where Rust differs from Go on
+//! cancellation (K1–K16) and on faults (F1–F25), whose tests are elsewhere; each test's name says its rule. Where Rust differs from Go on
 //! purpose (a closed channel gives an error, not a panic; destructors run at the end of `main`) the
 //! comment says so.
 

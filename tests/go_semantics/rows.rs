@@ -1,23 +1,206 @@
 //! Every rule has its test: the table of tests by row, checked against the sources.
 //!
-//! The rows of Go's channels and of select (G21–G51) have theirs in this directory, named by the
-//! row, and each row runs on one worker, on two and on four. The rows on cancellation (K1–K11) are
-//! rules of single steps and of races between two threads: their tests poll by hand or run under
-//! loom, and are named here.
+//! The rows of Go (G1–G56) have theirs in this directory, named by the row, but for what is named here;
+//! those of channels and of select (G21–G51) run on one worker, on two and on four. The rows on
+//! cancellation (K1–K16) are rules of single steps and of races between two threads: their tests poll
+//! by hand or run under loom, and are named here. So are those of faults and abuse (F1–F25).
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::ops::RangeInclusive;
 use std::path::Path;
 
-/// The rules of Go's channels and select.
-const GO: RangeInclusive<u32> = 21..=51;
+/// The rules of Go's that have a test.
+const GO: RangeInclusive<u32> = 1..=56;
+
+/// The rules of its channels and select, which hold for any number of workers.
+const CHANNELS: RangeInclusive<u32> = 21..=51;
 
 /// The rules on cancellation.
-const CANCEL: RangeInclusive<u32> = 1..=11;
+const CANCEL: RangeInclusive<u32> = 1..=16;
+
+/// Faults and abuse.
+const FAULTS: RangeInclusive<u32> = 1..=25;
 
 /// Row, file, test.
-const CANCEL_TESTS: &[(u32, &str, &str)] = &[
+type Tests = &'static [(u32, &'static str, &'static str)];
+
+/// Rules of Go's whose tests are elsewhere.
+const GO_ELSEWHERE: Tests = &[
+    (
+        16,
+        "tests/rescue.rs",
+        "the_queue_of_a_hog_runs_while_it_computes",
+    ),
+    (16, "tests/rescue.rs", "a_goroutine_that_computes_is_named"),
+];
+
+const FAULT_TESTS: Tests = &[
+    (
+        1,
+        "reactor/tests/kernel_ops.rs",
+        "the_kernel_does_not_write_to_the_buffer_of_a_dropped_read",
+    ),
+    (
+        2,
+        "tests/cancel.rs",
+        "accepts_that_are_dropped_lose_no_connection",
+    ),
+    (
+        3,
+        "reactor/tests/kernel_files.rs",
+        "opens_with_a_time_limit_leave_no_descriptor",
+    ),
+    (
+        3,
+        "tests/cancel.rs",
+        "connects_that_are_dropped_leave_no_descriptor_and_disturb_nobody",
+    ),
+    (
+        4,
+        "reactor/tests/kernel_files.rs",
+        "a_reactor_ends_with_32_mib_of_reads_in_flight",
+    ),
+    (
+        5,
+        "tests/faults.rs",
+        "the_peer_learns_at_once_of_the_end_while_a_read_waits",
+    ),
+    (
+        6,
+        "reactor/tests/kernel_files.rs",
+        "fifty_thousand_completions_overflow_the_smallest_queue_and_none_is_lost",
+    ),
+    (
+        7,
+        "reactor/tests/kernel_ops.rs",
+        "more_operations_than_the_ring_holds_all_complete",
+    ),
+    (
+        8,
+        "tests/faults.rs",
+        "a_slow_reader_gets_every_byte_through_a_small_buffer",
+    ),
+    (
+        9,
+        "tests/interrupts.rs",
+        "signals_at_a_kilohertz_disturb_nothing",
+    ),
+    (
+        10,
+        "tests/process.rs",
+        "a_child_inherits_its_three_streams_and_nothing_of_the_runtime",
+    ),
+    (
+        11,
+        "reactor/tests/kernel_refused.rs",
+        "a_refusing_kernel_gives_epoll_and_one_line",
+    ),
+    (11, "reactor/tests/kernel_refused.rs", "no_memory_to_lock"),
+    (
+        12,
+        "tests/rescue.rs",
+        "connections_are_served_while_a_hog_wanders",
+    ),
+    (
+        12,
+        "tests/rescue.rs",
+        "timers_of_a_hog_fire_while_it_computes",
+    ),
+    (13, "tests/rescue.rs", "a_goroutine_that_computes_is_named"),
+    (
+        14,
+        "tests/fairness.rs",
+        "a_pair_that_plays_ping_pong_gives_a_third_its_turn_within_some_rounds",
+    ),
+    (
+        15,
+        "tests/fairness.rs",
+        "goroutines_that_wake_themselves_for_ever_starve_neither_timers_nor_sockets",
+    ),
+    (
+        16,
+        "tests/fairness.rs",
+        "a_socket_that_always_has_bytes_starves_nobody",
+    ),
+    (
+        17,
+        "executor/tests/panics.rs",
+        "one_in_a_hundred_of_many_goroutines_panics_and_the_others_finish",
+    ),
+    (
+        17,
+        "executor/tests/panics.rs",
+        "a_payload_whose_drop_panics_is_isolated",
+    ),
+    (
+        17,
+        "tests/unblock.rs",
+        "destructors_that_panic_end_neither_the_threads_nor_the_workers",
+    ),
+    (
+        18,
+        "tests/misuse.rs",
+        "block_on_inside_block_on_says_to_await_and_the_outer_one_goes_on",
+    ),
+    (
+        18,
+        "tests/misuse.rs",
+        "go_outside_a_runtime_says_where_to_call_it",
+    ),
+    (
+        19,
+        "executor/tests/wakers.rs",
+        "wakers_used_after_completion_do_nothing",
+    ),
+    (
+        19,
+        "tests/shutdown.rs",
+        "wakers_that_outlive_their_runtime_do_nothing",
+    ),
+    (
+        20,
+        "tests/shutdown.rs",
+        "a_thousand_runtimes_leave_no_descriptor_no_thread_and_no_memory",
+    ),
+    (
+        21,
+        "tests/shutdown.rs",
+        "a_million_idle_goroutines_are_dropped_in_two_seconds",
+    ),
+    (
+        22,
+        "tests/abuse.rs",
+        "random_cancels_lose_and_double_no_value",
+    ),
+    (
+        23,
+        "tests/abuse.rs",
+        "a_close_that_races_with_everything_loses_nothing_and_lets_all_end",
+    ),
+    (
+        24,
+        "tests/go_semantics/time.rs",
+        "f24_a_crowd_of_timers_half_of_them_cancelled",
+    ),
+    (
+        25,
+        "tests/faults.rs",
+        "a_server_at_its_limit_of_descriptors_waits_and_recovers",
+    ),
+    (
+        25,
+        "tests/net.rs",
+        "a_write_to_a_peer_that_is_gone_is_an_error_and_no_signal",
+    ),
+    (
+        25,
+        "tests/echo.rs",
+        "ctrl_c_lets_open_connections_finish_and_refuses_new_ones",
+    ),
+];
+
+const CANCEL_TESTS: Tests = &[
     // A value is in exactly one place, and delivered or dropped exactly once.
     (
         1,
@@ -129,6 +312,69 @@ const CANCEL_TESTS: &[(u32, &str, &str)] = &[
     ),
     // A time limit loses nothing.
     (11, "tests/cancel.rs", "recv_timeout_loses_no_value"),
+    // A grant that is dropped is passed on.
+    (
+        12,
+        "channel/tests/loom_sync.rs",
+        "a_notification_is_not_lost_with_a_dropped_wait",
+    ),
+    (
+        12,
+        "channel/tests/loom_cancel.rs",
+        "a_dropped_reservation_passes_its_place_on",
+    ),
+    // An abort drops the future once, at its await point.
+    (13, "executor/src/task/models.rs", "abort_vs_run"),
+    (13, "executor/src/task/models.rs", "abort_vs_wake"),
+    (
+        13,
+        "tests/cancel.rs",
+        "aborting_goroutines_that_receive_loses_no_value",
+    ),
+    // A dropped read or accept loses nothing.
+    (
+        14,
+        "tests/cancel.rs",
+        "reads_that_are_dropped_leave_the_bytes_in_the_socket",
+    ),
+    (
+        14,
+        "tests/cancel.rs",
+        "accepts_that_are_dropped_lose_no_connection",
+    ),
+    (
+        14,
+        "tests/cancel.rs",
+        "a_write_that_is_dropped_before_it_is_ready_has_written_nothing",
+    ),
+    (
+        14,
+        "tests/owned.rs",
+        "calls_of_every_kind_get_the_bytes_of_a_dropped_receive",
+    ),
+    // A dropped handle detaches.
+    (
+        15,
+        "tests/go_semantics/goroutines.rs",
+        "g10_dropping_the_handle_lets_the_goroutine_run_on",
+    ),
+    // No user code under a lock.
+    (
+        16,
+        "channel/tests/reentrant.rs",
+        "partners_wake_without_the_lock",
+    ),
+    (
+        16,
+        "channel/tests/reentrant.rs",
+        "values_are_dropped_without_the_lock",
+    ),
+    (
+        16,
+        "reactor/src/readiness/models.rs",
+        "a_waker_may_come_back",
+    ),
+    (16, "reactor/src/timer/models.rs", "wakers_may_come_back"),
 ];
 
 fn source(file: &str) -> String {
@@ -159,22 +405,47 @@ fn every_row_of_go_has_a_test_that_runs_on_one_two_and_four_workers() {
         let everywhere = tests_in(&text).filter(|(_, body)| body.contains("everywhere(|| async"));
         covered.extend(everywhere.filter_map(|(name, _)| row(name)));
     }
-    let missing: Vec<_> = GO.filter(|row| !covered.contains(row)).collect();
+    let missing: Vec<_> = CHANNELS.filter(|row| !covered.contains(row)).collect();
     assert!(missing.is_empty(), "no test of G{missing:?}");
 }
 
 #[test]
-fn every_row_on_cancellation_has_a_test_that_exists() {
-    let covered: BTreeSet<u32> = CANCEL_TESTS.iter().map(|&(row, ..)| row).collect();
-    assert!(
-        covered.into_iter().eq(CANCEL),
-        "a row is missing, or one too many"
-    );
-    for &(row, file, test) in CANCEL_TESTS {
+fn every_row_of_go_has_a_test() {
+    let mut covered: BTreeSet<u32> = GO_ELSEWHERE.iter().map(|&(row, ..)| row).collect();
+    let files = [
+        "goroutines.rs",
+        "channels.rs",
+        "closing.rs",
+        "select.rs",
+        "time.rs",
+    ];
+    for file in files {
+        let text = source(&format!("tests/go_semantics/{file}"));
+        covered.extend(tests_in(&text).filter_map(|(name, _)| row(name)));
+    }
+    let missing: Vec<_> = GO.filter(|row| !covered.contains(row)).collect();
+    assert!(missing.is_empty(), "no test of G{missing:?}");
+    check_that_they_exist(GO_ELSEWHERE);
+}
+
+#[test]
+fn every_row_on_cancellation_and_on_faults_has_a_test_that_exists() {
+    for (tests, rows) in [(CANCEL_TESTS, CANCEL), (FAULT_TESTS, FAULTS)] {
+        let covered: BTreeSet<u32> = tests.iter().map(|&(row, ..)| row).collect();
+        assert!(
+            covered.into_iter().eq(rows),
+            "a row is missing, or one too many"
+        );
+        check_that_they_exist(tests);
+    }
+}
+
+fn check_that_they_exist(tests: Tests) {
+    for &(row, file, test) in tests {
         let text = source(file);
         assert!(
             tests_in(&text).any(|(name, _)| name == test),
-            "K{row}: {file} has no test `{test}`"
+            "row {row}: {file} has no test `{test}`"
         );
     }
 }

@@ -546,6 +546,22 @@ impl<R> Table<R> {
         (end < used).then_some(end)
     }
 
+    /// Calls `f` with the polls that are armed on ring `owner`.
+    pub(crate) fn armed_on(&self, owner: usize, mut f: impl FnMut(Key)) {
+        let used = self.free.lock().fresh as usize;
+        for index in 0..used {
+            let Some(slot) = self.existing(index) else {
+                continue;
+            };
+            for direction in [Direction::Read, Direction::Write] {
+                let word = slot.side(direction).load();
+                if word.is_armed_on(owner) {
+                    f(key(index, direction, word));
+                }
+            }
+        }
+    }
+
     /// For a ring that ends with polls in flight: wakes who waits for them. The pins stay, since the
     /// kernel may still look at the files.
     pub(crate) fn abandon(&self, owner: usize) {

@@ -88,6 +88,13 @@ impl Table {
         self.entry(key).map(|_| key)
     }
 
+    /// The keys of what is in flight.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = Key> {
+        let key =
+            |(index, entry): (usize, &Entry)| Key::new(Kind::Operation, index, entry.generation);
+        self.entries.iter().map(key)
+    }
+
     /// True if nothing is in flight: the ring may be closed.
     pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty()

@@ -332,6 +332,12 @@ impl Worker {
         }
     }
 
+    /// Operations and polls that have not completed.
+    fn in_flight(&self) -> usize {
+        let core = self.core.borrow();
+        core.polls + core.operations.len()
+    }
+
     /// Nothing in flight, nothing to dispatch, no bell on its way.
     fn is_drained(&self) -> bool {
         let core = self.core.borrow();
@@ -362,11 +368,19 @@ impl Worker {
         self.signal().close();
         self.shared.timers.leave(self.index);
         self.shared.worker_ended();
+        self.cancel_each();
         loop {
+            let before = self.in_flight();
             self.tick(false);
             let now = clock::now();
             if self.is_drained() || now >= deadline {
                 break;
+            }
+            // To cancel everything the kernel goes, for each request that it cancels, through all
+            // that were cancelled and have not completed: minutes for a hundred thousand. So these go
+            // first, and it is asked for what is left.
+            if self.in_flight() < before {
+                continue;
             }
             let core = &mut *self.core.borrow_mut();
             core.driver.cancel_all();
@@ -379,6 +393,18 @@ impl Worker {
             };
         }
         self.give_up()
+    }
+
+    /// Cancels what is known to be in flight, each by its name.
+    fn cancel_each(&self) {
+        let core = &mut *self.core.borrow_mut();
+        for key in core.operations.keys() {
+            core.driver.cancel(key);
+        }
+        if self.shared.poller.is_none() {
+            let cancel = |key| core.driver.cancel(key);
+            self.shared.sockets.armed_on(self.index, cancel);
+        }
     }
 
     /// Leaves what is in flight to the kernel. The caller leaks the worker.

@@ -7,7 +7,6 @@ mod common;
 
 use std::fs;
 use std::io::{self, Read, Write};
-use std::net::Shutdown;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -15,6 +14,7 @@ use std::time::{Duration, Instant};
 use common::{PATIENCE, Process, cpu_time, everywhere, example, within_patience};
 use gorin::net::{TcpListener, TcpStream};
 use gorin::prelude::*;
+use gorin::time::timeout;
 
 /// At the limit of descriptors a server neither dies nor burns a CPU, and it goes on when there are
 /// descriptors again.
@@ -105,30 +105,73 @@ fn a_reset_ends_a_write_that_waits() {
     });
 }
 
-/// Fifty kilobytes through a send buffer of a few KiB to a reader that takes its time.
+/// A server gives each client some time for its request, and cuts it off then.
+async fn serve_in_time(stream: TcpStream, limit: Duration) -> io::Result<()> {
+    stream.set_read_deadline(Some(Instant::now() + limit));
+    let mut header = [0; 64];
+    stream.read_exact(&mut header).await?;
+    stream.write_all(b"answer").await
+}
+
+/// A server that refuses with a word who comes when it is full, serves who comes when there is room
+/// again, and at its end finishes the requests that it has begun, refuses new clients, and gives up
+/// on who does not finish.
 #[test]
-fn a_slow_reader_gets_every_byte_through_a_small_buffer() {
+fn a_server_refuses_politely_and_drains_by_its_deadline() {
     everywhere(|| async {
+        const PLACES: usize = 2;
         let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let client = TcpStream::connect(listener.local_addr()?).await?;
-        client.set_send_buffer_size(2048)?;
-        let (server, _) = listener.accept().await?;
-        let message: Vec<u8> = (0..50_000_u32).map(|i| (i / 251) as u8).collect();
-        let sent = message.clone();
-        let writer = go(async move {
-            client.write_all(&sent).await?;
-            client.shutdown(Shutdown::Write)
-        });
-        let (mut received, mut buf) = (Vec::new(), vec![0; 100_000]);
-        loop {
-            match server.read(&mut buf).await? {
-                0 => break,
-                len => received.extend_from_slice(&buf[..len]),
+        let server = listener.local_addr()?;
+        let (stop, stopped) = chan::<()>(0);
+        let serving = go(async move {
+            let (done, results) = chan::<()>(PLACES);
+            let mut busy = 0;
+            loop {
+                let accepted = select! {
+                    accepted = listener.accept() => accepted,
+                    _ = results.recv() => { busy -= 1; continue }
+                    _ = stopped.recv() => break,
+                };
+                let (stream, _) = accepted.expect("descriptors are left");
+                if busy == PLACES {
+                    let _gone = stream.write_all(b"full").await;
+                    continue;
+                }
+                busy += 1;
+                let done = done.clone();
+                drop(go(async move {
+                    let _cut = serve_in_time(stream, PATIENCE).await;
+                    let _ = done.send(()).await;
+                }));
             }
+            drop(listener);
+            let drained = async {
+                for _ in 0..busy {
+                    results.recv().await;
+                }
+            };
+            (busy, timeout(Duration::from_millis(200), drained).await)
+        });
+        let (quick, stuck) = (
+            TcpStream::connect(server).await?,
+            TcpStream::connect(server).await?,
+        );
+        let one_more = TcpStream::connect(server).await?;
+        let mut word = [0; 4];
+        one_more.read_exact(&mut word).await?;
+        assert_eq!(&word, b"full");
+        // Half of a request, before the server is told to end.
+        quick.write_all(&[1; 32]).await?;
+        stop.close();
+        while TcpStream::connect(server).await.is_ok() {
             yield_now().await;
         }
-        writer.await.unwrap()?;
-        assert!(received == message);
+        quick.write_all(&[1; 32]).await?;
+        quick.read_exact(&mut [0; 6]).await?;
+        let (busy, drained) = serving.await.unwrap();
+        assert_eq!(busy, PLACES);
+        assert!(drained.is_err(), "it has waited for the one that is stuck");
+        drop(stuck);
         Ok(())
     });
 }

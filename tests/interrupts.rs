@@ -9,7 +9,7 @@
 mod common;
 
 use std::fs;
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -17,22 +17,27 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{TempDir, within_patience};
-use gorin::net::{TcpListener, TcpStream};
+use gorin::net::{TcpListener, TcpStream, UnixStream};
 use gorin::{Runtime, go, time};
 
 static HANDLED: AtomicUsize = AtomicUsize::new(0);
+static BROKEN_PIPES: AtomicUsize = AtomicUsize::new(0);
 
-extern "C" fn handle(_signal: libc::c_int) {
-    HANDLED.fetch_add(1, Ordering::Relaxed);
+extern "C" fn handle(signal: libc::c_int) {
+    let count = match signal {
+        libc::SIGPIPE => &BROKEN_PIPES,
+        _ => &HANDLED,
+    };
+    count.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Handles SIGUSR1 without `SA_RESTART`, so that calls say that they were interrupted.
-fn install_handler() {
+/// Handles `signal` without `SA_RESTART`, so that calls say that they were interrupted.
+fn install_handler(signal: libc::c_int) {
     // SAFETY: all zeroes is a valid value: no flags, no mask.
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
     action.sa_sigaction = handle as extern "C" fn(libc::c_int) as usize;
     // SAFETY: the handler adds to an atomic, which is allowed in one.
-    let installed = unsafe { libc::sigaction(libc::SIGUSR1, &action, std::ptr::null_mut()) };
+    let installed = unsafe { libc::sigaction(signal, &action, std::ptr::null_mut()) };
     assert_eq!(installed, 0);
 }
 
@@ -91,7 +96,7 @@ async fn files(directory: &TempDir, done: &AtomicBool) -> io::Result<()> {
 
 /// For as many rounds of interrupts: echo, files and timers on two workers.
 fn survive(rounds: usize) {
-    install_handler();
+    install_handler(libc::SIGUSR1);
     let done = Arc::new(AtomicBool::new(false));
     let interrupts = {
         let done = done.clone();
@@ -140,4 +145,31 @@ fn signals_at_a_kilohertz_disturb_nothing() {
 #[ignore = "takes ten seconds"]
 fn signals_at_a_kilohertz_disturb_nothing_for_long() {
     within_patience(|| survive(10_000));
+}
+
+/// Every way to write to a peer that is gone gives an error, and no signal, which would end a program
+/// that has not switched it off, as Rust's start-up code does and a host in another language may not.
+#[test]
+fn a_peer_that_is_gone_raises_no_signal() {
+    install_handler(libc::SIGPIPE);
+    within_patience(|| {
+        let program = async {
+            for way in 0..5 {
+                let (left, right) = UnixStream::pair()?;
+                drop(right);
+                let result = match way {
+                    0 => left.write(b"x").await.map(drop),
+                    1 => left.write_vectored(&[IoSlice::new(b"x")]).await.map(drop),
+                    2 => left.try_write(b"x").map(drop),
+                    3 => left.write_all_owned("x").await.0,
+                    _ => left.write_all_zero_copy("x").await.0,
+                };
+                let kind = result.unwrap_err().kind();
+                assert_eq!(kind, io::ErrorKind::BrokenPipe, "way {way}");
+            }
+            io::Result::Ok(())
+        };
+        Runtime::builder().workers(1).run(program).unwrap().unwrap();
+    });
+    assert_eq!(BROKEN_PIPES.load(Ordering::Relaxed), 0);
 }

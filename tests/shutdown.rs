@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{Held, PATIENCE, within_patience};
+use common::{Held, PATIENCE, resident_bytes, within_patience};
 use gorin::net::{TcpListener, TcpStream};
 use gorin::prelude::*;
 use gorin::time::sleep;
@@ -40,15 +40,6 @@ impl Drop for CountDrop {
     fn drop(&mut self) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
-}
-
-/// What this process has in memory, in bytes.
-fn resident_bytes() -> usize {
-    let status = std::fs::read_to_string("/proc/self/status").expect("/proc is mounted");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|line| line.trim().strip_suffix("kB"));
-    let kib: usize = kib.expect("in kB").trim().parse().expect("a number");
-    kib * 1024
 }
 
 /// A runtime that starts, works and ends.

@@ -187,16 +187,33 @@ pub(crate) fn cpu_time(process: u32) -> Duration {
     Duration::from_nanos(nanos.sum())
 }
 
+/// What this process has in memory, in bytes.
+pub(crate) fn resident_bytes() -> usize {
+    let status = fs::read_to_string("/proc/self/status").expect("/proc is mounted");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix("kB"));
+    let kib: usize = kib.expect("in kB").trim().parse().expect("a number");
+    kib * 1024
+}
+
 /// Runs `body` on a thread of its own and fails if it does not end within [`PATIENCE`].
 pub(crate) fn within_patience<T: Send + 'static>(body: impl FnOnce() -> T + Send + 'static) -> T {
+    within(PATIENCE, body)
+}
+
+/// As [`within_patience`], for what takes longer.
+pub(crate) fn within<T: Send + 'static>(
+    limit: Duration,
+    body: impl FnOnce() -> T + Send + 'static,
+) -> T {
     let (sender, result) = mpsc::channel();
     let thread = thread::spawn(move || {
         // Nobody listens any more when the test has given up.
         let _ = sender.send(body());
     });
-    match result.recv_timeout(PATIENCE) {
+    match result.recv_timeout(limit) {
         Ok(value) => value,
-        Err(mpsc::RecvTimeoutError::Timeout) => panic!("hangs: not done after {PATIENCE:?}"),
+        Err(mpsc::RecvTimeoutError::Timeout) => panic!("hangs: not done after {limit:?}"),
         Err(mpsc::RecvTimeoutError::Disconnected) => {
             let panic = thread.join().expect_err("it ended without a value");
             std::panic::resume_unwind(panic)

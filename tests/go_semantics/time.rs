@@ -350,7 +350,7 @@ fn g56_timers_that_nobody_holds_leave_nothing_behind() {
         // process come and go meanwhile, so it is the median that counts.
         let mut grown = [0; 5];
         for round in &mut grown {
-            let before = resident_bytes();
+            let before = common::resident_bytes();
             for _ in 0..200_000 / 64 {
                 let mut armed: Vec<_> = (0..64).map(|_| Timer::new(HOUR)).collect();
                 for timer in &mut armed {
@@ -358,7 +358,7 @@ fn g56_timers_that_nobody_holds_leave_nothing_behind() {
                     assert!(polled.await.is_pending());
                 }
             }
-            *round = resident_bytes().saturating_sub(before);
+            *round = common::resident_bytes().saturating_sub(before);
         }
         grown.sort_unstable();
         assert!(grown[2] < 6 << 20, "{grown:?} bytes more");
@@ -366,13 +366,6 @@ fn g56_timers_that_nobody_holds_leave_nothing_behind() {
 }
 
 const HOUR: Duration = Duration::from_secs(3600);
-
-/// Memory of this process that is in RAM.
-fn resident_bytes() -> usize {
-    let text = std::fs::read_to_string("/proc/self/statm").expect("/proc is mounted");
-    let pages = text.split_whitespace().nth(1).expect("the second number");
-    pages.parse::<usize>().expect("it is a number") * 4096
-}
 
 #[test]
 fn the_past_zero_and_forever_are_harmless_everywhere() {

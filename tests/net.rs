@@ -11,7 +11,7 @@ use std::net::{Ipv4Addr, Shutdown, SocketAddr};
 use std::pin::pin;
 use std::task::Poll;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::{everywhere, within_patience};
 use futures::StreamExt;
@@ -74,6 +74,32 @@ fn the_halves_of_a_stream_work_in_two_goroutines() {
 /// What a stream can do the halves can, by the methods of the same names.
 #[test]
 fn the_halves_of_a_stream_have_its_methods() {
+    macro_rules! check_more {
+        ($reader:ident, $writer:ident) => {{
+            let pieces = [IoSlice::new(b"gh"), IoSlice::new(b"i")];
+            $writer.writable().await?;
+            assert_eq!($writer.write_vectored(&pieces).await?, 3);
+            assert_eq!($writer.try_write_vectored(&pieces[..1])?, 2);
+            assert_eq!($writer.send_owned("jk").await.0?, 2);
+            $writer.write_all_zero_copy("l").await.0?;
+            $reader.readable().await?;
+            let (mut one, mut two) = ([0; 1], [0; 2]);
+            let mut room = [IoSliceMut::new(&mut one), IoSliceMut::new(&mut two)];
+            assert_eq!($reader.read_vectored(&mut room).await?, 3);
+            assert_eq!($reader.try_read_vectored(&mut room)?, 3);
+            assert_eq!((one, two), (*b"g", *b"hj"));
+            $reader.read_exact(&mut two).await?;
+            assert_eq!(&two, b"kl");
+            $reader.set_read_deadline(Some(Instant::now()));
+            let late = $reader.read(&mut two).await.unwrap_err();
+            assert_eq!(late.kind(), io::ErrorKind::TimedOut);
+            $reader.set_read_deadline(None);
+            $writer.set_write_deadline(Some(Instant::now()));
+            let late = $writer.write(b"!").await.unwrap_err();
+            assert_eq!(late.kind(), io::ErrorKind::TimedOut);
+            $writer.set_write_deadline(None);
+        }};
+    }
     macro_rules! check {
         ($left:expr, $right:expr) => {{
             let ((reader, back), (other, writer)) = ($left.into_split(), $right.into_split());
@@ -90,6 +116,7 @@ fn the_halves_of_a_stream_have_its_methods() {
             assert_eq!((reader.try_read(&mut buf[..1])?, buf[0]), (1, b'e'));
             let (read, buf) = reader.recv_owned(vec![0; 8]).await;
             assert_eq!(&buf[..read?], b"f");
+            check_more!(reader, writer);
             drop(writer);
             assert_eq!(reader.read(&mut [0]).await?, 0, "the writing half is gone");
             back.write_all(b"!").await?;

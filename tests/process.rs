@@ -6,14 +6,14 @@
 mod common;
 
 use std::future::Future;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, IoSlice, IoSliceMut};
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use gorin::Runtime;
-use gorin::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, PipeReader, pipe};
+use gorin::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, PipeReader, pipe};
 use gorin::prelude::*;
 use gorin::process::{Command, Stdio};
 use gorin::signal::Signal;
@@ -331,7 +331,7 @@ fn lines_are_read_while_the_program_runs() {
 #[test]
 fn a_pipe_waits_when_it_is_full_and_fails_when_nobody_reads() {
     on_two_workers(|| async {
-        let (mut reader, writer) = pipe().unwrap();
+        let (reader, writer) = pipe().unwrap();
         let mut written = 0;
         while let Ok(n) = timeout(Duration::from_millis(5), writer.write(&[7; 5000])).await {
             written += n.unwrap();
@@ -368,6 +368,47 @@ fn a_pipe_waits_when_it_is_full_and_fails_when_nobody_reads() {
             yield_now().await;
         };
         assert_eq!(error.kind(), ErrorKind::BrokenPipe);
+    });
+}
+
+/// What a stream's halves can, a pipe's ends can, by the methods of the same names.
+#[test]
+fn the_ends_of_a_pipe_have_the_methods_of_halves() {
+    on_two_workers(|| async {
+        let (reader, writer) = pipe().unwrap();
+        let nothing = reader.try_read(&mut [0; 8]).unwrap_err();
+        assert_eq!(nothing.kind(), ErrorKind::WouldBlock);
+        let pieces = [IoSlice::new(b"ab"), IoSlice::new(b"c")];
+        writer.writable().await.unwrap();
+        assert_eq!(writer.write_vectored(&pieces).await.unwrap(), 3);
+        assert_eq!(writer.try_write_vectored(&pieces[1..]).unwrap(), 1);
+        assert_eq!(writer.try_write(b"de").unwrap(), 2);
+        reader.readable().await.unwrap();
+        let (mut one, mut two) = ([0; 1], [0; 2]);
+        let mut room = [IoSliceMut::new(&mut one), IoSliceMut::new(&mut two)];
+        assert_eq!(reader.read_vectored(&mut room).await.unwrap(), 3);
+        assert_eq!(reader.try_read_vectored(&mut room).unwrap(), 3);
+        assert_eq!((one, two), (*b"c", *b"de"));
+
+        let soon = Instant::now() + Duration::from_millis(2);
+        reader.set_read_deadline(Some(soon));
+        let late = reader.read(&mut two).await.unwrap_err();
+        assert_eq!(late.kind(), ErrorKind::TimedOut);
+        reader.set_read_deadline(None);
+        writer.set_write_deadline(Some(soon));
+        let late = writer.write(b"x").await.unwrap_err();
+        assert_eq!(late.kind(), ErrorKind::TimedOut);
+        writer.set_write_deadline(None);
+        let full = loop {
+            if let Err(error) = writer.try_write(&[0; 4096]) {
+                break error;
+            }
+        };
+        assert_eq!(full.kind(), ErrorKind::WouldBlock);
+        drop(writer);
+        let mut rest = vec![0; 2 << 20];
+        let early = reader.read_exact(&mut rest).await.unwrap_err();
+        assert_eq!(early.kind(), ErrorKind::UnexpectedEof);
     });
 }
 

@@ -9,7 +9,8 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
 use std::process::Stdio;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
+use std::time::Instant;
 
 use futures::io::{AsyncRead, AsyncWrite};
 use gorin_reactor::{Direction, Socket};
@@ -119,32 +120,119 @@ impl PipeReader {
     /// Nothing is lost: a dropped read leaves the bytes in the pipe.
     ///
     /// # Errors
-    /// Those of `read(2)`.
+    /// Those of `read(2)`, and `TimedOut` if the deadline has passed.
     pub async fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
+        self.socket.io(Direction::Read, self.call(buf)).await
+    }
+
+    /// As [`read`](PipeReader::read), into several buffers, one after the other.
+    ///
+    /// # Cancel safety
+    /// As [`read`](PipeReader::read).
+    ///
+    /// # Errors
+    /// As [`read`](PipeReader::read).
+    pub async fn read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        self.socket
+            .io(Direction::Read, self.call_vectored(bufs))
+            .await
+    }
+
+    /// Reads until `buf` is full.
+    ///
+    /// # Cancel safety
+    /// Not cancel-safe: what a dropped call had read is in `buf`, and how much is unknown. Where that
+    /// matters use [`read`](PipeReader::read) and keep count.
+    ///
+    /// # Errors
+    /// As [`read`](PipeReader::read); `UnexpectedEof` if all writers are gone before.
+    pub async fn read_exact(&self, mut buf: &mut [u8]) -> io::Result<()> {
+        while !buf.is_empty() {
+            match self.read(buf).await? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                len => buf = &mut buf[len..],
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads what is there, without waiting.
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// gorin::run(async {
+    ///     let (reader, writer) = gorin::io::pipe()?;
+    ///     let nothing = reader.try_read(&mut [0; 8]).unwrap_err();
+    ///     assert_eq!(nothing.kind(), std::io::ErrorKind::WouldBlock);
+    ///     assert_eq!(writer.try_write(b"bytes")?, 5);
+    ///     assert_eq!(reader.try_read(&mut [0; 8])?, 5);
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// `WouldBlock` if there is nothing; else as [`read`](PipeReader::read).
+    pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
+        self.socket.try_io(Direction::Read, self.call(buf))
+    }
+
+    /// As [`try_read`](PipeReader::try_read), into several buffers, one after the other.
+    ///
+    /// # Errors
+    /// As [`try_read`](PipeReader::try_read).
+    pub fn try_read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        self.socket
+            .try_io(Direction::Read, self.call_vectored(bufs))
+    }
+
+    /// Waits until there is something to read, or all writers are gone. Another goroutine may still
+    /// come first.
+    ///
+    /// # Cancel safety
+    /// Has no effect that could be lost.
+    ///
+    /// # Errors
+    /// `TimedOut` if the deadline has passed, and an error if the runtime ends meanwhile.
+    pub async fn readable(&self) -> io::Result<()> {
+        self.socket.ready(Direction::Read).await
+    }
+
+    /// Sets the time at which reading ends, or lifts it (`None`). From then on calls that read fail
+    /// with `TimedOut`, whether they wait already or come later, until the deadline is set anew; one
+    /// in the past ends pending calls at once. What is in the pipe stays there.
+    pub fn set_read_deadline(&self, deadline: Option<Instant>) {
+        self.socket.set_deadline(Direction::Read, deadline);
+    }
+
+    /// One call of `read(2)`, which notes when it has emptied the pipe.
+    fn call<'a>(
+        &'a self,
+        buf: &'a mut [u8],
+    ) -> impl FnMut(BorrowedFd<'_>) -> io::Result<usize> + 'a {
         let room = buf.len();
-        let read = |fd: BorrowedFd<'_>| Ok(rustix::io::read(fd, &mut *buf)?);
-        let result = self.socket.io(Direction::Read, read).await;
-        self.note_short_read(&result, room);
-        result
+        move |fd| self.note_short_read(rustix::io::read(fd, &mut *buf)?, room)
+    }
+
+    /// As [`call`](Self::call), into several buffers.
+    fn call_vectored<'a>(
+        &'a self,
+        bufs: &'a mut [IoSliceMut<'_>],
+    ) -> impl FnMut(BorrowedFd<'_>) -> io::Result<usize> + 'a {
+        let room = bufs.iter().map(|buf| buf.len()).sum();
+        move |fd| self.note_short_read(rustix::io::readv(fd, bufs)?, room)
+    }
+
+    /// A read that got less than it had room for has emptied the pipe, most likely.
+    fn note_short_read(&self, read: usize, room: usize) -> io::Result<usize> {
+        if (1..room).contains(&read) {
+            self.socket.set_drained();
+        }
+        Ok(read)
     }
 
     pub(super) fn socket(&self) -> &Socket {
         &self.socket
-    }
-
-    fn poll_input(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        let room = buf.len();
-        let read = |fd: BorrowedFd<'_>| Ok(rustix::io::read(fd, &mut *buf)?);
-        let result = ready!(self.socket.poll_io(Direction::Read, cx, read));
-        self.note_short_read(&result, room);
-        Poll::Ready(result)
-    }
-
-    /// A read that got less than it had room for has emptied the pipe, most likely.
-    fn note_short_read(&self, result: &io::Result<usize>, room: usize) {
-        if matches!(result, Ok(read) if (1..room).contains(read)) {
-            self.socket.set_drained();
-        }
     }
 }
 
@@ -191,10 +279,62 @@ impl PipeWriter {
     /// Nothing is written by a future that is dropped before it is ready.
     ///
     /// # Errors
-    /// `BrokenPipe` if all readers are gone, and what else `write(2)` says.
+    /// `BrokenPipe` if all readers are gone, `TimedOut` if the deadline has passed, and what else
+    /// `write(2)` says.
     pub async fn write(&self, buf: &[u8]) -> io::Result<usize> {
         let write = |fd: BorrowedFd<'_>| Ok(rustix::io::write(fd, buf)?);
         self.socket()?.io(Direction::Write, write).await
+    }
+
+    /// As [`write`](PipeWriter::write), from several buffers, one after the other.
+    ///
+    /// # Cancel safety
+    /// As [`write`](PipeWriter::write).
+    ///
+    /// # Errors
+    /// As [`write`](PipeWriter::write).
+    pub async fn write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        let write = |fd: BorrowedFd<'_>| Ok(rustix::io::writev(fd, bufs)?);
+        self.socket()?.io(Direction::Write, write).await
+    }
+
+    /// Writes what the pipe has room for, without waiting.
+    ///
+    /// # Errors
+    /// `WouldBlock` if it has none; else as [`write`](PipeWriter::write).
+    pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
+        let write = |fd: BorrowedFd<'_>| Ok(rustix::io::write(fd, buf)?);
+        self.socket()?.try_io(Direction::Write, write)
+    }
+
+    /// As [`try_write`](PipeWriter::try_write), from several buffers, one after the other.
+    ///
+    /// # Errors
+    /// As [`try_write`](PipeWriter::try_write).
+    pub fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        let write = |fd: BorrowedFd<'_>| Ok(rustix::io::writev(fd, bufs)?);
+        self.socket()?.try_io(Direction::Write, write)
+    }
+
+    /// Waits until there is room to write, or all readers are gone.
+    ///
+    /// # Cancel safety
+    /// Has no effect that could be lost.
+    ///
+    /// # Errors
+    /// `TimedOut` if the deadline has passed, `BrokenPipe` if the end was closed, and an error if the
+    /// runtime ends meanwhile.
+    pub async fn writable(&self) -> io::Result<()> {
+        self.socket()?.ready(Direction::Write).await
+    }
+
+    /// Sets the time at which writing ends, or lifts it, as
+    /// [`PipeReader::set_read_deadline`] does for reading. What was written until then has been
+    /// written.
+    pub fn set_write_deadline(&self, deadline: Option<Instant>) {
+        if let Some(socket) = &self.socket {
+            socket.set_deadline(Direction::Write, deadline);
+        }
     }
 
     /// Writes all of `buf`.
@@ -220,7 +360,7 @@ impl AsyncRead for &PipeReader {
         cx: &mut Context<'_>,
         buf: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        self.poll_input(cx, buf)
+        self.socket.poll_io(Direction::Read, cx, self.call(buf))
     }
 
     fn poll_read_vectored(
@@ -228,7 +368,7 @@ impl AsyncRead for &PipeReader {
         cx: &mut Context<'_>,
         bufs: &mut [IoSliceMut<'_>],
     ) -> Poll<io::Result<usize>> {
-        let read = |fd: BorrowedFd<'_>| Ok(rustix::io::readv(fd, bufs)?);
+        let read = self.call_vectored(bufs);
         self.socket.poll_io(Direction::Read, cx, read)
     }
 }
@@ -239,7 +379,7 @@ impl AsyncRead for PipeReader {
         cx: &mut Context<'_>,
         buf: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        self.poll_input(cx, buf)
+        self.socket.poll_io(Direction::Read, cx, self.call(buf))
     }
 
     fn poll_read_vectored(

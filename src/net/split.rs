@@ -8,6 +8,7 @@ use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use futures::io::{AsyncRead, AsyncWrite};
 
@@ -125,6 +126,49 @@ macro_rules! half_methods {
             pub async fn recv_owned<B: IoBufMut>(&self, buf: B) -> (io::Result<usize>, B) {
                 self.stream.recv_owned(buf).await
             }
+
+            #[doc = concat!(
+                "As [`read_vectored`](", stringify!($stream), "::read_vectored) of the stream."
+            )]
+            ///
+            /// # Cancel safety
+            /// Nothing is lost: a dropped read leaves the bytes in the socket.
+            ///
+            /// # Errors
+            /// Those of the stream.
+            pub async fn read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+                self.stream.read_vectored(bufs).await
+            }
+
+            #[doc = concat!(
+                "As [`try_read_vectored`](", stringify!($stream), "::try_read_vectored) of the stream."
+            )]
+            ///
+            /// # Errors
+            /// Those of the stream.
+            pub fn try_read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+                self.stream.try_read_vectored(bufs)
+            }
+
+            #[doc = concat!(
+                "As [`readable`](", stringify!($stream), "::readable) of the stream."
+            )]
+            ///
+            /// # Cancel safety
+            /// Has no effect that could be lost.
+            ///
+            /// # Errors
+            /// Those of the stream.
+            pub async fn readable(&self) -> io::Result<()> {
+                self.stream.readable().await
+            }
+
+            #[doc = concat!(
+                "As [`set_read_deadline`](", stringify!($stream), "::set_read_deadline) of the stream."
+            )]
+            pub fn set_read_deadline(&self, deadline: Option<Instant>) {
+                self.stream.set_read_deadline(deadline);
+            }
         }
 
         impl WriteHalf<$stream> {
@@ -169,6 +213,73 @@ macro_rules! half_methods {
             /// Those of the stream.
             pub async fn write_all_owned<B: IoBuf>(&self, buf: B) -> (io::Result<()>, B) {
                 self.stream.write_all_owned(buf).await
+            }
+
+            #[doc = concat!(
+                "As [`write_vectored`](", stringify!($stream), "::write_vectored) of the stream."
+            )]
+            ///
+            /// # Cancel safety
+            /// As that of the stream.
+            ///
+            /// # Errors
+            /// Those of the stream.
+            pub async fn write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+                self.stream.write_vectored(bufs).await
+            }
+
+            #[doc = concat!(
+                "As [`try_write_vectored`](", stringify!($stream), "::try_write_vectored) of the stream."
+            )]
+            ///
+            /// # Errors
+            /// Those of the stream.
+            pub fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+                self.stream.try_write_vectored(bufs)
+            }
+
+            #[doc = concat!(
+                "As [`writable`](", stringify!($stream), "::writable) of the stream."
+            )]
+            ///
+            /// # Cancel safety
+            /// Has no effect that could be lost.
+            ///
+            /// # Errors
+            /// Those of the stream.
+            pub async fn writable(&self) -> io::Result<()> {
+                self.stream.writable().await
+            }
+
+            #[doc = concat!("As [`send_owned`](", stringify!($stream), "::send_owned) of the stream.")]
+            ///
+            /// # Cancel safety
+            /// Not cancel-safe: a dropped call may have written all, a prefix or nothing.
+            ///
+            /// # Errors
+            /// Those of the stream.
+            pub async fn send_owned<B: IoBuf>(&self, buf: B) -> (io::Result<usize>, B) {
+                self.stream.send_owned(buf).await
+            }
+
+            #[doc = concat!(
+                "As [`write_all_zero_copy`](", stringify!($stream), "::write_all_zero_copy) of the stream."
+            )]
+            ///
+            /// # Cancel safety
+            /// Not cancel-safe: a dropped call may have written all, a prefix or nothing.
+            ///
+            /// # Errors
+            /// Those of the stream.
+            pub async fn write_all_zero_copy<B: IoBuf>(&self, buf: B) -> (io::Result<()>, B) {
+                self.stream.write_all_zero_copy(buf).await
+            }
+
+            #[doc = concat!(
+                "As [`set_write_deadline`](", stringify!($stream), "::set_write_deadline) of the stream."
+            )]
+            pub fn set_write_deadline(&self, deadline: Option<Instant>) {
+                self.stream.set_write_deadline(deadline);
             }
         }
     };

@@ -141,7 +141,9 @@ impl Drop for Turn {
 
 /// `limit`, at most [`MOST_LIMIT`], or zero if this process has fewer CPUs than `workers`.
 pub(crate) fn allowed(limit: Duration, workers: usize) -> Duration {
-    let enough = || thread::available_parallelism().is_ok_and(|cpus| cpus.get() >= workers);
+    // Whoever runs has one CPU: for the second the files of cgroups are read.
+    let enough =
+        || workers < 2 || thread::available_parallelism().is_ok_and(|cpus| cpus.get() >= workers);
     if limit.is_zero() || !enough() {
         return Duration::ZERO;
     }

@@ -130,6 +130,7 @@ const UNSAFE_FILES: &[&str] = &[
     "executor/src/local.rs",
     "executor/src/run_queue.rs",
     "executor/src/task/join.rs",
+    "executor/src/task/label.rs",
     "executor/src/task/raw.rs",
     "executor/src/task/reference.rs",
     "reactor/src/alarm.rs",

@@ -15,7 +15,6 @@ use std::fmt;
 
 use gorin_base::primitive::Mutex;
 use gorin_base::seeded;
-use slab::Slab;
 
 use crate::task::{Counted, Registered, TaskInfo};
 
@@ -47,7 +46,42 @@ struct Shard(Mutex<Tasks>);
 
 struct Tasks {
     closed: bool,
-    live: Slab<Registered>,
+    live: Live,
+}
+
+/// The tasks of a shard, by key. One word for each, where a slab takes two: a million goroutines that
+/// wait are listed here, and keys are vacant only after goroutines have ended.
+#[derive(Default)]
+struct Live {
+    tasks: Vec<Option<Registered>>,
+    /// The keys of those that are `None`; the next task gets the last one.
+    vacant: Vec<u32>,
+}
+
+impl Live {
+    fn insert(&mut self, task: Registered) -> u32 {
+        if let Some(key) = self.vacant.pop() {
+            self.tasks[key as usize] = Some(task);
+            return key;
+        }
+        let key = u32::try_from(self.tasks.len()).expect("fewer than 2^32 goroutines live at once");
+        self.tasks.push(Some(task));
+        key
+    }
+
+    fn remove(&mut self, key: u32) {
+        let task = self.tasks[key as usize].take();
+        debug_assert!(task.is_some(), "a task leaves once");
+        self.vacant.push(key);
+    }
+
+    fn len(&self) -> usize {
+        self.tasks.len() - self.vacant.len()
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Registered> {
+        self.tasks.iter().flatten()
+    }
 }
 
 /// The live tasks of one executor.
@@ -60,7 +94,7 @@ impl Registry {
         let empty = |_| {
             Shard(Mutex::new(Tasks {
                 closed: false,
-                live: Slab::new(),
+                live: Live::default(),
             }))
         };
         Registry {
@@ -75,18 +109,16 @@ impl Registry {
         if tasks.closed && !seeded::bug("registry.insert_after_close") {
             return None;
         }
-        let key = u32::try_from(tasks.live.insert(task));
-        let key = key.expect("fewer than 2^32 goroutines live at once");
         Some(Place {
             shard: shard as u32,
-            key,
+            key: tasks.live.insert(task),
         })
     }
 
     /// Takes a task off the list.
     pub(crate) fn remove(&self, place: Place) {
         let mut tasks = self.shards[place.shard as usize].0.lock();
-        tasks.live.remove(place.key as usize);
+        tasks.live.remove(place.key);
     }
 
     /// Refuses new tasks and aborts all live ones.
@@ -101,7 +133,7 @@ impl Registry {
         let live: Vec<Counted> = {
             let mut tasks = self.shards[shard].0.lock();
             tasks.closed = true;
-            tasks.live.iter().map(|(_, task)| task.count()).collect()
+            tasks.live.iter().map(Registered::count).collect()
         };
         for task in live {
             task.abort();
@@ -112,7 +144,7 @@ impl Registry {
     pub(crate) fn is_over(&self) -> bool {
         self.shards.iter().all(|shard| {
             let tasks = shard.0.lock();
-            tasks.closed && tasks.live.is_empty()
+            tasks.closed && tasks.live.len() == 0
         })
     }
 
@@ -128,7 +160,7 @@ impl Registry {
     pub(crate) fn find(&self, id: u64) -> Option<TaskInfo> {
         self.shards.iter().find_map(|shard| {
             let tasks = shard.0.lock();
-            let mut live = tasks.live.iter().map(|(_, task)| task);
+            let mut live = tasks.live.iter();
             live.find(|task| task.id().get() == id)
                 .map(Registered::info)
         })
@@ -138,7 +170,7 @@ impl Registry {
     pub(crate) fn tasks(&self) -> Vec<TaskInfo> {
         let mut tasks = Vec::new();
         for shard in &self.shards {
-            tasks.extend(shard.0.lock().live.iter().map(|(_, task)| task.info()));
+            tasks.extend(shard.0.lock().live.iter().map(Registered::info));
         }
         tasks
     }

@@ -10,7 +10,7 @@
 //! | [`TaskRef`] | borrowed | read what never changes: id, name, spawn site |
 //!
 //! The cell is generic over a [`Schedule`]: the work-stealing executor is one, a model checker that
-//! drives each goroutine by hand is another. `state.rs` has the transitions, `raw.rs` the memory,
+//! drives each goroutine by hand is another. `state.rs` has the transitions, `raw.rs` the memory, `label.rs` the name,
 //! `reference.rs` the kinds of reference, `join.rs` the handle.
 //!
 //! Must not: know about workers, queues, or what a goroutine waits for. Bookkeeping for dumps (what
@@ -18,6 +18,7 @@
 //! futures through the waker; the header has its own place for it so that this file alone changes.
 
 mod join;
+mod label;
 mod raw;
 mod reference;
 mod state;

@@ -3,7 +3,7 @@
 //! Invariants (numbers as in `state.rs`):
 //! - The header is the first field of the cell, so that a pointer to the one is a pointer to the
 //!   other; all other fields are reached through the vtable, whose functions know the types.
-//! - Id, name, spawn site, vtable and scheduler are written before the cell is shared and never
+//! - Id, label, vtable and scheduler are written before the cell is shared and never
 //!   again.
 //! - `stage` belongs to the owner until completion (1), and then to the side that invariant 4 names.
 //! - `join_waker` belongs to the side that invariant 3 names.
@@ -19,10 +19,11 @@ use std::pin::Pin;
 use std::ptr::NonNull;
 use std::task::{Context, Poll, Waker};
 
-use gorin_base::primitive::{PlainArc, UnsafeCell};
+use gorin_base::primitive::UnsafeCell;
 use gorin_base::seeded;
 
 use super::join::{JoinError, JoinHandle};
+use super::label::Label;
 use super::reference::{TaskOf, TaskRef, WAKER};
 use super::state::{OnComplete, OnDetach, OnDrop, OnPause, OnStart, OnWake, State};
 use super::{Payload, Readied, Schedule, Spec, TaskId, TaskInfo, TaskKind};
@@ -33,9 +34,7 @@ pub(crate) struct Header {
     state: State,
     vtable: &'static Vtable,
     id: TaskId,
-    site: &'static Location<'static>,
-    /// Boxed: few have one, and all would pay for the second word of a fat pointer.
-    name: Option<Box<PlainArc<str>>>,
+    label: Label,
 }
 
 impl Header {
@@ -44,11 +43,12 @@ impl Header {
     }
 
     pub(super) fn info(&self) -> TaskInfo {
+        let (site, name) = self.label.parts();
         TaskInfo {
             kind: self.vtable.kind,
             id: self.id,
-            name: self.name.as_deref().cloned(),
-            site: self.site,
+            name,
+            site,
         }
     }
 }
@@ -126,8 +126,7 @@ where
             state: State::new(S::REGISTERS),
             vtable: Cell::<F, S>::VTABLE,
             id: TaskId::next(),
-            site,
-            name: spec.name.map(Box::new),
+            label: Label::new(site, spec.name),
         },
         scheduler,
         join_waker: UnsafeCell::new(None),

@@ -329,7 +329,16 @@ pub fn parked(wait: Wait) {
 #[inline]
 pub fn unparked(object: u64, key: usize) {
     if OBSERVED.get() {
-        with_checker(|checker| checker.unparked(object, key));
+        announce_unparked(object, key);
+    }
+}
+
+/// As [`announce`], of [`unparked`].
+#[cold]
+#[inline(never)]
+fn announce_unparked(object: u64, key: usize) {
+    if let Some(checker) = checker() {
+        checker.unparked(object, key);
     }
 }
 

@@ -84,6 +84,13 @@ pub fn peer_credentials(fd: BorrowedFd<'_>) -> io::Result<libc::ucred> {
     check(result as libc::ssize_t).map(|_zero| credentials)
 }
 
+/// `poll(2)` without waiting. That it failed is as good as nothing found.
+pub(crate) fn poll_all(polled: &mut [libc::pollfd]) {
+    let len = polled.len() as libc::nfds_t;
+    // SAFETY: as many entries as are announced, valid for reading and writing during the call.
+    unsafe { libc::poll(polled.as_mut_ptr(), len, 0) };
+}
+
 /// `poll(2)` without waiting: done if `fd` is worth trying in `direction`, which an error or the end
 /// of the stream make it too.
 ///

@@ -19,6 +19,7 @@ use std::os::fd::RawFd;
 use std::time::Duration;
 
 use crate::key::Key;
+use crate::standing::Ride;
 
 /// What a socket waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,6 +137,19 @@ pub(crate) trait Driver {
     /// once if it is ready already. The caller keeps `fd` open until that completion. Not called
     /// where workers share the sockets.
     fn arm(&mut self, key: Key, fd: RawFd, direction: Direction);
+
+    /// Arms the poll of `key` for [`Direction::Read`] without a request of its own, if the driver has
+    /// something in flight that will complete it: as [`arm`](Driver::arm), but that `fd` was ready
+    /// already may be found only a little later, unless it became ready since this thread tried it.
+    fn ride(&mut self, _key: Key, _fd: RawFd) -> Ride {
+        Ride::Refused
+    }
+
+    /// As [`arm`](Driver::arm) after [`Ride::Wanted`], by a poll that goes on: `fd` is kept open until
+    /// the completion of `standing` without [`Completion::more`], which may be cancelled like others.
+    fn stand(&mut self, key: Key, _standing: Key, fd: RawFd) {
+        self.arm(key, fd, Direction::Read);
+    }
 
     /// Queues an operation.
     ///

@@ -1,8 +1,8 @@
 //! What a completion says about where it belongs: the layout of `user_data`.
 //!
 //! ```text
-//! 63 62 | 61 .............. 32 | 31 ............... 0
-//!  kind |   index (30 bits)    |  generation (32 bits)
+//! 63 .. 61 | 60 ........... 32 | 31 ............... 0
+//!   kind   |  index (29 bits)  |  generation (32 bits)
 //! ```
 //!
 //! | kind | index | generation |
@@ -11,6 +11,7 @@
 //! | [`Kind::Readiness`] | slot of the socket table × 2 + direction | that of the readiness word |
 //! | [`Kind::Operation`] | slab index in the table of operations | that of the table's entry |
 //! | [`Kind::Cancel`] | 0 | 0: nobody waits for the answer to a cancellation |
+//! | [`Kind::Standing`] | slot of the socket table | 0: a slot has one at a time on a ring |
 //!
 //! A key never holds an address: a stale completion, or a stale cancellation, names a generation
 //! that is gone and is dropped, whatever lives at its index by then.
@@ -30,9 +31,11 @@ pub(crate) enum Kind {
     Operation = 2,
     /// The answer to a cancellation: dropped.
     Cancel = 3,
+    /// A poll of a socket that reports again and again (`standing.rs`).
+    Standing = 4,
 }
 
-const INDEX_BITS: u32 = 30;
+const INDEX_BITS: u32 = 29;
 const GENERATION_BITS: u32 = 32;
 
 /// Indices below this fit into a key.
@@ -77,7 +80,8 @@ impl Key {
             0 => Kind::Wake,
             1 => Kind::Readiness,
             2 => Kind::Operation,
-            _ => Kind::Cancel,
+            3 => Kind::Cancel,
+            _ => Kind::Standing,
         }
     }
 
@@ -96,7 +100,14 @@ mod tests {
 
     #[test]
     fn a_key_gives_back_what_it_was_made_of() {
-        for kind in [Kind::Wake, Kind::Readiness, Kind::Operation, Kind::Cancel] {
+        let kinds = [
+            Kind::Wake,
+            Kind::Readiness,
+            Kind::Operation,
+            Kind::Cancel,
+            Kind::Standing,
+        ];
+        for kind in kinds {
             for (index, generation) in [(0, 0), (MAX_INDEX - 1, u32::MAX), (12_345, 678)] {
                 let key = Key::from_raw(Key::new(kind, index, generation).raw());
                 assert_eq!(
@@ -111,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "more than 1073741824 entries")]
+    #[should_panic(expected = "more than 536870912 entries")]
     fn an_index_that_does_not_fit_is_refused() {
         Key::new(Kind::Operation, MAX_INDEX, 0);
     }

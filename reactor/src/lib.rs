@@ -48,6 +48,7 @@ mod op;
 mod park;
 mod pulse;
 mod readiness;
+mod standing;
 mod table;
 mod timer;
 mod waiters;

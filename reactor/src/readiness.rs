@@ -34,7 +34,9 @@
 //! 3. *No waiter is forgotten.* A waiter is in the list before it looks at the word. If it finds
 //!    the word armed, the completion that will take the list comes later; if not, it arms.
 //! 4. No waker is cloned, woken or dropped under a lock; nor is a file closed.
-//! 5. Slots live as long as their table, which every ring of the reactor holds.
+//! 5. *One standing poll per socket* (`standing.rs`): `stands_on` names its ring, which whoever closes
+//!    asks to cancel it. It has a pin of its own.
+//! 6. Slots live as long as their table, which every ring of the reactor holds.
 //!
 //! This file knows neither descriptors nor rings: a socket's file is an `R`, a ring is a number.
 
@@ -181,6 +183,10 @@ pub(crate) struct Slot<R> {
     pins: AtomicU32,
     /// `Some` while pinned.
     file: Mutex<Option<PlainArc<R>>>,
+    /// The ring with a standing poll (`standing.rs`) of this socket, plus one; or 0. Taken by a ring
+    /// that submits one, given back by the same with its last completion, read by who closes;
+    /// relaxed: an exchange decides who, and who closes comes after everybody who could submit one.
+    stands_on: AtomicU32,
 }
 
 impl<R> Slot<R> {
@@ -189,6 +195,7 @@ impl<R> Slot<R> {
             sides: [Side::new(), Side::new()],
             pins: AtomicU32::new(0),
             file: Mutex::new(None),
+            stands_on: AtomicU32::new(0),
         }
     }
 
@@ -444,6 +451,41 @@ impl<R> Table<R> {
         counts
     }
 
+    /// Lets ring `owner` have the socket's one standing poll, if no other ring has it: to be submitted
+    /// under [`standing_key`]. By a worker that has just armed a poll of this socket.
+    pub(crate) fn start_standing(&self, index: usize, owner: usize) -> bool {
+        let slot = self.slot(index);
+        let taken = if seeded::bug("readiness.two_standing") {
+            let free = slot.stands_on.load(Ordering::Relaxed) == 0;
+            if free {
+                slot.stands_on.store(owner as u32 + 1, Ordering::Relaxed);
+            }
+            free
+        } else {
+            slot.stands_on
+                .compare_exchange(0, owner as u32 + 1, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
+        };
+        // The armed poll's pin holds until this one is taken.
+        if taken && !seeded::bug("readiness.standing_unpinned") {
+            slot.pins.fetch_add(1, Ordering::Relaxed);
+        }
+        taken
+    }
+
+    /// The last completion of a standing poll, on the ring that had it.
+    pub(crate) fn end_standing(&self, index: usize) {
+        self.slot(index).stands_on.store(0, Ordering::Relaxed);
+        self.release(index);
+    }
+
+    /// The ring that has a standing poll of the socket, and the poll's key.
+    pub(crate) fn standing(&self, index: usize) -> Option<(usize, Key)> {
+        let owner = self.slot(index).stands_on.load(Ordering::Relaxed);
+        let owner = owner.checked_sub(1)?;
+        Some((owner as usize, standing_key(index)))
+    }
+
     /// Wakes all who wait for `direction`: they try again, and look whether they may still wait.
     pub(crate) fn wake(&self, index: usize, direction: Direction) {
         self.slot(index).side(direction).wake();
@@ -591,11 +633,17 @@ fn disarm(side: &Side, generation: u32) -> bool {
 }
 
 fn key(index: usize, direction: Direction, word: Word) -> Key {
-    Key::new(
-        Kind::Readiness,
-        index << 1 | direction as usize,
-        word.generation(),
-    )
+    key_of(index, direction, word.generation())
+}
+
+/// The key of the poll of slot `index` that was armed in generation `generation`.
+pub(crate) fn key_of(index: usize, direction: Direction, generation: u32) -> Key {
+    Key::new(Kind::Readiness, index << 1 | direction as usize, generation)
+}
+
+/// The key of the standing poll of slot `index`.
+pub(crate) fn standing_key(index: usize) -> Key {
+    Key::new(Kind::Standing, index, 0)
 }
 
 /// The slot and direction that a readiness key names.

@@ -30,11 +30,14 @@ use gorin_base::primitive::PlainArc;
 use io_uring::{EnterFlags, IoUring, opcode, squeue, types};
 
 use crate::bell::{RingBell, Target, new_event, send_wake};
+use crate::calls;
 use crate::counters::{Counters, count};
 use crate::driver::{Completion, Direction, Driver, Request};
 use crate::entry::entry;
 use crate::error;
 use crate::key::{Key, Kind};
+use crate::readiness;
+use crate::standing::{Ride, Standing};
 use crate::{Config, Setup};
 
 /// The smallest submission queue that is tried when memory is short.
@@ -48,6 +51,11 @@ const COMPLETIONS_PER_ENTRY: u32 = 4;
 /// work of 20 requests only, unless it waits for more: with one in each tick, a worker whose
 /// goroutines compute between the ticks falls behind when thousands of polls are cancelled.
 const MOST_FLUSHES: usize = 16;
+
+/// What a read poll waits for.
+const READ_EVENTS: i16 = libc::POLLIN | libc::POLLRDHUP;
+/// What a poll reports once for good.
+const OVER: u32 = (libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR) as u32;
 
 const IORING_ENTER_REGISTERED_RING: u32 = 1 << 4;
 const IORING_REGISTER_RING_FDS: u32 = 20;
@@ -81,6 +89,9 @@ pub(crate) struct Ring {
     listening: bool,
     /// Bells that were announced less messages that arrived.
     wakes_due: i64,
+    standing: Standing,
+    /// Completions that need no kernel: of polls that ride on standing ones.
+    due: VecDeque<Completion>,
     counters: PlainArc<Counters>,
 }
 
@@ -110,6 +121,8 @@ impl Ring {
             alarm: None,
             listening: false,
             wakes_due: 0,
+            standing: Standing::default(),
+            due: VecDeque::new(),
             counters,
         };
         ring.register_descriptor();
@@ -247,9 +260,24 @@ impl Ring {
         }
     }
 
+    fn cancel_request(&mut self, key: Key) {
+        let cancel = opcode::AsyncCancel::new(key.raw()).build();
+        self.push(cancel.user_data(Key::CANCEL.raw()));
+    }
+
+    /// Looks at the sockets whose polls ride on standing ones.
+    fn look_at_riders(&mut self) {
+        let Ring { standing, due, .. } = self;
+        standing.look(calls::poll_all, |slot, generation| {
+            due.push_back(ready(slot, generation));
+        });
+    }
+
     /// Takes what is in the completion queue. Returns how much that was.
     fn drain(&mut self, completions: &mut VecDeque<Completion>) -> u64 {
+        completions.append(&mut self.due);
         let mut drained = 0;
+        let mut ended = Vec::new();
         // Polls for ever, which end when completions overflow.
         let (mut event_ended, mut alarm_ended) = (false, false);
         for entry in self.uring.completion() {
@@ -262,12 +290,28 @@ impl Ring {
                 Kind::Wake if self.event.is_none() => self.wakes_due -= 1,
                 Kind::Wake => event_ended |= !more,
                 Kind::Cancel => {}
+                Kind::Standing => {
+                    let result = entry.result();
+                    let over = result < 0 || result as u32 & OVER != 0;
+                    let report = self.standing.report(key.index(), over, more);
+                    let completes = report.completes.map(|it| ready(key.index(), it));
+                    completions.extend(completes);
+                    if report.cancel {
+                        ended.push(key);
+                    }
+                    if !more {
+                        completions.push_back(Completion { key, result, more });
+                    }
+                }
                 Kind::Readiness | Kind::Operation => completions.push_back(Completion {
                     key,
                     result: entry.result(),
                     more,
                 }),
             }
+        }
+        for key in ended {
+            self.cancel_request(key);
         }
         if let Some(event) = self.event.filter(|_| event_ended) {
             self.poll_for_ever(event, Key::WAKE);
@@ -279,18 +323,43 @@ impl Ring {
     }
 }
 
+/// The completion of the read poll of `slot` in generation `generation`.
+fn ready(slot: usize, generation: u32) -> Completion {
+    Completion {
+        key: readiness::key_of(slot, Direction::Read, generation),
+        result: i32::from(libc::POLLIN),
+        more: false,
+    }
+}
+
 impl Driver for Ring {
-    fn rest(&mut self) {}
+    fn rest(&mut self) {
+        self.look_at_riders();
+    }
 
     fn resume(&mut self) {}
 
     fn arm(&mut self, key: Key, fd: RawFd, direction: Direction) {
         let events = match direction {
-            Direction::Read => libc::POLLIN | libc::POLLRDHUP,
+            Direction::Read => READ_EVENTS,
             Direction::Write => libc::POLLOUT,
         };
         let poll = opcode::PollAdd::new(types::Fd(fd), events as u32).build();
         self.push(poll.user_data(key.raw()));
+    }
+
+    fn ride(&mut self, key: Key, fd: RawFd) -> Ride {
+        let (slot, _) = readiness::place(key);
+        let (ride, completes) = self.standing.ride(slot, key.generation(), fd);
+        let completes = completes.map(|generation| ready(slot, generation));
+        self.due.extend(completes);
+        ride
+    }
+
+    fn stand(&mut self, _key: Key, standing: Key, fd: RawFd) {
+        self.standing.start(standing.index());
+        let poll = opcode::PollAdd::new(types::Fd(fd), READ_EVENTS as u32).multi(true);
+        self.push(poll.build().user_data(standing.raw()));
     }
 
     unsafe fn submit(&mut self, key: Key, request: Request) {
@@ -298,8 +367,19 @@ impl Driver for Ring {
     }
 
     fn cancel(&mut self, key: Key) {
-        let cancel = opcode::AsyncCancel::new(key.raw()).build();
-        self.push(cancel.user_data(Key::CANCEL.raw()));
+        match key.kind() {
+            Kind::Standing if !self.standing.end(key.index()) => return,
+            Kind::Readiness => {
+                let (slot, direction) = readiness::place(key);
+                let generation = key.generation();
+                if direction == Direction::Read && self.standing.take_off(slot, generation) {
+                    self.due.push_back(ready(slot, generation));
+                    return;
+                }
+            }
+            _ => {}
+        }
+        self.cancel_request(key);
     }
 
     fn cancel_all(&mut self) {
@@ -309,6 +389,9 @@ impl Driver for Ring {
     }
 
     fn flush(&mut self) -> io::Result<()> {
+        if self.standing.is_time_to_look() {
+            self.look_at_riders();
+        }
         for entered in 0..MOST_FLUSHES {
             let waiting = self.backlog.len();
             self.refill();
@@ -331,7 +414,7 @@ impl Driver for Ring {
     }
 
     fn park(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        if !self.backlog.is_empty() {
+        if !self.backlog.is_empty() || !self.due.is_empty() {
             return self.flush();
         }
         count(&self.counters.sleeps, 1);
@@ -351,7 +434,8 @@ impl Driver for Ring {
     }
 
     fn is_due(&mut self) -> bool {
-        if !self.backlog.is_empty() || !self.uring.completion().is_empty() {
+        let queued = !self.backlog.is_empty() || !self.due.is_empty();
+        if queued || !self.uring.completion().is_empty() {
             return true;
         }
         let queue = self.uring.submission();

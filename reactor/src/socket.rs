@@ -374,7 +374,10 @@ impl Socket {
             Arm::Closed => return Poll::Ready(Err(error::closed())),
             Arm::Submit(key) if here.is_some() => {
                 let fd = self.file.as_raw_fd();
-                local::with_worker(&self.shared, |worker| worker.arm(key, fd, direction));
+                local::with_worker(&self.shared, |worker| match direction {
+                    Direction::Read => worker.arm_tried(key, fd),
+                    Direction::Write => worker.arm(key, fd, direction),
+                });
             }
             Arm::Submit(key) => {
                 if self.shared.posts[owner].send(Message::Arm(key)).is_err() {
@@ -390,9 +393,10 @@ impl Socket {
         Poll::Pending
     }
 
-    /// Asks the rings that own these polls to cancel them.
+    /// Asks the rings that own these polls, and the standing one if there is any, to cancel them.
     fn cancel(&self, armed: [Option<(usize, Key)>; 2]) {
-        for (owner, key) in armed.into_iter().flatten() {
+        let standing = self.shared.sockets.standing(self.slot);
+        for (owner, key) in armed.into_iter().flatten().chain(standing) {
             let here = local::with_worker(&self.shared, |worker| {
                 let own = worker.index() == owner;
                 if own {

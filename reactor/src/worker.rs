@@ -55,6 +55,7 @@ use crate::readiness::edges::{Edge, Seen};
 use crate::rescue::Duty;
 use crate::ring::Ring;
 use crate::simulated::Simulated;
+use crate::standing::Ride;
 use crate::table::Table;
 use crate::timer::Spacing;
 
@@ -184,6 +185,22 @@ impl Worker {
         self.post().arms.note(key);
     }
 
+    /// As [`arm`](Worker::arm), for the read poll of who has just tried `fd` on this thread.
+    pub(crate) fn arm_tried(&self, key: Key, fd: RawFd) {
+        let core = &mut *self.core.borrow_mut();
+        core.polls += 1;
+        let (slot, direction) = readiness::place(key);
+        match core.driver.ride(key, fd) {
+            Ride::Taken => {}
+            Ride::Wanted if self.shared.sockets.start_standing(slot, self.index) => {
+                core.polls += 1;
+                core.driver.stand(key, readiness::standing_key(slot), fd);
+            }
+            Ride::Wanted | Ride::Refused => core.driver.arm(key, fd, direction),
+        }
+        self.post().arms.note(key);
+    }
+
     /// Cancels the poll of `key`.
     pub(crate) fn disarm(&self, key: Key) {
         self.core.borrow_mut().driver.cancel(key);
@@ -287,6 +304,10 @@ impl Worker {
             };
             match completion.key.kind() {
                 Kind::Readiness => self.ready(completion),
+                Kind::Standing => {
+                    self.core.borrow_mut().polls -= 1;
+                    self.shared.sockets.end_standing(completion.key.index());
+                }
                 Kind::Operation => {
                     let Completion { key, result, more } = completion;
                     let finished = self

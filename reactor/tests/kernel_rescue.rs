@@ -138,6 +138,40 @@ fn sockets_of_a_hog_are_served_while_it_computes() {
     }
 }
 
+/// Sockets that have been waited for again and again: their polls were never submitted, but ride on a
+/// standing one.
+#[test]
+fn standing_polls_of_a_hog_are_served_while_it_computes() {
+    beside_a_sleeper(Config::default(), |_, local| {
+        local.block_on(async {
+            let mut sockets: Vec<Waiting> = (0..10).map(|_| Waiting::new()).collect();
+            for round in 0..3 {
+                for waiting in &mut sockets {
+                    for _ in 0..5 {
+                        waiting.send();
+                        while !waiting.mark.is_woken() {
+                            turn().await;
+                        }
+                        waiting.wait();
+                    }
+                }
+                // A poll may complete once too often.
+                turn().await;
+                while let Some(woken) = sockets.iter_mut().find(|it| it.mark.is_woken()) {
+                    woken.wait();
+                    turn().await;
+                }
+                for (index, waiting) in sockets.iter_mut().enumerate() {
+                    waiting.send();
+                    let text = format!("socket {index} in round {round}");
+                    compute(&text, || waiting.mark.was_woken_elsewhere());
+                    waiting.wait();
+                }
+            }
+        });
+    });
+}
+
 #[test]
 fn polls_that_were_not_submitted_are_served_while_the_hog_computes() {
     beside_a_sleeper(Config::default(), |_, local| {

@@ -43,9 +43,9 @@ use std::task::Waker;
 use gorin_base::primitive::Ordering;
 use gorin_base::seeded;
 
-use super::{GENERATION_SHIFT, HUNG_UP, Side, Table, WAITED, Word, locate};
+use super::{GENERATION_SHIFT, HUNG_UP, Side, Table, WAITED, Word, key_of, locate};
 use crate::driver::Direction;
-use crate::key::{Key, Kind};
+use crate::key::Key;
 
 /// What an event says about one direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +59,7 @@ pub(crate) enum Edge {
 /// The key under which drivers report an edge of `direction` of slot `index`; the result is the
 /// [`Edge`].
 pub(crate) fn key(index: usize, direction: Direction) -> Key {
-    Key::new(Kind::Readiness, index << 1 | direction as usize, 0)
+    key_of(index, direction, 0)
 }
 
 /// Edges of one direction that were counted before a call.

@@ -211,6 +211,40 @@ fn the_file_outlives_its_polls() {
     });
 }
 
+/// Two rings want the standing poll of one socket: one of them gets it, and the file outlives it, when
+/// it ends by itself while the socket is dropped, whoever sees it first. For: two of them, of which
+/// only one is cancelled; no pin.
+#[test]
+fn a_standing_poll_is_the_only_one_and_ends_before_the_file() {
+    model_bounded("readiness: two standing × drop", 3, || {
+        let world = World::new();
+        let start = |world: &World, ring| world.table.start_standing(0, ring);
+        let other = {
+            let world = world.clone();
+            thread::spawn(move || start(&world, THERE))
+        };
+        let here = start(&world, HERE);
+        assert_ne!(here, other.join().unwrap(), "one of them gets it");
+        let ring = {
+            let world = world.clone();
+            thread::spawn(move || {
+                assert_eq!(world.files_closed(), 0, "closed while a poll names it");
+                world.table.end_standing(0);
+            })
+        };
+        world.table.close(0);
+        let owner = if here { HERE } else { THERE };
+        if let Some(found) = world.table.standing(0) {
+            assert_eq!(found, (owner, standing_key(0)), "whom to ask to cancel it");
+        }
+        world.table.release(0);
+        ring.join().unwrap();
+        assert_eq!(world.files_closed(), 1);
+        assert_eq!(world.insert(), 0, "the slot is free");
+        assert_eq!(world.table.standing(0), None, "of the last socket");
+    });
+}
+
 /// A message asks the owner to arm while the socket is closed and dropped: either the poll is never
 /// submitted or it is cancelled, and the slot becomes free. For: a message that no pin protects.
 #[test]

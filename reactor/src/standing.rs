@@ -1,0 +1,331 @@
+//! Standing polls: a socket for which a goroutine waits again and again is polled for once.
+//!
+//! A one-shot poll per wait costs some 0.4 µs: a request to set up, to complete and to take down.
+//! Who waits for the same socket twice in a row on the same ring gets a *standing* poll there, which
+//! reports each arrival until it is cancelled (a multishot poll). Later polls *ride* on it: nothing is
+//! submitted for them, and the next report completes them. In a closed loop of 50 connections that
+//! took 10 % off the server's CPU time per request at 64 bytes, 12 % at 4 KiB and 5 % at 64 KiB.
+//!
+//! Above the driver nobody knows: each poll that is armed completes once, under its own key, at once if
+//! the socket is ready already, and can be cancelled and evacuated like any other.
+//!
+//! # What a rider misses
+//!
+//! A one-shot poll looks at its socket when it is submitted; a standing one reports arrivals only.
+//! - *What came before the rider's call* was found by that call, if it has emptied the socket.
+//! - *What came between its call and its poll* is reported later, or was reported meanwhile: then
+//!   there are [`Entry::strays`], and the rider completes at once.
+//! - *What its call has left* (a short read ends at urgent data, or before a descriptor; a caller may say
+//!   "would block" for reasons of its own) is not reported at all. So riders are
+//!   [looked at](Standing::look) before their worker sleeps, and after [`LOOK_EACH`] flushes if it
+//!   does not sleep: all of them by one `poll(2)`.
+//! - *The end of the stream*, and errors, are reported once. After such a report the poll is ended, and
+//!   whoever waits polls as before.
+//!
+//! Reports that nobody waits for cost, too (a long message is read, or the goroutine was taken by
+//! another worker, whose ring polls by itself meanwhile): after [`MOST_STRAYS`] of them the poll is
+//! cancelled.
+//!
+//! Rejected: standing polls from the first wait on (a connection that is served once pays for setting one
+//! up and for cancelling it); readiness by edges, as with a shared set, on such polls (once more
+//! everything that the words do, and nobody rescues what waits for no edge); `POLLPRI`, to learn of
+//! urgent data (the kernel reports it with each arrival).
+//!
+//! Plain data of one ring's owner. That a socket has one at a time, and that its file stays open as long,
+//! is the readiness table's part (`Table::start_standing` in `readiness.rs`).
+
+use std::os::fd::RawFd;
+
+/// Reports that nobody waited for, one after the other, by which a poll is ended.
+const MOST_STRAYS: u8 = 8;
+/// Flushes after which riders are looked at.
+const LOOK_EACH: u32 = 16;
+
+/// What a poll that is to be armed can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ride {
+    /// It rides.
+    Taken,
+    /// It has to be submitted.
+    Refused,
+    /// Likewise, but a standing poll in its place would pay.
+    Wanted,
+}
+
+/// What a report means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Report {
+    /// The rider that it completes, by its generation.
+    pub(crate) completes: Option<u32>,
+    /// The poll has to be cancelled.
+    pub(crate) cancel: bool,
+}
+
+/// The standing poll of one socket.
+#[derive(Clone, Copy, Debug, Default)]
+struct Entry {
+    /// Of the poll that was armed here last; that one rides if `ridden`.
+    generation: u32,
+    state: State,
+    ridden: bool,
+    /// Reports since the last rider.
+    strays: u8,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum State {
+    /// There is none.
+    #[default]
+    Absent,
+    /// It is in flight.
+    Standing,
+    /// It was cancelled; its last completion is still to come.
+    Ending,
+}
+
+/// The standing polls of one ring, by their sockets' slots. See the module text.
+#[derive(Debug, Default)]
+pub(crate) struct Standing {
+    entries: Vec<Entry>,
+    /// Riders that nobody has looked at, and their descriptors. Some may not ride any more.
+    riders: Vec<(usize, u32, RawFd)>,
+    /// For [`look`](Self::look).
+    polled: Vec<libc::pollfd>,
+    flushes: u32,
+}
+
+impl Entry {
+    fn rides(&self, generation: u32) -> bool {
+        self.ridden && self.generation == generation
+    }
+}
+
+impl Standing {
+    fn entry(&mut self, slot: usize) -> &mut Entry {
+        if slot >= self.entries.len() {
+            self.entries.resize(slot + 1, Entry::default());
+        }
+        &mut self.entries[slot]
+    }
+
+    /// The poll of generation `generation` is to be armed, after a call that found nothing. Second:
+    /// polls that complete now, by their generations: an older rider, or this one.
+    pub(crate) fn ride(&mut self, slot: usize, generation: u32, fd: RawFd) -> (Ride, Option<u32>) {
+        let entry = self.entry(slot);
+        let before = std::mem::replace(&mut entry.generation, generation);
+        match entry.state {
+            State::Absent if before.wrapping_add(1) == generation => (Ride::Wanted, None),
+            State::Absent => (Ride::Refused, None),
+            // Who rode was evacuated, or it could not be armed anew.
+            State::Ending => {
+                let evacuated = std::mem::take(&mut entry.ridden);
+                (Ride::Refused, evacuated.then_some(before))
+            }
+            State::Standing if std::mem::take(&mut entry.strays) > 0 => {
+                (Ride::Taken, Some(generation))
+            }
+            State::Standing => {
+                let evacuated = std::mem::replace(&mut entry.ridden, true);
+                self.riders.push((slot, generation, fd));
+                (Ride::Taken, evacuated.then_some(before))
+            }
+        }
+    }
+
+    /// The standing poll is submitted in place of the poll for which it was [wanted](Ride::Wanted).
+    pub(crate) fn start(&mut self, slot: usize) {
+        let entry = self.entry(slot);
+        entry.state = State::Standing;
+        entry.ridden = true;
+        entry.strays = 0;
+    }
+
+    /// The standing poll reports. `over`: the end of the stream, or an error; `more`: it goes on.
+    pub(crate) fn report(&mut self, slot: usize, over: bool, more: bool) -> Report {
+        let entry = self.entry(slot);
+        let ridden = std::mem::take(&mut entry.ridden);
+        entry.strays = if ridden {
+            0
+        } else {
+            entry.strays.saturating_add(1)
+        };
+        let ends = over || entry.strays >= MOST_STRAYS;
+        let cancel = more && ends && entry.state == State::Standing;
+        if !more {
+            entry.state = State::Absent;
+            entry.strays = 0;
+        } else if cancel {
+            entry.state = State::Ending;
+        }
+        Report {
+            completes: ridden.then_some(entry.generation),
+            cancel,
+        }
+    }
+
+    /// Takes a rider off, if that poll rides: it is cancelled.
+    pub(crate) fn take_off(&mut self, slot: usize, generation: u32) -> bool {
+        let entry = self.entry(slot);
+        let rides = entry.rides(generation);
+        entry.ridden &= !rides;
+        rides
+    }
+
+    /// The socket is closed: true if its poll has to be cancelled.
+    pub(crate) fn end(&mut self, slot: usize) -> bool {
+        let entry = self.entry(slot);
+        let stands = entry.state == State::Standing;
+        if stands {
+            entry.state = State::Ending;
+        }
+        stands
+    }
+
+    /// Counts a flush; true if it is time to look at the riders.
+    pub(crate) fn is_time_to_look(&mut self) -> bool {
+        self.flushes += 1;
+        self.flushes >= LOOK_EACH && !self.riders.is_empty()
+    }
+
+    /// Looks at the riders that nobody has looked at, by `poll`, which is `poll(2)` without waiting.
+    /// Calls `found` with the slots and generations of those that complete now.
+    pub(crate) fn look(
+        &mut self,
+        poll: impl FnOnce(&mut [libc::pollfd]),
+        mut found: impl FnMut(usize, u32),
+    ) {
+        let Standing {
+            entries,
+            riders,
+            polled,
+            flushes,
+        } = self;
+        *flushes = 0;
+        riders.retain(|&(slot, generation, _)| entries[slot].rides(generation));
+        if riders.is_empty() {
+            return;
+        }
+        polled.clear();
+        polled.extend(riders.iter().map(|&(_, _, fd)| libc::pollfd {
+            fd,
+            events: libc::POLLIN | libc::POLLRDHUP,
+            revents: 0,
+        }));
+        poll(polled);
+        for ((slot, generation, _), polled) in riders.drain(..).zip(polled) {
+            if polled.revents != 0 {
+                entries[slot].ridden = false;
+                found(slot, generation);
+            }
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    const SLOT: usize = 3;
+    const FD: RawFd = 7;
+
+    /// A standing poll with a rider of generation 2.
+    fn ridden() -> Standing {
+        let mut standing = Standing::default();
+        assert_eq!(standing.ride(SLOT, 1, FD), (Ride::Wanted, None));
+        assert_eq!(standing.ride(SLOT, 2, FD), (Ride::Wanted, None));
+        standing.start(SLOT);
+        standing
+    }
+
+    fn completes(generation: u32) -> Report {
+        Report {
+            completes: Some(generation),
+            cancel: false,
+        }
+    }
+
+    #[test]
+    fn who_waits_twice_in_a_row_gets_a_standing_poll_and_rides_on_it() {
+        let mut standing = Standing::default();
+        assert_eq!(standing.ride(SLOT, 5, FD), (Ride::Refused, None));
+        // It was armed elsewhere meanwhile, or this is another socket.
+        assert_eq!(standing.ride(SLOT, 7, FD), (Ride::Refused, None));
+        assert_eq!(standing.ride(SLOT, 8, FD), (Ride::Wanted, None));
+        standing.start(SLOT);
+        assert_eq!(standing.report(SLOT, false, true), completes(8));
+        assert_eq!(standing.ride(SLOT, 9, FD), (Ride::Taken, None));
+        assert_eq!(standing.report(SLOT, false, true), completes(9));
+    }
+
+    #[test]
+    fn what_was_reported_before_it_is_armed_completes_a_rider_at_once() {
+        let mut standing = ridden();
+        assert_eq!(standing.report(SLOT, false, true), completes(2));
+        assert_eq!(standing.report(SLOT, false, true), Report::default());
+        assert_eq!(standing.ride(SLOT, 3, FD), (Ride::Taken, Some(3)));
+        assert_eq!(standing.ride(SLOT, 4, FD), (Ride::Taken, None));
+        assert_eq!(standing.report(SLOT, false, true), completes(4));
+    }
+
+    #[test]
+    fn a_poll_that_nobody_waits_for_is_ended() {
+        let mut standing = ridden();
+        standing.report(SLOT, false, true);
+        for _ in 1..MOST_STRAYS {
+            assert_eq!(standing.report(SLOT, false, true), Report::default());
+        }
+        assert!(standing.report(SLOT, false, true).cancel);
+        assert_eq!(standing.ride(SLOT, 3, FD), (Ride::Refused, None));
+        assert!(!standing.report(SLOT, false, true).cancel, "it was before");
+        assert_eq!(standing.report(SLOT, true, false), Report::default());
+        assert_eq!(standing.ride(SLOT, 4, FD), (Ride::Wanted, None));
+    }
+
+    #[test]
+    fn the_end_of_the_stream_and_of_the_poll_complete_the_rider() {
+        let mut standing = ridden();
+        let report = standing.report(SLOT, true, true);
+        assert_eq!((report.completes, report.cancel), (Some(2), true));
+        assert_eq!(standing.ride(SLOT, 3, FD), (Ride::Refused, None));
+        let mut standing = ridden();
+        assert_eq!(standing.report(SLOT, false, false), completes(2));
+        assert_eq!(standing.ride(SLOT, 3, FD), (Ride::Wanted, None));
+    }
+
+    #[test]
+    fn a_rider_that_was_evacuated_completes_when_it_is_cancelled_or_another_one_comes() {
+        let mut standing = ridden();
+        assert!(!standing.take_off(SLOT, 1));
+        assert!(standing.take_off(SLOT, 2));
+        assert!(!standing.take_off(SLOT, 2));
+        let mut standing = ridden();
+        assert_eq!(standing.ride(SLOT, 4, FD), (Ride::Taken, Some(2)));
+        assert!(standing.end(SLOT) && !standing.end(SLOT));
+        assert_eq!(standing.ride(SLOT, 6, FD), (Ride::Refused, Some(4)));
+    }
+
+    #[test]
+    fn each_rider_is_looked_at_once() {
+        let mut standing = ridden();
+        standing.report(SLOT, false, true);
+        standing.ride(SLOT, 3, FD);
+        standing.report(SLOT, false, true);
+        standing.ride(SLOT, 4, FD);
+        let look = |standing: &mut Standing, revents| {
+            let mut found = Vec::new();
+            let poll = |polled: &mut [libc::pollfd]| {
+                assert_eq!(polled.len(), 1);
+                polled[0].revents = revents;
+            };
+            standing.look(poll, |slot, generation| found.push((slot, generation)));
+            found
+        };
+        assert_eq!(look(&mut standing, 0), []);
+        assert!(!(0..LOOK_EACH).any(|_| standing.is_time_to_look()));
+        assert_eq!(standing.report(SLOT, false, true), completes(4));
+        standing.ride(SLOT, 5, FD);
+        assert!(standing.is_time_to_look());
+        assert_eq!(look(&mut standing, libc::POLLIN), [(SLOT, 5)]);
+        assert!(!standing.take_off(SLOT, 5));
+    }
+}

@@ -1,0 +1,207 @@
+//! Sockets that are waited for again and again, so that their polls ride on a standing one, on real
+//! rings: what no arrival tells of, and the end of it all.
+#![cfg(not(loom))]
+
+mod support;
+
+use std::future::poll_fn;
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::task::Poll;
+use std::thread;
+use std::time::Duration;
+
+use futures::future::{Either, join, select};
+use gorin_reactor::{Direction, Socket};
+use socket2::SockRef;
+use support::*;
+
+/// More waits in a row than are needed for a standing poll.
+const WAITS: usize = 5;
+
+/// Lets the worker be at its ring.
+async fn tick() {
+    let mut polled = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut polled, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// Reads with more room than there is, and believes that this has emptied the file.
+async fn read_short(
+    socket: &Socket,
+    call: impl Fn(BorrowedFd<'_>, &mut [u8]) -> io::Result<usize>,
+) -> Vec<u8> {
+    let mut buffer = [0; 64];
+    let read = socket.io(Direction::Read, |fd| call(fd, &mut buffer)).await;
+    let read = read.expect("something to read");
+    socket.set_drained();
+    buffer[..read].to_vec()
+}
+
+/// Waits for a byte of `peer` often enough.
+async fn warm_up(
+    socket: &Socket,
+    mut peer: impl Write,
+    call: impl Fn(BorrowedFd<'_>, &mut [u8]) -> io::Result<usize>,
+) {
+    for _ in 0..WAITS {
+        let send = async {
+            tick().await;
+            peer.write_all(b"w").expect("room");
+        };
+        assert_eq!(join(read_short(socket, &call), send).await.0, b"w");
+    }
+}
+
+/// `read(2)`, for what is no socket.
+fn read_file(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+    // SAFETY: as many bytes as are announced, alive through the call.
+    let n = unsafe { libc::read(fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len()) };
+    usize::try_from(n).map_err(|_| io::Error::last_os_error())
+}
+
+/// Sends `b"abc"` with urgent data in it, and reads it in pieces, while `beside` runs.
+async fn read_urgent(socket: &Socket, peer: &TcpStream, beside: impl Future<Output = ()>) {
+    warm_up(socket, peer, receive).await;
+    let peer = SockRef::from(peer);
+    peer.send(b"a").expect("a connection");
+    peer.send_out_of_band(b"!").expect("a connection");
+    peer.send(b"bc").expect("a connection");
+    let read = async {
+        let mut got = Vec::new();
+        while got.len() < 3 {
+            got.extend(read_short(socket, receive).await);
+            // All that has come was reported before the next read begins to wait.
+            tick().await;
+            socket.set_drained();
+        }
+        assert_eq!(got, b"abc");
+    };
+    match select(std::pin::pin!(read), std::pin::pin!(beside)).await {
+        Either::Left(_) => {}
+        Either::Right(_) => unreachable!("it has no end"),
+    }
+}
+
+/// A short read ends before urgent data, and nothing tells of what is behind. For: riders that nobody
+/// looks at before the worker sleeps.
+#[test]
+fn what_a_short_read_has_left_is_found_before_the_worker_sleeps() {
+    on_worker(|local| {
+        let (socket, peer) = connection();
+        local.block_on(read_urgent(&socket, &peer, std::future::pending()));
+    });
+}
+
+/// For: riders that nobody looks at while the worker does not sleep.
+#[test]
+fn what_a_short_read_has_left_is_found_by_a_worker_that_is_always_busy() {
+    on_worker(|local| {
+        let (socket, peer) = connection();
+        local.block_on(read_urgent(&socket, &peer, async {
+            loop {
+                tick().await;
+            }
+        }));
+    });
+}
+
+/// A read of such a pipe ends with a packet, also if there are more.
+#[test]
+fn a_pipe_of_packets_is_read_to_its_end() {
+    on_worker(|local| {
+        let mut ends = [0; 2];
+        let flags = libc::O_DIRECT | libc::O_NONBLOCK | libc::O_CLOEXEC;
+        // SAFETY: writes two descriptors to live memory.
+        assert_eq!(unsafe { libc::pipe2(ends.as_mut_ptr(), flags) }, 0);
+        // SAFETY: made above, and nobody else's.
+        let [reader, writer] = ends.map(|fd| unsafe { OwnedFd::from_raw_fd(fd) });
+        let mut writer = std::fs::File::from(writer);
+        let reader = Socket::new(reader).expect("a reactor");
+        local.block_on(async {
+            warm_up(&reader, &writer, read_file).await;
+            for packet in [b"a", b"b", b"c"] {
+                writer.write_all(packet).expect("room");
+            }
+            tick().await;
+            for packet in [b"a", b"b", b"c"] {
+                assert_eq!(read_short(&reader, read_file).await, packet);
+            }
+        });
+    });
+}
+
+/// Data and the end come together, and the read that gets the data comes short.
+#[test]
+fn the_end_of_the_stream_is_seen_behind_a_short_read() {
+    on_worker(|local| {
+        let (socket, mut peer) = connection();
+        local.block_on(async {
+            warm_up(&socket, &peer, receive).await;
+            peer.write_all(b"last").expect("a connection");
+            drop(peer);
+            tick().await;
+            assert_eq!(read_short(&socket, receive).await, b"last");
+            assert_eq!(read_short(&socket, receive).await, b"");
+        });
+    });
+}
+
+/// Nobody waits while much arrives: the poll that reports it ends, and the next waits are served.
+#[test]
+fn a_reader_that_does_not_wait_for_long_is_served_afterwards() {
+    on_worker(|local| {
+        let (socket, mut peer) = connection();
+        local.block_on(async {
+            for _ in 0..3 {
+                warm_up(&socket, &peer, receive).await;
+                for _ in 0..20 {
+                    peer.write_all(b"x").expect("a connection");
+                    tick().await;
+                }
+                let mut got = Vec::new();
+                while got.len() < 20 {
+                    got.extend(read_short(&socket, receive).await);
+                }
+                assert_eq!(got, [b'x'; 20]);
+            }
+        });
+    });
+}
+
+/// Dropped on a thread that has no ring, while nobody waits and while somebody has: the peer sees the
+/// end at once, and the descriptor is closed.
+#[test]
+fn a_socket_that_is_dropped_elsewhere_ends_its_standing_poll() {
+    on_worker(|local| {
+        for waits in [false, true] {
+            let (socket, mut peer) = connection();
+            let fd = std::os::fd::AsFd::as_fd(&socket).as_raw_fd();
+            local.block_on(async {
+                warm_up(&socket, &peer, receive).await;
+                if waits {
+                    let mut buffer = [0; 1];
+                    let mut reading = Box::pin(read(&socket, &mut buffer));
+                    assert!(poll_once(reading.as_mut()).await.is_pending());
+                }
+                let dropping = thread::spawn(move || drop(socket));
+                peer.set_read_timeout(Some(Duration::from_secs(10)))
+                    .expect("a limit");
+                assert_eq!(peer.read(&mut [0; 1]).expect("the end"), 0);
+                dropping.join().expect("it drops");
+                // SAFETY: asks for the flags of a number.
+                let is_open = || unsafe { libc::fcntl(fd, libc::F_GETFD) } >= 0;
+                while is_open() {
+                    tick().await;
+                }
+            });
+        }
+    });
+}

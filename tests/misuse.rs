@@ -262,16 +262,16 @@ fn a_waker_that_panics_does_not_end_its_worker() {
             let mut sleep = Box::pin(gorin::time::sleep(Duration::from_millis(20)));
             let polled = sleep.as_mut().poll(&mut Context::from_waker(&waker));
             if polled.is_pending() {
-                break sleep;
+                break vec![sleep];
             }
         }
     });
-    let sleep = runtime.block_on(polled).unwrap();
+    let sleeps = runtime.block_on(polled).unwrap();
     called
         .recv_timeout(common::PATIENCE)
         .expect("the timer fires");
     assert_eq!(runtime.block_on(runtime.go(async { 7 })).unwrap(), 7);
-    drop(sleep);
+    drop(sleeps);
     assert!(runtime.shutdown_timeout(common::PATIENCE).is_complete());
 }
 

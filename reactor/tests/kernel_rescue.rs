@@ -280,7 +280,8 @@ fn a_hog_that_says_so_is_relieved_like_any_other() {
                 expect_block();
                 waiting.send();
                 compute("expected", || waiting.mark.is_woken());
-                compute("is told", || polls.lock().unwrap().len() == round);
+                // On a busy machine other polls may have lasted as long.
+                compute("is told", || polls.lock().unwrap().len() >= round);
                 waiting.wait();
                 turn().await;
             }

@@ -218,6 +218,7 @@ impl Shared {
 
     /// True if some queue has a task that any worker may take.
     pub(crate) fn has_visible_work(&self) -> bool {
+        // In this order: tasks go from the injector to a ring.
         !self.injector.is_empty()
             || self
                 .colleagues

@@ -5,8 +5,11 @@
 //! them one by one (concurrent-queue) costs four read-modify-writes for each, and a worker that has
 //! run dry comes back for every single one.
 //!
-//! Invariant: `len` is the number of tasks whenever the lock is free. Whoever must not miss a push
-//! looks at it after a fence of its own (`idle.rs`); the pusher has one behind the push.
+//! Invariants:
+//! - `len` is the number of tasks whenever the lock is free. Whoever must not miss a push looks at it
+//!   after a fence of its own (`idle.rs`); the pusher has one behind the push.
+//! - Tasks that a worker takes are in its ring before `len` says that they are gone. So who looks at
+//!   `len` first and at the rings then sees them in one of the two.
 //!
 //! Rejected: tasks linked through their cells, which need no memory here. Taking a share then walks
 //! from cell to cell, each a cache miss that waits for the one before: waking a million goroutines at
@@ -25,7 +28,8 @@ use crate::task::Runnable;
 const KEPT: usize = 4096;
 
 pub(crate) struct Injector {
-    /// Written under the lock, read by all; relaxed: see the module text.
+    /// Written under the lock, read by all. `take` releases what it has put elsewhere, and `is_empty`
+    /// acquires it; otherwise relaxed: see the module text.
     len: AtomicUsize,
     tasks: Mutex<VecDeque<Runnable>>,
 }
@@ -40,7 +44,7 @@ impl Injector {
 
     /// A hint; but what was pushed before a fence is seen behind it.
     pub(crate) fn is_empty(&self) -> bool {
-        self.len.load(Ordering::Relaxed) == 0
+        self.len.load(Ordering::Acquire) == 0
     }
 
     /// Adds a task.
@@ -67,27 +71,23 @@ impl Injector {
     }
 
     /// Gives the oldest tasks to `take`, as many as `share` says if there are so many; it is told the
-    /// number of all. Returns how many they were.
-    ///
-    /// Both are called under the lock.
-    pub(crate) fn take(
-        &self,
-        share: impl FnOnce(usize) -> usize,
-        take: impl FnMut(Runnable),
-    ) -> usize {
+    /// number of all. Both are called under the lock.
+    pub(crate) fn take(&self, share: impl FnOnce(usize) -> usize, take: impl FnMut(Runnable)) {
         if self.is_empty() {
-            return 0;
+            return;
         }
         let mut tasks = self.tasks.lock();
         let count = share(tasks.len()).min(tasks.len());
+        if seeded::bug("injector.gone_early") {
+            self.len.store(tasks.len() - count, Ordering::Release);
+        }
         tasks.drain(..count).for_each(take);
-        self.len.store(tasks.len(), Ordering::Relaxed);
+        self.len.store(tasks.len(), Ordering::Release);
         if tasks.is_empty() && tasks.capacity() > KEPT {
             let memory = std::mem::take(&mut *tasks);
             // Given back by someone who holds no lock.
             drop(tasks);
             drop(memory);
         }
-        count
     }
 }

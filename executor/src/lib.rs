@@ -18,7 +18,7 @@
 //! |---|---|---|
 //! | task state | `task/state.rs` | `task/models.rs` |
 //! | ring and LIFO slot | `run_queue.rs` | `models/queue.rs` |
-//! | the common queue | `injector.rs` | `models/queue.rs`, `tests/loom_executor.rs` |
+//! | the common queue | `injector.rs` | `models/queue.rs` |
 //! | idle, searching, called | `idle.rs` | `models/idle.rs` |
 //! | waiting for the last task | `drained.rs` | `tests/loom_executor.rs` |
 //! | a worker that blocks | `in_place.rs` | `tests/loom_executor.rs` |

@@ -292,30 +292,3 @@ fn drained_vs_last_end() {
         worker.join().unwrap();
     });
 }
-
-/// Property: of the tasks that a worker takes over from the common queue at once, those that wait for
-/// the first one's end are run by the other worker, though it sat down while they were on the way.
-/// Bug: whoever takes its share calls nobody.
-#[test]
-fn share_vs_sit() {
-    model_bounded("share_vs_sit", 1, || {
-        let executor = executor(2);
-        let other = start(&executor, 1);
-        let mut worker = executor.worker(0);
-        block_on(worker.run_until(async {
-            let flag = PlainArc::new((Mutex::new(false), Condvar::new()));
-            let mut first = None;
-            // Into the common queue: whoever takes two of the three has to share.
-            block_in_place(|| {
-                let waiting = flag.clone();
-                first = Some(spawn(Spec::new(), async move { block_until(&waiting) }));
-                drop(spawn(Spec::new(), async move { raise(&flag) }));
-                drop(spawn(Spec::new(), async {}));
-            });
-            first.expect("started").await.unwrap();
-        }));
-        executor.stop();
-        block_on(worker.run());
-        other.join().unwrap();
-    });
-}

@@ -189,6 +189,27 @@ fn inject_vs_take() {
     });
 }
 
+/// Property: who looks at the injector and then at the ring that tasks are taken into finds them in one
+/// of the two, so that no worker sits down beside them.
+/// Bug: they are gone from the one before they are in the other.
+#[test]
+fn take_vs_look() {
+    model("take_vs_look", || {
+        let counter = Counter::default();
+        let injector = PlainArc::new(Injector::new());
+        injector.append(vec![counter.task(), counter.task()]);
+        let (owner, stealer) = run_queue::new();
+        let looked_at = injector.clone();
+        let looker = thread::spawn(move || {
+            assert!(!looked_at.is_empty() || stealer.has_tasks());
+        });
+        injector.take(|all| all, |task| owner.push(task, no_overflow));
+        looker.join().unwrap();
+        run_all(&owner);
+        assert_eq!(counter.ran(), 2);
+    });
+}
+
 /// The ring against a `VecDeque`, one thread, over the wrap of its counters.
 #[cfg(not(loom))]
 #[test]

@@ -59,8 +59,8 @@ impl Executor {
     /// Ready when no goroutine lives; at once if none does. Others may have been started by the time
     /// it is looked at.
     ///
-    /// It is for the end of a program: once it was polled, the end of each goroutine costs a count of
-    /// all that live.
+    /// It is for the end of a program: once it was polled, the end of a goroutine may cost a count
+    /// of all that live.
     pub fn drained(&self) -> impl Future<Output = ()> + use<> {
         let executor = self.clone();
         poll_fn(move |cx| {

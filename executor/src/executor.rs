@@ -120,8 +120,11 @@ pub(crate) struct Shared {
     pub(crate) pool: Pool,
     pub(crate) drained: Drained,
     pub(crate) injector: Injector,
-    /// Set once, by `stop`, before the registry closes (release); workers acquire it.
+    /// Set once, by `stop`, before the registry closes; read by who takes a task off the list, relaxed.
     stopped: AtomicBool,
+    /// Set when no task lives any more after that, by whoever finds it so: who takes the last one off
+    /// the list, or `stop` (release); workers acquire it.
+    over: AtomicBool,
     /// Set once, when the last handle goes; see [`inject`](Self::inject).
     abandoned: AtomicBool,
     /// `Executor`s, `Worker`s and `EnterGuard`s. The last decrement acquires what the others did.
@@ -195,6 +198,7 @@ impl Shared {
             drained: Drained::default(),
             injector: Injector::new(),
             stopped: AtomicBool::new(false),
+            over: AtomicBool::new(false),
             abandoned: AtomicBool::new(false),
             handles: AtomicUsize::new(0),
             panic_policy: config.panic_policy,
@@ -228,15 +232,18 @@ impl Shared {
 
     /// True if the executor was stopped and no task lives.
     pub(crate) fn is_over(&self) -> bool {
-        self.stopped.load(Ordering::Acquire) && self.registry.is_over()
+        self.over.load(Ordering::Acquire)
     }
 
     pub(crate) fn stop(&self) {
-        self.stopped.store(true, Ordering::Release);
+        // Relaxed: the locks of the shards that are closed next bring it to who needs it.
+        self.stopped.store(true, Ordering::Relaxed);
         if !seeded::bug("executor.stop_forgets_tasks") {
             self.registry.close();
         }
         self.pool.close();
+        self.end_if_over();
+        // Also those who have to see a crash.
         self.idle.call_all();
     }
 
@@ -245,11 +252,22 @@ impl Shared {
         if place == UNLISTED {
             return;
         }
-        self.registry.remove(Place::from_bits(place));
+        if !self.registry.remove(Place::from_bits(place)) {
+            return;
+        }
         self.tell_if_drained();
         // Relaxed: if the shard closed before we left it, its lock has brought the flag; if it
-        // closes later, `stop` itself wakes the workers then.
-        if self.stopped.load(Ordering::Relaxed) && self.registry.is_over() {
+        // closes later, `stop` itself finds it empty then.
+        if self.stopped.load(Ordering::Relaxed) {
+            self.end_if_over();
+        }
+    }
+
+    /// If no task lives any more after `stop`: says so to the workers, which end then.
+    #[cold]
+    fn end_if_over(&self) {
+        if self.registry.is_over() && !seeded::bug("executor.nobody_ends_it") {
+            self.over.store(true, Ordering::Release);
             self.idle.call_all();
         }
     }
@@ -330,8 +348,8 @@ where
         place: AtomicU64::new(UNLISTED),
     };
     let (task, handle) = task::allocate(spec, future, scheduler, site);
-    let shard = worker.map_or(shared.colleagues.len(), Context::index);
-    match shared.registry.insert(shard, task.registered()) {
+    let spawner = worker.map_or(shared.colleagues.len(), Context::index);
+    match shared.registry.insert(spawner, task.registered()) {
         Some(place) => {
             // Relaxed: see the field.
             task.scheduler()

@@ -5,7 +5,7 @@
 //! woken on any other thread ────────► mailbox (a shared queue), and the worker is called
 //! ```
 //!
-//! They are tasks like the others, in a shard of the registry of their own, but their scheduler
+//! They are tasks like the others, in shards of the registry of their own, but their scheduler
 //! knows one worker only.
 //!
 //! Invariants:
@@ -152,8 +152,8 @@ impl Shared {
         }
     }
 
-    /// The shard of the registry with the local tasks of worker `owner`.
-    fn local_shard(&self, owner: usize) -> usize {
+    /// Worker `owner` as the registry's spawner of local tasks.
+    fn local_spawner(&self, owner: usize) -> usize {
         self.colleagues.len() + 1 + owner
     }
 }
@@ -197,7 +197,7 @@ where
     let (task, handle) = allocated;
     let place = shared
         .registry
-        .insert(shared.local_shard(owner), task.registered());
+        .insert(shared.local_spawner(owner), task.registered());
     match place {
         Some(place) => {
             let mailbox = &shared.colleagues[owner].mailbox;
@@ -231,7 +231,9 @@ impl Worker {
         let shared = self.shared();
         let desk: &Desk = self.desk();
         let mailbox = &shared.colleagues[desk.index].mailbox;
-        shared.registry.close_shard(shared.local_shard(desk.index));
+        shared
+            .registry
+            .close_spawner(shared.local_spawner(desk.index));
         loop {
             while let Some(task) = desk.ready.pop(mailbox) {
                 // Aborted, so that this drops its future.

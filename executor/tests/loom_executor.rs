@@ -292,3 +292,21 @@ fn drained_vs_last_end() {
         worker.join().unwrap();
     });
 }
+
+/// Property: when the last two goroutines, which two threads had started, end on two workers after
+/// `stop`, one of them finds that all is over; the workers end.
+/// Bug: whoever ends a goroutine last does not say that all is over.
+#[test]
+fn last_two_ends_vs_stop() {
+    model_bounded("last_two_ends_vs_stop", 1, || {
+        let executor = executor(2);
+        drop(executor.spawn(Spec::new(), std::future::pending::<()>()));
+        let other = start(&executor, 1);
+        let mut worker = executor.worker(0);
+        drop(spawn(Spec::new(), std::future::pending::<()>()));
+        executor.stop();
+        block_on(worker.run());
+        other.join().unwrap();
+        assert_eq!(executor.num_tasks(), 0);
+    });
+}

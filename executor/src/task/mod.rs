@@ -68,6 +68,11 @@ impl TaskId {
         TaskId(id + 1)
     }
 
+    /// A number that changes when the thread that takes the ids has taken some dozens.
+    pub(crate) fn block(self) -> usize {
+        ((self.0 - 1) / ID_BLOCK) as usize
+    }
+
     /// The number.
     pub fn get(self) -> u64 {
         self.0

@@ -392,13 +392,14 @@ impl Driver for Ring {
         if self.standing.is_time_to_look() {
             self.look_at_riders();
         }
-        for entered in 0..MOST_FLUSHES {
+        let mut entered = 0;
+        loop {
             let waiting = self.backlog.len();
             self.refill();
             let queue = self.uring.submission();
             let queued = queue.len();
-            // What has overflowed comes when there is room again.
-            let due = queue.taskrun() || (entered == 0 && queue.cq_overflow());
+            let overflow = queue.cq_overflow();
+            let due = queue.taskrun() || overflow;
             drop(queue);
             if queued == 0 && !due {
                 return Ok(());
@@ -409,8 +410,12 @@ impl Driver for Ring {
             if waiting > 0 && self.backlog.len() == waiting {
                 return Ok(());
             }
+            // As it does when they overflow.
+            entered += usize::from(self.backlog.is_empty());
+            if self.backlog.is_empty() && (overflow || entered == MOST_FLUSHES) {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     fn park(&mut self, timeout: Option<Duration>) -> io::Result<()> {

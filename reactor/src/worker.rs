@@ -389,7 +389,9 @@ impl Worker {
         self.signal().close();
         self.shared.timers.leave(self.index);
         self.shared.worker_ended();
-        self.cancel_each();
+        if clock::now() < deadline {
+            self.cancel_each();
+        }
         loop {
             let before = self.in_flight();
             self.tick(false);

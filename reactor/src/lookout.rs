@@ -67,8 +67,7 @@ impl Lookout {
     /// `worker` rests from now on, and is the lookout.
     pub(crate) fn rest(&self, worker: usize, switch: &impl Switch) {
         let state = &mut *self.state.lock();
-        // It is there if it was torn out of its rest by a panic.
-        state.resting.retain(|&other| other != worker);
+        debug_assert!(!state.resting.contains(&worker), "it rests already");
         let before = state.resting.last().copied();
         state.resting.push(worker);
         if !seeded::bug("lookout.nobody_told") {

@@ -3,6 +3,7 @@
 //!
 //! Nothing of others runs here; the worker's `core` may stay borrowed throughout.
 
+use std::io;
 use std::time::Instant;
 
 use gorin_base::clock;
@@ -23,22 +24,29 @@ impl Worker {
         let due = timers.park(self.index);
         let core = &mut *self.core.borrow_mut();
         core.driver.rest();
-        if core.patience.limit().is_zero() {
-            self.sleep(core, due);
-        } else {
-            let began = clock::now();
-            self.now.set(began);
-            let wait = match self.look(core, began, due) {
-                Some(Wait::Found) => Wait::Found,
-                looked => {
-                    self.sleep(core, due);
-                    looked.unwrap_or_else(|| Wait::Slept(self.now.get().duration_since(began)))
-                }
-            };
-            core.patience.note(wait);
-        }
+        let rested = self.rest(core, due);
         core.driver.resume();
         timers.unpark(self.index);
+        // Only now: this panics, and a worker that is gone must not stay the one that hears of sockets.
+        expect_enter(rested);
+    }
+
+    fn rest(&self, core: &mut Core, due: Option<Instant>) -> io::Result<()> {
+        if core.patience.limit().is_zero() {
+            return self.sleep(core, due);
+        }
+        let began = clock::now();
+        self.now.set(began);
+        let mut slept = Ok(());
+        let wait = match self.look(core, began, due) {
+            Some(Wait::Found) => Wait::Found,
+            looked => {
+                slept = self.sleep(core, due);
+                looked.unwrap_or_else(|| Wait::Slept(self.now.get().duration_since(began)))
+            }
+        };
+        core.patience.note(wait);
+        slept
     }
 
     /// Looks for something to do. `None` if it does not pay or somebody else looks.
@@ -69,9 +77,9 @@ impl Worker {
     }
 
     /// Sleeps, for a timer only until `due` or a little longer, unless there is a notice to take.
-    fn sleep(&self, core: &mut Core, due: Option<Instant>) {
+    fn sleep(&self, core: &mut Core, due: Option<Instant>) -> io::Result<()> {
         if !self.signal().try_sleep() {
-            return;
+            return Ok(());
         }
         let nap = self.lie_down();
         let began = clock::now();
@@ -88,6 +96,6 @@ impl Worker {
         if self.signal().wake_up() {
             core.driver.expect_wake();
         }
-        expect_enter(slept);
+        slept
     }
 }

@@ -72,7 +72,8 @@ pub struct Hog {
     pub worker: usize,
     /// For how long it has not come back. Short if it [expects to block](crate::expect_block).
     pub lasted: Duration,
-    /// Names the poll that does not come back: no other one of this worker has the same.
+    /// Names the poll that does not come back: no other one of this worker has the same, and later
+    /// ones have greater names.
     pub poll: u64,
 }
 

@@ -90,13 +90,15 @@ impl fmt::Debug for Report {
 /// What a worker does that finds another one computing: has the executor take over its goroutines,
 /// and reports.
 pub(super) fn on_hog(workers: usize, report: Option<Report>) -> OnHog {
-    // The poll of each worker that was reported last. Relaxed: the swap decides who reports.
+    // The latest poll of each worker that was reported; a later one has a greater name. So one that
+    // was seen by two workers, of which the slower one comes after a report of the next poll, is not
+    // reported twice, nor is the next one. Relaxed: the exchange decides who reports.
     let reported: Box<[AtomicU64]> = (0..workers).map(|_| AtomicU64::new(0)).collect();
     OnHog::new(move |hog: Hog| {
         let relieved = gorin_executor::relieve(hog.worker);
         let due = report.as_ref().filter(|report| hog.lasted >= report.limit);
         if let Some(report) = due
-            && reported[hog.worker].swap(hog.poll, Ordering::Relaxed) != hog.poll
+            && reported[hog.worker].fetch_max(hog.poll, Ordering::Relaxed) < hog.poll
         {
             // The executor of this thread, which is a worker of the same runtime.
             let executor = gorin_executor::current();

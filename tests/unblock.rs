@@ -315,3 +315,22 @@ fn block_in_place_runs_everywhere_and_passes_panics_on() {
     let unblocked = runtime.handle().unblock(|| block_in_place(|| 5));
     assert_eq!(runtime.block_on(unblocked).unwrap(), 5);
 }
+
+/// For: the closure waited for its own end, until the exit timeout had passed.
+#[test]
+fn a_runtime_that_is_dropped_in_its_own_closure_does_not_wait_for_it() {
+    within_patience(|| {
+        let builder = gorin::Runtime::builder().workers(1);
+        let runtime = builder
+            .exit_timeout(Duration::from_secs(3600))
+            .build()
+            .unwrap();
+        let (dropped, told) = mpsc::channel();
+        let handle = runtime.handle();
+        drop(handle.unblock(move || {
+            drop(runtime);
+            dropped.send(()).unwrap();
+        }));
+        told.recv().unwrap();
+    });
+}

@@ -166,6 +166,10 @@ impl Builder {
 
     /// How many threads [`unblock`](crate::unblock) may use; further closures wait in line. The
     /// threads are started when they are needed. Default: 512.
+    ///
+    /// Without io_uring ([`DriverKind::Epoll`]) operations on files use these threads, too. So closures
+    /// that wait for such operations (by `Handle::block_on`) must not hold all threads at once, or
+    /// they wait for ever: with 1, there must be no such closure.
     pub fn max_blocking_threads(mut self, threads: usize) -> Builder {
         self.max_blocking_threads = threads;
         self

@@ -10,6 +10,28 @@ use super::Handle;
 
 thread_local! {
     static CURRENT: RefCell<Option<Handle>> = const { RefCell::new(None) };
+    /// The runtime whose closure for blocking code this thread runs.
+    static CLOSURE_OF: RefCell<Option<Handle>> = const { RefCell::new(None) };
+}
+
+/// Runs `closure`, which was given to the threads for blocking code of `handle`'s runtime.
+pub(super) fn in_closure<T>(handle: Handle, closure: impl FnOnce() -> T) -> T {
+    struct Reset;
+    impl Drop for Reset {
+        fn drop(&mut self) {
+            let _left = CLOSURE_OF.take();
+        }
+    }
+    let _entered = handle.enter();
+    CLOSURE_OF.set(Some(handle));
+    let _reset = Reset;
+    closure()
+}
+
+/// True in a closure for blocking code of this runtime, whose end it must not wait for: it would wait
+/// for itself.
+pub(super) fn is_in_closure_of(handle: &Handle) -> bool {
+    CLOSURE_OF.with_borrow(|of| of.as_ref().is_some_and(|of| of.is_same(handle)))
 }
 
 /// The runtime of this thread, if it belongs to one.

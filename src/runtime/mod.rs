@@ -101,7 +101,8 @@ pub fn run<F: Future>(main: F) -> F::Output {
 /// Where `main` is one, prefer [`run`]: its main future lives on a worker and needs no hop.
 ///
 /// Dropping it stops it as [`shutdown_timeout`](Runtime::shutdown_timeout) does, with the exit
-/// timeout, and reports on stderr who did not stop.
+/// timeout, and reports on stderr who did not stop. In one of its own closures for blocking code
+/// ([`unblock`](crate::unblock)) it does not wait for those, among which is the one that waits.
 ///
 /// ```
 /// use gorin::Runtime;
@@ -330,11 +331,12 @@ impl Handle {
         T: Send + 'static,
     {
         let handle = self.clone();
-        let run = move || {
-            let _entered = handle.enter();
-            run()
-        };
+        let run = move || current::in_closure(handle, run);
         self.shared.executor.unblock(spec, run)
+    }
+
+    fn is_same(&self, other: &Handle) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
     }
 
     /// Number of threads for blocking code, idle ones too; see [`unblock`](crate::unblock).

@@ -118,7 +118,11 @@ impl Threads {
             }
         }
         // Last: closures that workers are waiting for are among those that end here.
-        let blocking_jobs = handle.shared.executor.join_blocking(Some(deadline));
+        let patience = match current::is_in_closure_of(handle) {
+            true => clock::now(),
+            false => deadline,
+        };
+        let blocking_jobs = handle.shared.executor.join_blocking(Some(patience));
         Shutdown {
             goroutines: handle.shared.executor.tasks(),
             blocking_jobs,

@@ -240,3 +240,39 @@ fn splice_to_a_peer_that_is_gone_is_an_error_and_no_signal() {
         assert_eq!(error.kind(), ErrorKind::BrokenPipe);
     });
 }
+
+/// A file of which a part is cached, of a length that is no multiple of anything.
+#[test]
+fn splice_sends_a_part_of_a_file_cached_or_not() {
+    common::everywhere_with_directory(|directory| async move {
+        let path = directory.path("file");
+        let content = bytes(7, 700_001);
+        std::fs::write(&path, &content)?;
+        let synced = std::fs::File::open(&path)?;
+        synced.sync_all()?;
+        let file = gorin::fs::File::open(&path).await?;
+        for (range, cold) in [(0..u64::MAX, false), (3..650_000, true), (9..9, false)] {
+            if cold {
+                // What is on the disk need not stay in memory.
+                rustix::fs::fadvise(&synced, 0, None, rustix::fs::Advice::DontNeed)?;
+            }
+            let (to, mut server) = UnixStream::pair()?;
+            let start = range.start as usize;
+            let expected = content[start..]
+                .len()
+                .min((range.end - range.start) as usize);
+            let reading = go(async move {
+                let mut got = Vec::new();
+                server.read_to_end(&mut got).await.map(|_| got)
+            });
+            let moved = splice(&file.range(range), &to).await?;
+            drop(to);
+            let got = reading.await.unwrap()?;
+            assert_eq!(moved as usize, expected);
+            assert!(got == content[start..start + expected]);
+        }
+        let past = file.range(1 << 40..u64::MAX);
+        assert_eq!(splice(&past, &UnixStream::pair()?.0).await?, 0);
+        Ok(())
+    });
+}

@@ -64,7 +64,7 @@ const EAGER: usize = 64 << 10;
 pub struct File {
     file: Arc<std::fs::File>,
     /// Whether small reads are tried without the ring: the page cache is used at all.
-    eager: bool,
+    pub(super) eager: bool,
     stream: Stream,
 }
 

@@ -48,6 +48,7 @@
 //! | `file.rs` | [`File`]: opening, reading and writing at an offset, and what one can ask of it |
 //! | `options.rs` | [`OpenOptions`] |
 //! | `stream.rs` | reading and writing a file from its position, as futures' traits |
+//! | `range.rs` | [`FileRange`]: parts of files for [`io::splice`](crate::io::splice()) |
 //! | `content.rs` | whole files: [`read`], [`write`](write()), [`copy`] |
 //! | `names.rs` | [`rename`], [`remove_file`], links, permissions |
 //! | `directory.rs` | [`read_dir`], [`DirBuilder`] |
@@ -61,6 +62,7 @@ mod file;
 mod metadata;
 mod names;
 mod options;
+mod range;
 mod stream;
 
 pub use content::{copy, read, read_to_string, write};
@@ -73,6 +75,7 @@ pub use names::{
     canonicalize, hard_link, read_link, remove_file, rename, set_permissions, symlink,
 };
 pub use options::OpenOptions;
+pub use range::FileRange;
 pub use std::fs::{FileTimes, Permissions};
 
 use std::io;

@@ -5,7 +5,9 @@
 //! sides wait by readiness. Because the pipe is empty whenever something is taken, `WouldBlock`
 //! there means that the source has nothing, never that the pipe is full.
 //!
-//! Not for regular files: a page that is not in memory would stop the worker.
+//! Regular files are sources as far as they are in the page cache (`fs/range.rs`); else a page that is
+//! not in memory would stop the worker. They are no destinations: to write them waits for locks and
+//! for dirty pages to be written back.
 
 use std::future::Future;
 use std::io;
@@ -25,7 +27,8 @@ const ROOM_BYTES: usize = 64 * 1024;
 /// What each call says: do not wait, and move pages instead of copying them where that is possible.
 const FLAGS: SpliceFlags = SpliceFlags::NONBLOCK.union(SpliceFlags::MOVE);
 
-/// What [`splice`] can take bytes from: `TcpStream`, `UnixStream`, [`PipeReader`].
+/// What [`splice`] can take bytes from: `TcpStream`, `UnixStream`, [`PipeReader`], and a
+/// [part of a file](crate::fs::File::range).
 pub trait SpliceFrom: source::Source {}
 
 /// What [`splice`] can give bytes to: `TcpStream`, `UnixStream`, [`PipeWriter`].
@@ -66,6 +69,23 @@ pub(crate) mod sink {
 /// One call of `splice(2)`.
 pub(crate) fn call(from: BorrowedFd<'_>, to: BorrowedFd<'_>, len: usize) -> io::Result<usize> {
     Ok(rustix::pipe::splice(from, None, to, None, len, FLAGS)?)
+}
+
+/// As [`call`], from a place in a file.
+pub(crate) fn call_at(
+    from: BorrowedFd<'_>,
+    place: &mut u64,
+    to: BorrowedFd<'_>,
+    len: usize,
+) -> io::Result<usize> {
+    Ok(rustix::pipe::splice(
+        from,
+        Some(place),
+        to,
+        None,
+        len,
+        FLAGS,
+    )?)
 }
 
 /// Moves all that comes from `from` to `to`, until its end, without copying it through this

@@ -35,6 +35,43 @@ pub fn read_cached(file: impl AsFd, buffer: &mut [u8], offset: Option<u64>) -> i
     usize::try_from(result).map_err(|_negative| io::Error::last_os_error())
 }
 
+/// Whether `len` bytes from `offset` of `file` are in the page cache, so that a call that cannot say
+/// "not now" (`splice(2)`) will not wait for a disk. False where nobody can tell: before Linux 6.5, and
+/// beyond the end of the file.
+///
+/// A hint: pages may be evicted in this moment. And a page that is being read counts as cached; since
+/// reading ahead goes forward, the last one is asked for by [`read_cached`].
+pub fn is_cached(file: impl AsFd, offset: u64, len: u64) -> bool {
+    /// `struct cachestat_range`.
+    #[repr(C)]
+    struct Span {
+        offset: u64,
+        len: u64,
+    }
+    /// `struct cachestat`.
+    #[repr(C)]
+    #[derive(Default)]
+    struct Pages {
+        cached: u64,
+        others: [u64; 4],
+    }
+    /// The same number on every architecture.
+    const SYS_CACHESTAT: libc::c_long = 451;
+    let Some(last) = len.checked_sub(1).and_then(|rest| offset.checked_add(rest)) else {
+        return false;
+    };
+    if !matches!(read_cached(&file, &mut [0], Some(last)), Ok(1)) {
+        return false;
+    }
+    let (span, mut pages) = (Span { offset, len }, Pages::default());
+    let fd = file.as_fd().as_raw_fd();
+    // SAFETY: reads the one structure and fills the other.
+    let result = unsafe { libc::syscall(SYS_CACHESTAT, fd, &raw const span, &raw mut pages, 0) };
+    // SAFETY: takes a number.
+    let page_bytes = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as u64;
+    result == 0 && pages.cached > last / page_bytes - offset / page_bytes
+}
+
 /// Whether [`read_cached`] is to be tried on a file that somebody else has opened: it bypasses the
 /// page cache if it was opened with `O_DIRECT`.
 pub fn uses_cache(file: impl AsFd) -> bool {

@@ -41,7 +41,7 @@ mod owned;
 mod path;
 mod run;
 
-pub use cached::{read_cached, uses_cache};
+pub use cached::{is_cached, read_cached, uses_cache};
 pub use connect::connect;
 pub use file::{Transfer, close, fdatasync, fsync, open, read, read_at, truncate, write, write_at};
 pub use owned::{recv_owned, send_owned, send_zero_copy};

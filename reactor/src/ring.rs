@@ -374,7 +374,8 @@ impl Driver for Ring {
                 let generation = key.generation();
                 if direction == Direction::Read && self.standing.take_off(slot, generation) {
                     self.due.push_back(ready(slot, generation));
-                    return;
+                    // Its goroutine waits elsewhere from now on, or it is closed.
+                    return self.cancel(readiness::standing_key(slot));
                 }
             }
             _ => {}

@@ -37,7 +37,7 @@
 use std::os::fd::RawFd;
 
 /// Reports that nobody waited for, one after the other, by which a poll is ended.
-const MOST_STRAYS: u8 = 8;
+const MOST_STRAYS: u8 = 4;
 /// Flushes after which riders are looked at.
 const LOOK_EACH: u32 = 16;
 

@@ -196,7 +196,14 @@ impl Worker {
                 core.polls += 1;
                 core.driver.stand(key, readiness::standing_key(slot), fd);
             }
-            Ride::Wanted | Ride::Refused => core.driver.arm(key, fd, direction),
+            Ride::Wanted => {
+                core.driver.arm(key, fd, direction);
+                // The goroutine has come from another worker.
+                if let Some((owner, standing)) = self.shared.sockets.standing(slot) {
+                    let _ = self.shared.posts[owner].send(Message::Disarm(standing));
+                }
+            }
+            Ride::Refused => core.driver.arm(key, fd, direction),
         }
         self.post().arms.note(key);
     }

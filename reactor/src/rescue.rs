@@ -23,6 +23,16 @@
 //! half a millisecond makes nobody move ten thousand connections. The hog is asked to cancel what
 //! was moved, so that repeated rescues leave nothing behind in the kernel.
 //!
+//! # Who does not get up
+//!
+//! A worker that sleeps and is woken gets up at once only if a CPU is free. With more runnable threads
+//! than CPUs it may wait for milliseconds, and its sockets with it. So who is awake moves them, too, if
+//! it sees at two looks, [`LATE`] apart, that the worker has something to reap and is still in the
+//! same sleep. Its queues are empty, and nobody is told. In a closed loop of 50 connections, with two
+//! workers and the client on two CPUs, that took p99 from 2.0 to 0.6 ms, at the same rate and CPU time
+//! (p50, which two workers had at half of one's, from 0.1 to 0.2 ms). What a worker holds that is
+//! preempted while it computes moves as any hog's does.
+//!
 //! What stays: completion operations. Their requests live in the hog's ring, and a file's end waits
 //! for the end of the poll.
 
@@ -45,7 +55,7 @@ use crate::worker::Worker;
 
 /// How often one of the workers that are awake looks at the others; like the following in
 /// nanoseconds.
-const BUSY_LOOK: u64 = 1_000_000;
+const BUSY_LOOK: u64 = 300_000;
 /// The shortest time limit of a watcher's sleep.
 const LEAST_LIMIT: u64 = HOG.as_nanos() as u64;
 /// The longest, reached when looking is in vain again and again.
@@ -54,6 +64,10 @@ const MOST_LIMIT: u64 = 5_000_000;
 const MOST_LIMIT_NEAR_HOGS: u64 = 1_000_000;
 /// How long a hog is remembered.
 const MEMORY: u64 = 1_000_000_000;
+/// How long a worker that was woken may take to get up: ten times what it takes on an idle CPU.
+const LATE: Duration = HOG;
+/// About how many workers that sleep are asked for that in one look, at 0.2 µs each.
+const LATE_LOOKS: usize = 4;
 /// The shortest delay of an alarm.
 const LEAST_ALARM: u64 = 2_000_000;
 /// Polls that are moved without regard to how long the hog has computed.
@@ -122,17 +136,38 @@ impl Progress {
 
 /// The [`Progress`] of one worker's rescue; `None` while a rescuer has it.
 #[derive(Debug)]
-pub(crate) struct Rescue(Mutex<Option<Progress>>);
+pub(crate) struct Rescue {
+    progress: Mutex<Option<Progress>>,
+    /// A sleep of the worker in which it was seen with something to reap, by its number, and when that
+    /// was. Written and read by who looks, relaxed: of two who do, one may be wrong, and moves sockets
+    /// of a worker that is just getting up.
+    overslept: [AtomicU64; 2],
+}
 
 impl Rescue {
     pub(crate) fn new() -> Rescue {
-        Rescue(Mutex::new(Some(Progress::default())))
+        Rescue {
+            progress: Mutex::new(Some(Progress::default())),
+            // No sleep has this number.
+            overslept: [AtomicU64::new(u64::MAX), AtomicU64::new(0)],
+        }
+    }
+
+    /// Since when the worker has been seen with something to reap in its sleep number `sleep`; `now` if
+    /// this is the first time.
+    fn oversleeps(&self, sleep: u64, now: u64) -> u64 {
+        let [number, since] = &self.overslept;
+        if number.swap(sleep, Ordering::Relaxed) == sleep {
+            return since.load(Ordering::Relaxed);
+        }
+        since.store(now, Ordering::Relaxed);
+        now
     }
 
     /// The rescuer's part, and whether it is the first one of this episode. To be
     /// [put back](Self::put_back). `None` if another worker is at it.
     fn take(&self, episode: Episode) -> Option<(Progress, bool)> {
-        let progress = self.0.lock().take()?;
+        let progress = self.progress.lock().take()?;
         if progress.since == episode.since {
             return Some((progress, false));
         }
@@ -145,7 +180,7 @@ impl Rescue {
     }
 
     fn put_back(&self, progress: Progress) {
-        *self.0.lock() = Some(progress);
+        *self.progress.lock() = Some(progress);
     }
 }
 
@@ -342,6 +377,8 @@ impl Worker {
             let silence = post.pulse.silence(now);
             if let Some(episode) = silence.filter(Episode::is_hog) {
                 self.rescue(guard, hog, episode, &mut found);
+            } else if let Some(episode) = self.late_riser(guard, hog, now) {
+                self.relieve(hog, episode, &mut found);
             }
         }
         if found.more {
@@ -369,6 +406,41 @@ impl Worker {
                 poll: episode.began(),
             });
         }
+        self.reap_moved(moved);
+    }
+
+    /// The episode of a worker that has something to reap, and was woken for it, and has been waiting
+    /// for a CPU since: between two looks at the same sleep.
+    fn late_riser(&self, guard: &Guard, other: usize, now: u64) -> Option<Episode> {
+        let posts = &self.shared().posts;
+        let (groups, turn) = (posts.len().div_ceil(LATE_LOOKS), now / BUSY_LOOK);
+        if other % groups != turn as usize % groups || !guard.watch.is_abed(other) {
+            return None;
+        }
+        let post = &posts[other];
+        if !is_readable(post.probe()?) {
+            return None;
+        }
+        let since = post
+            .rescue
+            .oversleeps(post.counters.sleeps.load(Ordering::Relaxed), now);
+        let lasted = Duration::from_nanos(now.saturating_sub(since));
+        (lasted >= LATE).then_some(Episode { since, lasted })
+    }
+
+    /// Takes over what is stuck in the ring of a worker that does not compute.
+    fn relieve(&self, other: usize, episode: Episode, found: &mut Found) {
+        let post = &self.shared().posts[other];
+        let Some((mut progress, _)) = post.rescue.take(episode) else {
+            return;
+        };
+        let moved = self.move_polls(other, episode, &mut progress);
+        post.rescue.put_back(progress);
+        found.rescued |= moved > 0;
+        self.reap_moved(moved);
+    }
+
+    fn reap_moved(&self, moved: u64) {
         if moved > 0 {
             count(&self.post().counters.moves, moved);
             self.reap();

@@ -213,6 +213,11 @@ impl Watch {
         None
     }
 
+    /// Whether worker `worker` sleeps, or is about to, or has not got up yet.
+    pub(crate) fn is_abed(&self, worker: usize) -> bool {
+        self.abed[worker].load(Ordering::Relaxed)
+    }
+
     /// Some worker that sleeps.
     pub(crate) fn sleeper(&self) -> Option<usize> {
         let mut abed = self.abed.iter();

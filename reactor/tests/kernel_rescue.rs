@@ -10,7 +10,9 @@ use std::collections::HashSet;
 use std::future::{Future, poll_fn};
 use std::io::Write;
 use std::net::TcpStream;
+use std::os::fd::AsRawFd;
 use std::pin::pin;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Barrier, Mutex, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, ThreadId};
@@ -407,6 +409,68 @@ fn without_rescue_a_hogs_sockets_wait_for_it() {
         });
         assert_eq!(reactor.stats().moves, 0);
     });
+}
+
+/// The end of a pipe that [`oversleep`] reads.
+static ALARM_CLOCK: AtomicI32 = AtomicI32::new(-1);
+
+/// A signal's handler: keeps the thread, whatever it was at, until a byte comes.
+extern "C" fn oversleep(_signal: libc::c_int) {
+    let fd = ALARM_CLOCK.load(Ordering::Relaxed);
+    let mut byte = [0_u8; 1];
+    // SAFETY: reads one byte into live memory; read(2) may be called by handlers.
+    unsafe { libc::read(fd, byte.as_mut_ptr().cast(), 1) };
+}
+
+/// A worker that sleeps, and that the kernel has woken for its sockets, and that does not get to run:
+/// one that is awake serves them.
+#[test]
+fn sockets_of_a_worker_that_does_not_get_up_are_served() {
+    let reactor = with_config(Config {
+        workers: 2,
+        ..Config::default()
+    });
+    if has_shared_sockets(&reactor) {
+        return;
+    }
+    let (jobs, receiver) = mpsc::channel();
+    let (waker, sleeper) = on_demand(&reactor, 1, receiver);
+    let (sender, made) = mpsc::channel();
+    let job = Box::new(move || {
+        // SAFETY: a number.
+        let tid = unsafe { libc::gettid() };
+        sender.send((tid, Waiting::new())).expect("it is awaited");
+    });
+    jobs.send(job as Box<dyn FnOnce() + Send>)
+        .expect("it lives");
+    waker.wake_by_ref();
+    let (tid, mut waiting) = made.recv_timeout(LIMIT).expect("it does its job");
+    wait_until_asleep(tid);
+    let (clock, mut bell) = std::io::pipe().expect("a pipe");
+    ALARM_CLOCK.store(clock.as_raw_fd(), Ordering::Relaxed);
+    let handler = oversleep as extern "C" fn(libc::c_int);
+    // SAFETY: the handler calls read(2) alone.
+    unsafe { libc::signal(libc::SIGUSR2, handler as libc::sighandler_t) };
+    let pid = std::process::id() as libc::pid_t;
+    // SAFETY: a signal for a thread of this process, which has a handler.
+    let sent = unsafe { libc::syscall(libc::SYS_tgkill, pid, tid, libc::SIGUSR2) };
+    assert_eq!(sent, 0);
+    wait_for("the signal", || system_call(tid) == Some(libc::SYS_read));
+    let mut local = reactor.attach(0).expect("a ring");
+    waiting.send();
+    local.block_on(async {
+        let start = Instant::now();
+        while !waiting.mark.is_woken() {
+            assert!(start.elapsed() < LIMIT, "nobody came");
+            turn().await;
+        }
+    });
+    assert_eq!(reactor.stats().moves, 1);
+    bell.write_all(b"!").expect("it waits");
+    drop(jobs);
+    waker.wake_by_ref();
+    sleeper.join().expect("it ends");
+    shut_down(local);
 }
 
 /// A worker that has control often is no hog, whatever waits in its ring.

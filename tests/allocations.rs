@@ -219,13 +219,14 @@ async fn connections() -> io::Result<Load> {
 
 /// Fails unless there are at most `most` allocations for each request.
 ///
-/// A queue may still grow to a length that it never had, once; and of two workers the faster one may
-/// find that the other still holds the cell of an operation that has ended (`reactor/src/cells.rs`).
+/// A queue may still grow to a length that it never had, once; the pool may start another thread; and
+/// of two workers the faster one may find that the other still holds the cell of an operation that has
+/// ended (`reactor/src/cells.rs`). So it is not quite nothing.
 async fn check(what: &str, load: Load, most: u32) {
     let allocations = load.allocations().await;
     println!("{what}: {allocations:.4} allocations for each request");
     assert!(
-        allocations < f64::from(most) + 0.01,
+        allocations < f64::from(most) + 0.05,
         "{what}: {allocations}"
     );
 }

@@ -92,6 +92,8 @@ pub(crate) struct Ring {
     standing: Standing,
     /// Completions that need no kernel: of polls that ride on standing ones.
     due: VecDeque<Completion>,
+    /// Standing polls that are to be cancelled, while completions are gone through.
+    ended: Vec<Key>,
     counters: PlainArc<Counters>,
 }
 
@@ -123,6 +125,7 @@ impl Ring {
             wakes_due: 0,
             standing: Standing::default(),
             due: VecDeque::new(),
+            ended: Vec::new(),
             counters,
         };
         ring.register_descriptor();
@@ -277,7 +280,6 @@ impl Ring {
     fn drain(&mut self, completions: &mut VecDeque<Completion>) -> u64 {
         completions.append(&mut self.due);
         let mut drained = 0;
-        let mut ended = Vec::new();
         // Polls for ever, which end when completions overflow.
         let (mut event_ended, mut alarm_ended) = (false, false);
         for entry in self.uring.completion() {
@@ -297,7 +299,7 @@ impl Ring {
                     let completes = report.completes.map(|it| ready(key.index(), it));
                     completions.extend(completes);
                     if report.cancel {
-                        ended.push(key);
+                        self.ended.push(key);
                     }
                     if !more {
                         completions.push_back(Completion { key, result, more });
@@ -310,7 +312,7 @@ impl Ring {
                 }),
             }
         }
-        for key in ended {
+        while let Some(key) = self.ended.pop() {
             self.cancel_request(key);
         }
         if let Some(event) = self.event.filter(|_| event_ended) {

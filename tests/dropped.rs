@@ -22,8 +22,9 @@ use gorin::time::timeout;
 
 /// Longer than any of the long forms takes.
 const LONG: Duration = Duration::from_secs(300);
-/// Clients that are connected at a time.
-const CLIENTS: u32 = 50;
+/// Clients that are connected at a time: so many that one nearly always waits to be accepted, or so few
+/// that an accept nearly always has to wait.
+const CLIENTS: [u32; 2] = [50, 5];
 
 fn alone() -> (MutexGuard<'static, ()>, Held) {
     static ALONE: Mutex<()> = Mutex::new(());
@@ -31,9 +32,9 @@ fn alone() -> (MutexGuard<'static, ()>, Held) {
     (alone, Held::now())
 }
 
-/// A time limit that comes about when what it limits does.
-fn limit(rng: &mut fastrand::Rng) -> Duration {
-    Duration::from_micros(rng.u64(..200))
+/// A time limit that comes about when what it limits does, which takes up to some `us` microseconds.
+fn limit(rng: &mut fastrand::Rng, us: u32) -> Duration {
+    Duration::from_micros(rng.u64(..u64::from(us)))
 }
 
 async fn serve(stream: TcpStream) -> io::Result<()> {
@@ -62,24 +63,27 @@ async fn ask(server: SocketAddr, clients: u32) -> io::Result<Duration> {
 async fn accept_in_a_hurry(clients: u32) -> io::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let server = listener.local_addr()?;
-    let mut asking = Vec::new();
-    for _ in 0..CLIENTS {
-        asking.push(go(ask(server, clients / CLIENTS)));
-    }
-    let (mut rng, mut accepted, mut given_up) = (fastrand::Rng::with_seed(2), 0, 0_u32);
-    while accepted < clients {
-        match timeout(limit(&mut rng), listener.accept()).await {
-            Ok(connection) => {
-                accepted += 1;
-                drop(go(serve(connection?.0)));
+    let (mut rng, mut given_up) = (fastrand::Rng::with_seed(2), 0_u32);
+    for at_a_time in CLIENTS {
+        let each = clients / at_a_time;
+        let asking: Vec<_> = (0..at_a_time).map(|_| go(ask(server, each))).collect();
+        let mut accepted = 0;
+        while accepted < each * at_a_time {
+            let limit = limit(&mut rng, 4 * at_a_time);
+            match timeout(limit, listener.accept()).await {
+                Ok(connection) => {
+                    accepted += 1;
+                    drop(go(serve(connection?.0)));
+                }
+                Err(_elapsed) => given_up += 1,
             }
-            Err(_elapsed) => given_up += 1,
+        }
+        for client in asking {
+            let longest = client.await.unwrap()?;
+            assert!(longest < Duration::from_secs(5), "served after {longest:?}");
         }
     }
-    for client in asking {
-        let longest = client.await.unwrap()?;
-        assert!(longest < Duration::from_secs(5), "served after {longest:?}");
-    }
+    println!("{given_up} accepts were given up");
     assert!(given_up > clients / 100, "only {given_up} were given up");
     Ok(())
 }
@@ -98,7 +102,7 @@ async fn open_and_connect_in_a_hurry(rounds: u32) -> io::Result<()> {
     }));
     let (mut rng, mut given_up, mut done) = (fastrand::Rng::with_seed(3), 0, 0);
     for _ in 0..rounds {
-        match timeout(limit(&mut rng) / 4, File::open(&path)).await {
+        match timeout(limit(&mut rng, 50), File::open(&path)).await {
             Ok(file) => {
                 let (len, content) = file?.read_at(vec![0; 7], 0).await;
                 assert_eq!(&content[..len?], b"content");
@@ -106,7 +110,7 @@ async fn open_and_connect_in_a_hurry(rounds: u32) -> io::Result<()> {
             }
             Err(_elapsed) => given_up += 1,
         }
-        match timeout(limit(&mut rng), TcpStream::connect(server)).await {
+        match timeout(limit(&mut rng, 200), TcpStream::connect(server)).await {
             Ok(stream) => {
                 stream?.set_linger(Some(Duration::ZERO))?;
                 done += 1;

@@ -42,9 +42,14 @@ const FAULT_TESTS: Tests = &[
         "the_kernel_does_not_write_to_the_buffer_of_a_dropped_read",
     ),
     (
+        1,
+        "reactor/tests/kernel_dropped.rs",
+        "what_comes_after_a_drop_goes_to_the_next_read",
+    ),
+    (
         2,
-        "tests/cancel.rs",
-        "accepts_that_are_dropped_lose_no_connection",
+        "tests/dropped.rs",
+        "accepting_with_short_limits_serves_every_client",
     ),
     (
         3,
@@ -55,6 +60,11 @@ const FAULT_TESTS: Tests = &[
         3,
         "tests/cancel.rs",
         "connects_that_are_dropped_leave_no_descriptor_and_disturb_nobody",
+    ),
+    (
+        3,
+        "tests/dropped.rs",
+        "opening_and_connecting_with_short_limits_leaves_nothing",
     ),
     (
         4,
@@ -78,7 +88,7 @@ const FAULT_TESTS: Tests = &[
     ),
     (
         8,
-        "tests/faults.rs",
+        "tests/slow.rs",
         "a_slow_reader_gets_every_byte_through_a_small_buffer",
     ),
     (
@@ -187,6 +197,17 @@ const FAULT_TESTS: Tests = &[
         25,
         "tests/faults.rs",
         "a_server_at_its_limit_of_descriptors_waits_and_recovers",
+    ),
+    (
+        25,
+        "tests/faults.rs",
+        "a_server_refuses_politely_and_drains_by_its_deadline",
+    ),
+    (25, "tests/faults.rs", "a_reset_ends_a_write_that_waits"),
+    (
+        25,
+        "tests/slow.rs",
+        "clients_that_never_finish_are_cut_off_in_time",
     ),
     (
         25,

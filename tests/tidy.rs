@@ -123,6 +123,7 @@ const STD_EXCEPTIONS: &[Exception] = &[
 
 /// The only files that may hold `unsafe`; directories with `/`.
 const UNSAFE_FILES: &[&str] = &[
+    "bench/contenders/raw/multishot.rs",
     "bench/contenders/raw/uring.rs",
     "channel/src/lock.rs",
     "channel/src/spin.rs",

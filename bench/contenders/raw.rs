@@ -3,13 +3,15 @@
 //!
 //! `RAW_INTERFACE=epoll` waits by readiness: level-triggered, one buffer for all connections.
 //! `RAW_INTERFACE=uring` has one receive or send in flight per connection, each with a buffer of its
-//! own, on a ring that sleeps at once.
+//! own, on a ring that sleeps at once. `RAW_INTERFACE=multishot` receives into buffers that all share.
 //!
 //! With `--udp` `epoll` echoes the datagrams of one socket; a ring has no call for a datagram's sender
 //! but `recvmsg`, which is another program.
 
 #[path = "raw/epoll.rs"]
 mod epoll;
+#[path = "raw/multishot.rs"]
+mod multishot;
 #[path = "raw/uring.rs"]
 mod uring;
 
@@ -78,7 +80,10 @@ fn serve(addr: SocketAddr, buffer_bytes: usize) -> io::Result<()> {
     let ready = || wire::say(&Line::Addr(addr));
     match std::env::var("RAW_INTERFACE").as_deref() {
         Ok("epoll") => epoll::serve(&listener, ready),
+        Ok("multishot") => multishot::serve(&listener, ready),
         Ok("uring") => uring::serve(&listener, buffer_bytes, ready),
-        _ => Err(io::Error::other("RAW_INTERFACE is `epoll` or `uring`")),
+        _ => Err(io::Error::other(
+            "RAW_INTERFACE is `epoll`, `uring` or `multishot`",
+        )),
     }
 }

@@ -71,7 +71,7 @@ impl Contender {
 }
 
 /// Everybody, in the order of the columns.
-pub const CONTENDERS: [Contender; 24] = [
+pub const CONTENDERS: [Contender; 25] = [
     Contender {
         ours: true,
         ..Contender::new("gorin", Program::Rust("gorin"), ALL)
@@ -91,6 +91,10 @@ pub const CONTENDERS: [Contender; 24] = [
     one_thread("glommio"),
     raw("raw-epoll", "epoll"),
     raw("raw-uring", "uring"),
+    Contender {
+        heavy: true,
+        ..raw("raw-multishot", "multishot")
+    },
     Contender::channel("kanal@gorin", "gorin", "kanal"),
     Contender::channel("flume@gorin", "gorin", "flume"),
     Contender::channel("async-channel@gorin", "gorin", "async-channel"),

@@ -10,6 +10,12 @@
 //! cancels it, goes to the next read of the socket (`early.rs`). A dropped send may have sent all, a
 //! prefix or nothing.
 //!
+//! Rejected: one multishot receive per connection, into buffers that the connections of a ring share.
+//! Servers without a runtime (`bench/contenders/raw/`), CPU per request, 9 interleaved rounds, in units
+//! of one that has a single receive in flight: multishot 1.04 and 1.03 with 50 connections (64 B, 4 KiB),
+//! 1.09 and 1.19 with 1,000; in units of epoll 0.99, 1.02, 0.96 and 1.00. So it pays nowhere, and it
+//! would bind a connection to the ring of one worker, and need a limit to what each may hoard.
+//!
 //! An operation that waits ends when the socket is closed or a deadline of the socket passes: it
 //! lists itself with those who wait for readiness, and when it is woken looks whether it may go on.
 

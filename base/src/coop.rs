@@ -6,8 +6,8 @@
 //! `poll_ready` wakes the task and returns `Pending`, so the task goes to the back of its queue.
 //! An operation that would block anyway costs nothing.
 //!
-//! Who takes from a long line may do more: of the strides (of [`STRIDE`] operations) that end with a
-//! [`spend_on_backlog`] all but one in [`BACKLOG`] are free. With a budget of the same length for all,
+//! Who takes from a long line may do more: of the strides (of 16 operations) that end with a
+//! [`spend_on_backlog`] all but one in eight are free. With a budget of the same length for all,
 //! a receiver with eight senders on its worker gets one turn for eight of theirs: seven eighths of all
 //! values pile up in an unbounded channel, and their memory costs more than the channel. The slice
 //! bounds such a turn as any other.

@@ -5,7 +5,7 @@
 mod support;
 
 use std::future::poll_fn;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::net::TcpStream;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::task::Poll;
@@ -194,7 +194,7 @@ fn a_socket_that_is_dropped_elsewhere_ends_its_standing_poll() {
                 let dropping = thread::spawn(move || drop(socket));
                 peer.set_read_timeout(Some(Duration::from_secs(10)))
                     .expect("a limit");
-                assert_eq!(peer.read(&mut [0; 1]).expect("the end"), 0);
+                assert_eq!(read_peer(&mut peer, &mut [0; 1]).expect("the end"), 0);
                 dropping.join().expect("it drops");
                 // SAFETY: asks for the flags of a number.
                 let is_open = || unsafe { libc::fcntl(fd, libc::F_GETFD) } >= 0;

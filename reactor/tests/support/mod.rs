@@ -262,6 +262,17 @@ pub(crate) fn peek(fd: BorrowedFd<'_>) -> io::Result<()> {
 pub(crate) fn expect_fin(mut peer: TcpStream, end: impl FnOnce()) {
     peer.set_read_timeout(Some(LIMIT)).unwrap();
     end();
-    let read = peer.read(&mut [0; 1]);
+    let read = read_peer(&mut peer, &mut [0; 1]);
     assert_eq!(read.expect("the end of the stream, in time"), 0);
+}
+
+/// Reads from `peer`, blocking. On a worker's thread the kernel may interrupt that for its own purposes,
+/// and with a time limit the call does not go on by itself.
+pub(crate) fn read_peer(peer: &mut TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match peer.read(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
 }

@@ -209,6 +209,7 @@ mod rt {
 
     pub(crate) mod net {
         use std::io::{self, Read, Write};
+        use std::net::SocketAddr;
 
         pub(crate) const NONBLOCKING: bool = false;
 
@@ -238,6 +239,30 @@ mod rt {
                 len: usize,
             ) -> (io::Result<()>, Vec<u8>) {
                 (self.0.write_all(&buf[..len]), buf)
+            }
+        }
+
+        pub(crate) struct Udp(std::net::UdpSocket);
+
+        impl Udp {
+            pub(crate) fn from_std(socket: std::net::UdpSocket) -> io::Result<Udp> {
+                Ok(Udp(socket))
+            }
+
+            pub(crate) async fn recv_from(
+                &mut self,
+                mut buf: Vec<u8>,
+            ) -> (io::Result<(usize, SocketAddr)>, Vec<u8>) {
+                (self.0.recv_from(&mut buf), buf)
+            }
+
+            pub(crate) async fn send_to(
+                &mut self,
+                buf: Vec<u8>,
+                len: usize,
+                peer: SocketAddr,
+            ) -> (io::Result<usize>, Vec<u8>) {
+                (self.0.send_to(&buf[..len], peer), buf)
             }
         }
     }

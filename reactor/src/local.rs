@@ -176,7 +176,8 @@ pub(crate) fn cell<C: Opcode>(op: Op<C>) -> PlainArc<Op<C>> {
 
 /// Keeps the cell of an operation that has ended, and whose code was taken, for another one.
 pub(crate) fn keep<C: Opcode>(mut cell: PlainArc<Op<C>>) {
-    // Polled elsewhere, the future may be faster than the table, which lets go after the wake.
+    // A future that looks by itself, without being woken, may be faster than the table, which has not
+    // let go of the cell yet.
     let Some(op) = PlainArc::get_mut(&mut cell) else {
         return;
     };

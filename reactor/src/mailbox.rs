@@ -27,8 +27,8 @@ pub(crate) trait Operation: Send + Sync {
     fn key(&self) -> Option<Key>;
 
     /// Takes the result of the last completion, lets go of the operation and wakes who waits; called
-    /// by the owner, who holds no lock or borrow. Also without [`start`](Operation::start), for an operation whose ring shut
-    /// down before it was submitted.
+    /// by the owner, who holds no lock or borrow. Also without [`start`](Operation::start), for an
+    /// operation whose ring shut down before it was submitted.
     fn complete(self: PlainArc<Self>, result: i32);
 
     /// Ends the operation without a result, because its ring was given up with the operation in

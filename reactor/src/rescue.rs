@@ -23,18 +23,19 @@
 //! half a millisecond makes nobody move ten thousand connections. The hog is asked to cancel what
 //! was moved, so that repeated rescues leave nothing behind in the kernel.
 //!
+//! What stays: completion operations. Their requests live in the hog's ring, and a file's end waits
+//! for the end of the poll.
+//!
 //! # Who does not get up
 //!
 //! A worker that sleeps and is woken gets up at once only if a CPU is free. With more runnable threads
 //! than CPUs it may wait for milliseconds, and its sockets with it. So who is awake moves them, too, if
 //! it sees at two looks, [`LATE`] apart, that the worker has something to reap and is still in the
 //! same sleep. Its queues are empty, and nobody is told. In a closed loop of 50 connections, with two
-//! workers and the client on two CPUs, that took p99 from 2.0 to 0.6 ms, at the same rate and CPU time
-//! (p50, which two workers had at half of one's, from 0.1 to 0.2 ms). What a worker holds that is
+//! workers and the client on two CPUs, all with real-time priority, that took p99 from 2.0 to 0.6 ms, at
+//! the same rate and CPU time (p50, which two workers had at half of one's, from 0.1 to 0.2 ms). Under
+//! the kernel's fair scheduling p99 is still 3 to 4 ms there: not all who wait for a CPU are found so. What a worker holds that is
 //! preempted while it computes moves as any hog's does.
-//!
-//! What stays: completion operations. Their requests live in the hog's ring, and a file's end waits
-//! for the end of the poll.
 
 use std::fmt;
 use std::os::fd::AsRawFd;

@@ -9,6 +9,7 @@
 //! | [`clock`] | the one place that asks what time it is |
 //! | [`hook`] | where a checker of goroutine programs takes control at each operation |
 //! | [`check`] | running one body as loom model, as stress test on std threads, or under miri |
+//! | [`width`] | how many workers share the work where CPUs are few |
 //! | [`seeded`] | bugs that exist only under loom, to prove that the models can fail |
 //!
 //! Users depend on the root package `gorin`; nothing here is a stable interface.
@@ -28,3 +29,4 @@ pub mod id;
 pub mod primitive;
 pub mod rng;
 pub mod seeded;
+pub mod width;

@@ -19,6 +19,8 @@
 //! read-modify-writes, for each; now it finds all complete that were ready with the first. So does the
 //! main future (`main_future.rs`).
 //!
+//! Where CPUs are contended the other worker is called later ([`Worker::run`]).
+//!
 //! So neither a pair that plays ping-pong nor a goroutine that yields wakes a second worker.
 //!
 //! Must not: keep the thread-local borrowed while anything is called.
@@ -60,6 +62,8 @@ pub(crate) struct Desk {
     /// Local tasks that can run.
     pub(crate) ready: Ready,
     pub(crate) doing: Cell<Doing>,
+    /// In this turn it calls nobody for what is in its ring: it will run that itself, or call later.
+    pub(crate) quiet: Cell<bool>,
     /// Tasks that go before the main future.
     pub(crate) before_main: Cell<usize>,
     /// The worker's thread may be blocked: what it readies is for others.
@@ -168,9 +172,9 @@ impl Context {
     }
 
     /// Has another worker look for what this one, which runs, has put into its ring.
-    fn call_colleague(&self) {
+    pub(crate) fn call_colleague(&self) {
         // Alone it has nobody to call, and a fence costs as much as all the rest of a push.
-        if self.shared.colleagues.len() > 1 {
+        if self.shared.colleagues.len() > 1 && !self.desk().quiet.get() {
             self.shared.idle.call_one();
         }
     }
@@ -227,6 +231,7 @@ impl Entry {
                 queue,
                 ready: Ready::default(),
                 doing: Cell::new(Doing::Nothing),
+                quiet: Cell::new(false),
                 before_main: Cell::new(0),
                 blocked: Cell::new(false),
                 seated: Cell::new(false),

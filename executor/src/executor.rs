@@ -25,9 +25,10 @@ use std::panic::Location;
 use std::task::Waker;
 
 use gorin_base::primitive::{
-    Arc, AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering, fence, unwinding,
+    Arc, AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering, PlainArc, fence, unwinding,
 };
 use gorin_base::seeded;
+use gorin_base::width::Width;
 
 use crate::blocking::{BlockingConfig, Pool};
 use crate::context::{self, Context, EnterGuard};
@@ -58,6 +59,10 @@ pub struct Config {
     pub workers: usize,
     /// What happens to a panic that nobody can join.
     pub panic_policy: PanicPolicy,
+    /// How many workers go on as usual where CPUs are contended. Who narrows it must
+    /// [relieve](crate::relieve) workers that stay in one poll: while it is narrow what a worker readies
+    /// is left to that worker for a millisecond before another one is called.
+    pub width: PlainArc<Width>,
     /// The threads of [`Executor::unblock`].
     pub blocking: BlockingConfig,
 }
@@ -68,6 +73,7 @@ impl Default for Config {
         Config {
             workers: std::thread::available_parallelism().map_or(1, Into::into),
             panic_policy: PanicPolicy::default(),
+            width: PlainArc::default(),
             blocking: BlockingConfig::default(),
         }
     }
@@ -114,6 +120,7 @@ pub(crate) fn count(counter: &AtomicUsize) {
 /// What all parts of one executor share.
 pub(crate) struct Shared {
     pub(crate) colleagues: Box<[Colleague]>,
+    pub(crate) width: PlainArc<Width>,
     pub(crate) idle: Idle,
     pub(crate) registry: Registry,
     /// Closed by `stop`.
@@ -202,6 +209,7 @@ impl Shared {
             abandoned: AtomicBool::new(false),
             handles: AtomicUsize::new(0),
             panic_policy: config.panic_policy,
+            width: config.width.clone(),
             crashed: AtomicBool::new(false),
             crash: Mutex::new(None),
         }

@@ -9,7 +9,8 @@
 //!
 //! The rules:
 //! - **Push**: after a task was put where others can take it, `fence`, then [`Idle::call_one`],
-//!   which does nothing if nobody is idle or somebody searches.
+//!   which does nothing if nobody is idle or somebody searches. A worker that pushes into its own ring
+//!   may put the call off while it runs (`Worker::keep_quiet`): it never sits beside a task of its own.
 //! - **Sit**: a worker that found nothing puts itself on the list, giving up the search in the same
 //!   step, then `fence`, then it looks at all queues once more. If there is work it stands up.
 //! - **Found**: a searcher that found work stops searching; if it was the last one, it looks once

@@ -14,6 +14,9 @@
 //! long poll) → ring → injector → others' rings → injector again → others' LIFO slots. Every [`TURN_POLLS`] polls the injector goes
 //! first.
 //!
+//! Where CPUs are contended ([`Width`](gorin_base::width::Width)) a worker calls nobody for what is in
+//! its ring until that has not run dry for [`QUIET_TIME`]: who is called takes the CPU from somebody.
+//!
 //! Every second poll is a local task's (`local.rs`), if one is ready.
 //!
 //! The main future of [`Worker::run_until`] goes before the tasks when it was woken, and behind all
@@ -48,6 +51,9 @@ const TURN_POLLS: u32 = 61;
 /// About how long a turn may take. Completions wait for its end.
 const TURN_TIME: Duration = Duration::from_micros(100);
 
+/// How long a worker that has not run dry calls nobody where CPUs are contended.
+const QUIET_TIME: Duration = Duration::from_millis(1);
+
 /// Polls in a row from the LIFO slot while the ring has tasks.
 const LIFO_POLLS: u32 = 3;
 
@@ -76,6 +82,8 @@ pub struct Worker {
     tick: u32,
     /// Polls in a row from the LIFO slot.
     lifo_streak: u32,
+    /// The first turn since the worker has run dry; `None` if it is dry.
+    busy_since: Option<Instant>,
 }
 
 impl Worker {
@@ -87,6 +95,7 @@ impl Worker {
             sat: false,
             tick: 0,
             lifo_streak: 0,
+            busy_since: None,
         }
     }
 
@@ -137,11 +146,12 @@ impl Worker {
     /// One turn; see the module text.
     fn turn(&mut self, cx: &mut Context<'_>, main: &mut impl Main) -> Poll<()> {
         self.stand_up();
+        let mut pace = Pace::new();
+        self.keep_quiet(pace.started);
         if self.desk().queued() > 1 {
             // The reactor brought more than one worker can run at once.
-            self.shared().idle.call_one();
+            self.entry.context().call_colleague();
         }
-        let mut pace = Pace::new();
         loop {
             let main_due = main.is_due(self.shared());
             if main_due && self.desk().before_main.get() == 0 {
@@ -159,6 +169,7 @@ impl Worker {
                 continue;
             } else if !pace.is_fresh() {
                 // Run dry after work.
+                self.busy_since = None;
                 break;
             } else if self.sit_down(cx, main) {
                 return Poll::Pending;
@@ -171,6 +182,17 @@ impl Worker {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Where CPUs are contended, another worker is called only for what has waited for some time.
+    fn keep_quiet(&mut self, now: Instant) {
+        if self.desk().queued() == 0 {
+            self.busy_since = None;
+        }
+        let since = *self.busy_since.get_or_insert(now);
+        let quiet =
+            now.duration_since(since) < QUIET_TIME && self.shared().width.limit(now).is_some();
+        self.desk().quiet.set(quiet);
     }
 
     /// True once if another worker has found this one stuck: what waits for the turn's end has waited
@@ -218,7 +240,7 @@ impl Worker {
             self.tick = 1;
             if !self.desk().queue.is_empty() {
                 // Ours have to wait for a stranger: others may take them.
-                self.shared().idle.call_one();
+                self.entry.context().call_colleague();
             }
             return Some(task);
         }

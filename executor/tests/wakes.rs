@@ -7,10 +7,17 @@
 
 mod common;
 
-use std::sync::mpsc;
+use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+use std::task::{Context, Wake, Waker};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use common::{Gate, Threads, block_on};
-use gorin_executor::{Counters, Spec, spawn, yield_now};
+use gorin_base::clock;
+use gorin_base::width::Width;
+use gorin_executor::{Config, Counters, Executor, Spec, spawn, yield_now};
 
 const ROUNDS: usize = if cfg!(miri) { 50 } else { 2_000 };
 
@@ -85,6 +92,83 @@ fn work_that_is_left_behind_by_a_busy_worker_is_taken_by_another() {
     assert!(threads.executor.counters().steals > 0);
 }
 
+/// Counts its wakes.
+#[derive(Default)]
+struct Bell(AtomicUsize);
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+/// Two workers that are polled by hand: `second` on a thread of its own until it sits, then `turns` of
+/// the first one, on this thread, with goroutines that yield. Says whether the second one was called.
+fn is_called(width: Arc<Width>, mut turns: impl Iterator) -> bool {
+    let executor = Executor::new(Config {
+        workers: 2,
+        width,
+        ..Config::default()
+    });
+    let bell = Arc::new(Bell::default());
+    let (waker, other) = (Waker::from(bell.clone()), executor.clone());
+    let (sits, sat) = mpsc::channel();
+    let (done, is_done) = mpsc::channel::<()>();
+    let second = thread::spawn(move || {
+        let mut worker = other.worker(1);
+        let mut run = pin!(worker.run());
+        let mut cx = Context::from_waker(&waker);
+        // A turn that ends by itself wakes the worker; one that ends in a seat does not.
+        while run.as_mut().poll(&mut cx).is_pending() && bell.0.swap(0, Ordering::AcqRel) > 0 {}
+        sits.send(bell).unwrap();
+        is_done.recv().unwrap();
+    });
+    let bell = sat.recv().unwrap();
+    let mut first = executor.worker(0);
+    for _ in 0..10 {
+        let yielding = async {
+            loop {
+                yield_now().await;
+            }
+        };
+        drop(executor.spawn(Spec::new(), yielding));
+    }
+    let mut run = pin!(first.run());
+    let mut cx = Context::from_waker(Waker::noop());
+    let is_called = turns.any(|_| {
+        assert!(run.as_mut().poll(&mut cx).is_pending());
+        bell.0.load(Ordering::Acquire) > 0
+    });
+    done.send(()).unwrap();
+    second.join().unwrap();
+    executor.stop();
+    while run.as_mut().poll(&mut cx).is_pending() {}
+    is_called
+}
+
+fn narrow() -> Arc<Width> {
+    let width = Arc::new(Width::default());
+    width.narrow(1, clock::now(), Duration::from_secs(3600));
+    width
+}
+
+#[test]
+fn another_worker_is_called_for_what_a_worker_cannot_run_at_once() {
+    assert!(is_called(Arc::default(), 0..1));
+}
+
+#[test]
+fn where_cpus_are_contended_nobody_is_called_for_what_has_just_come() {
+    assert!(!is_called(narrow(), 0..1));
+}
+
+#[test]
+fn where_cpus_are_contended_another_worker_is_called_for_what_waits_long() {
+    let end = Instant::now() + Duration::from_secs(20);
+    let in_time = std::iter::repeat(()).take_while(|()| Instant::now() < end);
+    assert!(is_called(narrow(), in_time));
+}
+
 #[test]
 fn a_waker_of_a_sleeping_worker_calls_it_once() {
     let threads = Threads::new(1);
@@ -94,7 +178,7 @@ fn a_waker_of_a_sleeping_worker_calls_it_once() {
         .map(|gate| threads.executor.spawn(Spec::new(), gate.clone()))
         .collect();
     while gates.iter().any(|gate| gate.waiting() == 0) {
-        std::thread::yield_now();
+        thread::yield_now();
     }
     let before = threads.executor.counters();
     for (gate, handle) in gates.iter().zip(handles) {

@@ -4,6 +4,7 @@
 use std::io::{self, IoSliceMut};
 use std::mem;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::time::Duration;
 
 use socket2::{SockAddr, SockAddrStorage};
 
@@ -12,6 +13,30 @@ use crate::driver::Direction;
 /// The result of a system call that answers -1 for an error.
 fn check(result: libc::ssize_t) -> io::Result<usize> {
     usize::try_from(result).map_err(|_negative| io::Error::last_os_error())
+}
+
+/// What the calling thread has had of the CPUs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ThreadUsage {
+    /// CPU time.
+    pub(crate) ran: Duration,
+    /// How often others were let run though it could have gone on.
+    pub(crate) preemptions: i64,
+}
+
+/// `getrusage(2)` of the calling thread: 0.3 µs.
+pub(crate) fn thread_usage() -> ThreadUsage {
+    // SAFETY: all zeroes is a usage of nothing.
+    let mut usage: libc::rusage = unsafe { mem::zeroed() };
+    // SAFETY: `usage` is valid for writing during the call, which cannot fail: both arguments are good.
+    unsafe { libc::getrusage(libc::RUSAGE_THREAD, &raw mut usage) };
+    let duration = |time: libc::timeval| {
+        Duration::from_secs(time.tv_sec as u64) + Duration::from_micros(time.tv_usec as u64)
+    };
+    ThreadUsage {
+        ran: duration(usage.ru_utime) + duration(usage.ru_stime),
+        preemptions: usage.ru_nivcsw,
+    }
 }
 
 /// `recv(2)` into `buf`.

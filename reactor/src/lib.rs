@@ -13,6 +13,7 @@
 //! | `park.rs`, `mailbox.rs` | sleeping and waking, what other threads ask of a ring |
 //! | `worker/rest.rs`, `polling.rs` | when a worker looks for completions before it sleeps |
 //! | `rescue.rs`, `watch.rs`, `pulse.rs`, `arms.rs`, `alarm.rs` | what becomes of the sockets of a worker that computes |
+//! | `crowd.rs` | fewer workers where CPUs are contended |
 //! | `readiness.rs`, `waiters.rs`, `socket.rs` | who waits for a socket, on which ring |
 //! | `deadline.rs` | until when |
 //! | `early.rs` | what a dropped receive has taken from a socket |
@@ -68,6 +69,8 @@ mod cells;
 mod choice;
 #[cfg(not(loom))]
 mod counters;
+#[cfg(not(loom))]
+mod crowd;
 #[cfg(not(loom))]
 mod entry;
 #[cfg(not(loom))]

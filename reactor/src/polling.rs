@@ -11,7 +11,9 @@
 //!   time that happens the next start needs twice as many. So a worker whose events are far apart
 //!   never looks, and an idle process uses no CPU.
 //! - One worker of the process at a time: the others sleep at once.
-//! - Not in a process that has more workers than CPUs, and not for a timer that is due soon: its
+//! - Not in a process that has more workers than CPUs, nor while as many workers as there are CPUs
+//!   are awake, or fewer than all go on because CPUs are contended (`crowd.rs`): somebody else needs the
+//!   CPU. And not for a timer that is due soon: its
 //!   time is known.
 //! - Whoever loses the CPU while it looks has kept somebody from it, perhaps the very one it waits
 //!   for: it has looked in vain, whatever it found. That shows as a gap between two readings of the
@@ -139,12 +141,18 @@ impl Drop for Turn {
     }
 }
 
-/// `limit`, at most [`MOST_LIMIT`], or zero if this process has fewer CPUs than `workers`.
-pub(crate) fn allowed(limit: Duration, workers: usize) -> Duration {
+/// How many CPUs this process may use, as far as `workers` workers need to know.
+pub(crate) fn cpus(workers: usize) -> usize {
     // Whoever runs has one CPU: for the second the files of cgroups are read.
-    let enough =
-        || workers < 2 || thread::available_parallelism().is_ok_and(|cpus| cpus.get() >= workers);
-    if limit.is_zero() || !enough() {
+    if workers < 2 {
+        return 1;
+    }
+    thread::available_parallelism().map_or(1, Into::into)
+}
+
+/// `limit`, at most [`MOST_LIMIT`], or zero if there are fewer `cpus` than `workers`.
+pub(crate) fn allowed(limit: Duration, workers: usize, cpus: usize) -> Duration {
+    if cpus < workers {
         return Duration::ZERO;
     }
     limit.min(MOST_LIMIT)
@@ -227,9 +235,10 @@ mod tests {
 
     #[test]
     fn more_workers_than_cpus_do_not_look() {
-        assert_eq!(allowed(LIMIT, usize::MAX), Duration::ZERO);
-        assert_eq!(allowed(LIMIT, 1), LIMIT);
-        assert_eq!(allowed(Duration::MAX, 1), MOST_LIMIT);
-        assert_eq!(allowed(Duration::ZERO, 1), Duration::ZERO);
+        assert_eq!(allowed(LIMIT, 3, 2), Duration::ZERO);
+        assert_eq!(allowed(LIMIT, 2, 2), LIMIT);
+        assert_eq!(allowed(LIMIT, 1, cpus(1)), LIMIT);
+        assert_eq!(allowed(Duration::MAX, 1, 1), MOST_LIMIT);
+        assert_eq!(allowed(Duration::ZERO, 1, 1), Duration::ZERO);
     }
 }

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use gorin_base::clock;
 use gorin_base::primitive::{AtomicBool, AtomicI64, AtomicUsize, Ordering, PlainArc};
+use gorin_base::width::Width;
 
 use crate::alarm::Alarm;
 use crate::arms::Arms;
@@ -61,6 +62,9 @@ pub struct Config {
     /// Workers watch each other: one that sleeps or has control takes over what waits for one whose
     /// goroutine computes. See [`Stats::moves`].
     pub rescue: bool,
+    /// Where it says how many workers go on if CPUs are contended; for who shares out work. Nothing is
+    /// said without `rescue`.
+    pub width: PlainArc<Width>,
     /// Called when such a worker was found.
     pub on_hog: Option<OnHog>,
     /// How workers wait for the kernel. `None`: what the environment variable `GORIN_DRIVER` says
@@ -82,6 +86,7 @@ impl Default for Config {
             messages: true,
             poll_before_sleep: Duration::from_micros(50),
             rescue: true,
+            width: PlainArc::default(),
             on_hog: None,
             driver: None,
             require_io_uring: false,
@@ -201,16 +206,18 @@ impl Shared {
             .map(|step| (number + step) % workers)
             .filter(|&index| self.posts[index].mailbox.is_open());
         let first = open.next()?;
-        let computes = |index: usize| {
-            let silence = self.posts[index].pulse.silence(now);
-            silence.is_some_and(|episode| episode.is_hog())
-        };
-        let other = if computes(first) {
-            open.find(|&index| !computes(index))
+        let other = if self.computes(first, now) {
+            open.find(|&index| !self.computes(index, now))
         } else {
             None
         };
         Some(other.unwrap_or(first))
+    }
+
+    /// Whether worker `index` computes and does not come back, at `now`.
+    pub(crate) fn computes(&self, index: usize, now: u64) -> bool {
+        let silence = self.posts[index].pulse.silence(now);
+        silence.is_some_and(|episode| episode.is_hog())
     }
 
     /// What the drivers of workers that share their sockets share.
@@ -270,7 +277,8 @@ impl Reactor {
             true => Some(Poller::new(config.workers)?),
             false => None,
         };
-        config.poll_before_sleep = polling::allowed(config.poll_before_sleep, config.workers);
+        let cpus = polling::cpus(config.workers);
+        config.poll_before_sleep = polling::allowed(config.poll_before_sleep, config.workers, cpus);
         let posts: PlainArc<[Post]> = (0..config.workers).map(|_| Post::new()).collect();
         let timers = {
             let posts = posts.clone();
@@ -280,7 +288,7 @@ impl Reactor {
         };
         let guard = config.rescue && config.workers > 1;
         let shared = Shared {
-            guard: guard.then(|| Guard::new(config.workers, config.on_hog.take())),
+            guard: guard.then(|| Guard::new(&mut config, cpus)),
             origin: clock::now(),
             living: AtomicUsize::new(config.workers),
             config,

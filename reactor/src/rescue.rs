@@ -46,10 +46,11 @@ use gorin_base::primitive::{AtomicU64, Mutex, Ordering, PlainArc};
 
 use crate::alarm::is_readable;
 use crate::counters::count;
+use crate::crowd::Crowd;
 use crate::key::Key;
 use crate::mailbox::Message;
 use crate::pulse::{Episode, HOG};
-use crate::reactor::Post;
+use crate::reactor::{Config, Post};
 use crate::readiness::{self, Moved};
 use crate::watch::{Watch, Woken};
 use crate::worker::Worker;
@@ -143,6 +144,9 @@ pub(crate) struct Rescue {
     /// was. Written and read by who looks, relaxed: of two who do, one may be wrong, and moves sockets
     /// of a worker that is just getting up.
     overslept: [AtomicU64; 2],
+    /// How many of the polls that the worker has armed were seen by who [gathers](Worker::gather) them.
+    /// Relaxed: what is seen twice, or not at all, costs time and nothing else.
+    pub(crate) gathered: AtomicU64,
 }
 
 impl Rescue {
@@ -151,6 +155,7 @@ impl Rescue {
             progress: Mutex::new(Some(Progress::default())),
             // No sleep has this number.
             overslept: [AtomicU64::new(u64::MAX), AtomicU64::new(0)],
+            gathered: AtomicU64::new(0),
         }
     }
 
@@ -189,16 +194,18 @@ impl Rescue {
 #[derive(Debug)]
 pub(crate) struct Guard {
     pub(crate) watch: Watch,
+    pub(crate) crowd: Crowd,
     pace: Pace,
     on_hog: Option<OnHog>,
 }
 
 impl Guard {
-    pub(crate) fn new(workers: usize, on_hog: Option<OnHog>) -> Guard {
+    pub(crate) fn new(config: &mut Config, cpus: usize) -> Guard {
         Guard {
-            watch: Watch::new(workers),
+            watch: Watch::new(config.workers),
+            crowd: Crowd::new(config.width.clone(), config.workers, cpus),
             pace: Pace::new(),
-            on_hog,
+            on_hog: config.on_hog.take(),
         }
     }
 }
@@ -375,6 +382,8 @@ impl Worker {
         let mut found = Found::default();
         let others = self.shared().posts.iter().enumerate();
         for (hog, post) in others.filter(|&(other, _)| other != self.index()) {
+            let gathered = self.gather(guard, hog);
+            self.reap_moved(gathered);
             let silence = post.pulse.silence(now);
             if let Some(episode) = silence.filter(Episode::is_hog) {
                 self.rescue(guard, hog, episode, &mut found);
@@ -451,19 +460,12 @@ impl Worker {
 
     /// Moves what is stuck in the ring of `hog` to this worker's; gives the number of polls.
     fn move_polls(&self, hog: usize, episode: Episode, progress: &mut Progress) -> u64 {
-        let sockets = &self.shared().sockets;
         let post = &self.shared().posts[hog];
         let Some(probe) = post.probe() else {
             return 0;
         };
         let before = progress.moves;
-        let mut take_one = |key: Key| {
-            let (slot, direction) = readiness::place(key);
-            if let Some(moved) = sockets.evacuate(slot, direction, hog, self.index()) {
-                self.take_over(post, moved);
-                progress.moves += 1;
-            }
-        };
+        let mut take_one = |key: Key| progress.moves += u64::from(self.move_poll(key, hog));
         let mut asked = Vec::new();
         post.mailbox().peek(|message| {
             if let Message::Arm(key) = message {
@@ -480,6 +482,17 @@ impl Worker {
         progress.arms_seen = armed;
         self.move_from_table(hog, episode, progress);
         progress.moves - before
+    }
+
+    /// Moves the poll that was armed as `key` on the ring of `from`; true if it is there.
+    pub(crate) fn move_poll(&self, key: Key, from: usize) -> bool {
+        let (slot, direction) = readiness::place(key);
+        let sockets = &self.shared().sockets;
+        let moved = sockets.evacuate(slot, direction, from, self.index());
+        if let Some(moved) = moved {
+            self.take_over(&self.shared().posts[from], moved);
+        }
+        moved.is_some()
     }
 
     /// One step through the socket table.

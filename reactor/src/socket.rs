@@ -350,7 +350,7 @@ impl Socket {
 
     /// Lists the waiter and has the descriptor watched. Ready with an error if that cannot be.
     fn wait<R>(&self, direction: Direction, id: usize, waker: &Waker) -> Poll<io::Result<R>> {
-        let here = local::with_worker(&self.shared, Worker::index);
+        let here = local::with_worker(&self.shared, Worker::ring);
         let Some(owner) = here.or_else(|| self.shared.home(self.slot)) else {
             return Poll::Ready(Err(error::shut_down("socket")));
         };
@@ -372,25 +372,33 @@ impl Socket {
         match arm {
             Arm::Already => {}
             Arm::Closed => return Poll::Ready(Err(error::closed())),
-            Arm::Submit(key) if here.is_some() => {
-                let fd = self.file.as_raw_fd();
-                local::with_worker(&self.shared, |worker| match direction {
-                    Direction::Read => worker.arm_tried(key, fd),
-                    Direction::Write => worker.arm(key, fd, direction),
-                });
-            }
-            Arm::Submit(key) => {
-                if self.shared.posts[owner].send(Message::Arm(key)).is_err() {
-                    // That worker has ended meanwhile: all who wait try again, with another one.
-                    sockets.complete(key);
-                }
-            }
+            Arm::Submit(key) => self.submit(owner, direction, key),
         }
         verdict?;
         if again {
             waker.wake_by_ref();
         }
         Poll::Pending
+    }
+
+    /// Has `owner` watch the descriptor.
+    fn submit(&self, owner: usize, direction: Direction, key: Key) {
+        let fd = self.file.as_raw_fd();
+        let armed = local::with_worker(&self.shared, |worker| {
+            match direction {
+                _ if worker.index() != owner => return false,
+                Direction::Read => worker.arm_tried(key, fd),
+                Direction::Write => worker.arm(key, fd, direction),
+            }
+            true
+        });
+        if armed == Some(true) {
+            return;
+        }
+        if self.shared.posts[owner].send(Message::Arm(key)).is_err() {
+            // That worker has ended meanwhile: all who wait try again, with another one.
+            self.shared.sockets.complete(key);
+        }
     }
 
     /// Asks the rings that own these polls, and the standing one if there is any, to cancel them.

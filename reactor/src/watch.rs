@@ -218,6 +218,11 @@ impl Watch {
         self.abed[worker].load(Ordering::Relaxed)
     }
 
+    /// How many workers are awake.
+    pub(crate) fn awake(&self) -> usize {
+        Roster(self.roster.load(Ordering::Relaxed)).awake() as usize
+    }
+
     /// Some worker that sleeps.
     pub(crate) fn sleeper(&self) -> Option<usize> {
         let mut abed = self.abed.iter();

@@ -40,6 +40,7 @@ use crate::alarm::Alarm;
 use crate::bell::RingBell;
 use crate::cells::Cells;
 use crate::choice::DriverKind;
+use crate::crowd::Gauge;
 use crate::driver::{Completion, Direction, Driver};
 use crate::epoll::Epoll;
 use crate::hybrid::Hybrid;
@@ -96,6 +97,7 @@ pub(crate) struct Worker {
     now: Cell<Instant>,
     /// What it has to do for others when it has woken.
     pub(crate) duty: Cell<Duty>,
+    pub(crate) gauge: Gauge,
     core: RefCell<Core>,
     /// Of the last read that was tried here: the socket's slot, and what was seen before.
     seen: Cell<Option<(usize, Seen)>>,
@@ -139,6 +141,7 @@ impl Worker {
             ticks: Cell::new(1),
             now: Cell::new(clock::now()),
             duty: Cell::default(),
+            gauge: Gauge::default(),
             core: RefCell::new(core),
             seen: Cell::new(None),
         })
@@ -150,6 +153,11 @@ impl Worker {
 
     pub(crate) fn index(&self) -> usize {
         self.index
+    }
+
+    /// The clock, as it was read last.
+    pub(crate) fn now(&self) -> Instant {
+        self.now.get()
     }
 
     /// Names the time between two ticks of this worker; no two workers of a reactor share a moment,
@@ -251,6 +259,7 @@ impl Worker {
         self.dispatch();
         self.fire_timers();
         self.watch(self.shared.number(self.now.get()));
+        self.gauge();
     }
 
     fn serve_mailbox(&self) {

@@ -6,120 +6,23 @@
 
 mod support;
 
+#[path = "support/hogs.rs"]
+mod hogs;
+
 use std::collections::HashSet;
 use std::future::{Future, poll_fn};
 use std::io::Write;
-use std::net::TcpStream;
 use std::os::fd::AsRawFd;
 use std::pin::pin;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Barrier, Mutex, mpsc};
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, ThreadId};
+use std::task::{Context, Poll, Waker};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use gorin_reactor::{
-    Config, Direction, DriverKind, Hog, Local, OnHog, Reactor, Sleep, Socket, expect_block,
-};
+use gorin_reactor::{Config, DriverKind, Hog, OnHog, Sleep, expect_block};
+use hogs::*;
 use support::*;
-
-/// Notes which threads wake it.
-#[derive(Default)]
-struct Mark(Mutex<Vec<ThreadId>>);
-
-impl Wake for Mark {
-    fn wake(self: Arc<Self>) {
-        self.0.lock().unwrap().push(thread::current().id());
-    }
-}
-
-impl Mark {
-    fn is_woken(&self) -> bool {
-        !self.0.lock().unwrap().is_empty()
-    }
-
-    fn was_woken_elsewhere(&self) -> bool {
-        let woken = self.0.lock().unwrap();
-        woken.iter().any(|&thread| thread != thread::current().id())
-    }
-}
-
-/// A read of a socket that waits, as a goroutine would.
-struct Waiting {
-    socket: Arc<Socket>,
-    peer: TcpStream,
-    mark: Arc<Mark>,
-}
-
-impl Waiting {
-    /// Arms a poll on this thread's ring, or that of a worker if it has none.
-    fn new() -> Waiting {
-        let (socket, peer) = connection();
-        let mut waiting = Waiting {
-            socket: Arc::new(socket),
-            peer,
-            mark: Arc::default(),
-        };
-        waiting.wait();
-        waiting
-    }
-
-    /// Reads what there is and waits for more.
-    fn wait(&mut self) {
-        self.mark = Arc::default();
-        let waker = Waker::from(self.mark.clone());
-        let mut context = Context::from_waker(&waker);
-        loop {
-            let mut buffer = [0; 64];
-            let read = |fd: std::os::fd::BorrowedFd<'_>| receive(fd, &mut buffer);
-            match self.socket.poll_io(Direction::Read, &mut context, read) {
-                Poll::Ready(read) => assert!(read.expect("a connection") > 0),
-                Poll::Pending => return,
-            }
-        }
-    }
-
-    fn send(&mut self) {
-        self.peer.write_all(b"x").expect("a connection");
-    }
-}
-
-/// Computes until `done`.
-fn compute(what: &str, done: impl Fn() -> bool) {
-    let start = Instant::now();
-    while !done() {
-        assert!(start.elapsed() < LIMIT, "the hog computed in vain: {what}");
-        std::hint::spin_loop();
-    }
-}
-
-/// Lets the worker take what is queued to its ring, and comes back.
-async fn turn() {
-    let mut over = false;
-    poll_fn(|cx| {
-        if std::mem::replace(&mut over, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
-}
-
-/// Worker 0 on this thread, beside worker 1 that sleeps.
-fn beside_a_sleeper<R>(config: Config, f: impl FnOnce(&Reactor, &mut Local) -> R) -> R {
-    let reactor = with_config(Config {
-        workers: 2,
-        ..config
-    });
-    let sleeper = Idle::start(&reactor, 1);
-    wait_until_asleep(sleeper.tid);
-    let mut local = reactor.attach(0).expect("a ring");
-    let result = f(&reactor, &mut local);
-    shut_down(local);
-    sleeper.stop();
-    result
-}
 
 #[test]
 fn sockets_of_a_hog_are_served_while_it_computes() {
@@ -289,32 +192,6 @@ fn a_hog_that_says_so_is_relieved_like_any_other() {
             }
         });
     });
-}
-
-/// Worker `index` that is asked to compute on demand.
-fn on_demand(
-    reactor: &Reactor,
-    index: usize,
-    jobs: mpsc::Receiver<Box<dyn FnOnce() + Send>>,
-) -> (Waker, thread::JoinHandle<()>) {
-    let (sender, waker) = mpsc::channel();
-    let reactor = reactor.clone();
-    let thread = thread::spawn(move || {
-        let mut local = reactor.attach(index).expect("a ring");
-        local.block_on(poll_fn(|cx| {
-            // Only the first one is waited for.
-            let _ = sender.send(cx.waker().clone());
-            loop {
-                match jobs.try_recv() {
-                    Ok(job) => job(),
-                    Err(mpsc::TryRecvError::Empty) => return Poll::Pending,
-                    Err(mpsc::TryRecvError::Disconnected) => return Poll::Ready(()),
-                }
-            }
-        }));
-        shut_down(local);
-    });
-    (waker.recv_timeout(LIMIT).expect("it starts"), thread)
 }
 
 /// The hog wanders: each time it computes on the worker that has taken the sockets over.

@@ -185,6 +185,10 @@ impl Builder {
     /// coming to an await point, another worker that has time takes over the sockets, timers and
     /// goroutines that wait for its worker. An idle program is not woken for it.
     ///
+    /// Workers that watch each other also notice when they are kept from running because CPUs are
+    /// contended, by clients on the same machine, say. Then fewer of them serve the sockets for some
+    /// seconds, if that serves as much: a worker that is preempted holds its sockets for milliseconds.
+    ///
     /// Operations on files that were started on such a worker end when it is free again; and with
     /// one worker there is nobody to watch.
     ///
@@ -358,6 +362,7 @@ impl Builder {
             config.rescue = rescue;
         }
         let executor = Executor::new(gorin_executor::Config {
+            width: config.width.clone(),
             workers,
             panic_policy: self.panic_policy,
             blocking: BlockingConfig {

@@ -56,6 +56,9 @@ impl Worker {
         if !core.patience.is_looking() || until.is_some_and(|until| until < end) {
             return None;
         }
+        if self.is_crowded(began) {
+            return None;
+        }
         let _turn = Turn::take()?;
         count(&self.post().counters.looks, 1);
         let mut last = began;
@@ -72,8 +75,17 @@ impl Worker {
             if found {
                 return Some(Wait::Found);
             }
+            if self.is_crowded(now) {
+                return None;
+            }
             last = now;
         }
+    }
+
+    /// Whether somebody else may need the CPU.
+    fn is_crowded(&self, now: Instant) -> bool {
+        let guard = self.shared().guard.as_ref();
+        guard.is_some_and(|guard| guard.crowd.is_dense(guard.watch.awake(), now))
     }
 
     /// Sleeps, for a timer only until `due` or a little longer, unless there is a notice to take.
@@ -92,6 +104,7 @@ impl Worker {
         if let Some(due) = due.filter(|_| until.is_some_and(|until| now >= until)) {
             core.spacing.note_wake(due, now);
         }
+        self.gauge.note_sleep(now.duration_since(began));
         self.get_up(&nap, now.duration_since(began), self.shared.number(now));
         if self.signal().wake_up() {
             core.driver.expect_wake();

@@ -159,3 +159,25 @@ fn calls_of_every_kind_get_the_bytes_of_a_dropped_receive() {
         Ok(())
     });
 }
+
+/// It waits already when a receive begins, takes all there is, and is dropped.
+#[test]
+fn readable_sees_what_a_dropped_receive_takes_meanwhile() {
+    everywhere(|| async {
+        let (client, server) = tcp_pair().await?;
+        for round in 0..20_u8 {
+            let mut readable = pin!(server.readable());
+            assert!(poll_once(readable.as_mut()).is_pending());
+            {
+                let mut receive = pin!(server.recv_owned(vec![0; 16]));
+                assert!(poll_once(receive.as_mut()).is_pending());
+                client.write_all(&[round]).await?;
+            }
+            readable.await?;
+            let mut buf = [0; 16];
+            assert_eq!(server.try_read(&mut buf)?, 1);
+            assert_eq!(buf[0], round);
+        }
+        Ok(())
+    });
+}

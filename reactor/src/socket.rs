@@ -24,7 +24,6 @@ use std::time::Instant;
 use gorin_base::primitive::{AtomicBool, AtomicU64, Ordering, PlainArc};
 use gorin_base::{coop, hook};
 
-use crate::calls;
 use crate::deadline::{Alarm, Deadline, list_then_look};
 use crate::driver::Direction;
 use crate::early::Early;
@@ -38,6 +37,7 @@ use crate::worker::Worker;
 
 mod edges;
 mod owned;
+mod ready;
 
 pub(crate) use owned::Link;
 
@@ -190,23 +190,6 @@ impl Socket {
         mut call: impl FnMut(BorrowedFd<'_>) -> io::Result<R>,
     ) -> io::Result<R> {
         self.try_call(direction, &mut call)
-    }
-
-    /// Waits until a call of `direction` is worth trying. It may still find that it would block, if
-    /// another call comes first.
-    ///
-    /// # Errors
-    /// As [`io`](Socket::io).
-    ///
-    /// # Cancel safety
-    /// Has no effect that could be lost.
-    pub async fn ready(&self, direction: Direction) -> io::Result<()> {
-        let early = direction == Direction::Read && self.early().is_some_and(Early::is_present);
-        let look = |fd: BorrowedFd<'_>| match early {
-            true => Ok(()),
-            false => calls::poll_now(fd, direction),
-        };
-        self.io(direction, look).await
     }
 
     /// Tries `call`, unless the socket [was drained](Socket::set_drained); if it would block, wakes

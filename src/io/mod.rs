@@ -57,6 +57,8 @@
 //! });
 //! ```
 
+#[cfg(not(loom))]
+mod async_fd;
 mod copy;
 mod duplex;
 #[cfg(not(loom))]
@@ -66,6 +68,8 @@ pub(crate) mod splice;
 #[cfg(not(loom))]
 mod stdio;
 
+#[cfg(not(loom))]
+pub use async_fd::AsyncFd;
 pub use copy::{copy, copy_bidirectional, split};
 pub use duplex::{DuplexStream, duplex};
 #[cfg(not(loom))]

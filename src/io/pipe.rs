@@ -14,8 +14,10 @@ use std::time::Instant;
 
 use futures::io::{AsyncRead, AsyncWrite};
 use gorin_reactor::{Direction, Socket};
-use rustix::fs::{FileType, OFlags, fcntl_getfl, fcntl_setfl, fstat};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::pipe::{PipeFlags, pipe_with};
+
+use super::async_fd::pollable;
 
 /// Makes a pipe of the system: what is written to one end can be read from the other.
 ///
@@ -43,19 +45,6 @@ use rustix::pipe::{PipeFlags, pipe_with};
 pub fn pipe() -> io::Result<(PipeReader, PipeWriter)> {
     let (reader, writer) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
     Ok((PipeReader::from_fd(reader)?, PipeWriter::from_fd(writer)?))
-}
-
-/// Makes `fd` non-blocking and gives it to the reactor.
-fn pollable(fd: OwnedFd) -> io::Result<Socket> {
-    let kind = FileType::from_raw_mode(fstat(&fd)?.st_mode);
-    if matches!(kind, FileType::RegularFile | FileType::Directory) {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "a regular file or directory cannot be polled: there is nothing to wait for",
-        ));
-    }
-    fcntl_setfl(&fd, fcntl_getfl(&fd)? | OFlags::NONBLOCK)?;
-    Socket::new(fd)
 }
 
 /// A duplicate of the descriptor that blocks again, for other programs.

@@ -5,18 +5,21 @@
 
 mod common;
 
+use std::future::poll_fn;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::SocketAddr;
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use common::everywhere;
 use gorin::net::{Shutdown, UdpSocket, UnixDatagram};
 use gorin::prelude::*;
 use gorin_base::check::poll_once;
+use socket2::SockRef;
 
 async fn udp() -> io::Result<UdpSocket> {
     UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await
@@ -286,6 +289,89 @@ fn datagram_sockets_come_from_std_and_go_back_to_it() {
         assert_eq!(server.recv(&mut buf).await?, 3);
         let fd = OwnedFd::try_from(server)?;
         assert_eq!(std::net::UdpSocket::from(fd).local_addr()?, address);
+        Ok(())
+    });
+}
+
+#[test]
+fn calls_that_do_not_wait_exist_for_every_kind_of_call() {
+    everywhere(|| async {
+        let (server, client) = (udp().await?, udp().await?);
+        let from = client.local_addr()?;
+        let mut buf = [0; 8];
+        client.connect(server.local_addr()?).await?;
+        let error = server.try_peek_from(&mut buf).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        let parts = [IoSlice::new(b"fi"), IoSlice::new(b"ve")];
+        assert_eq!(client.try_send_vectored(&parts)?, 4);
+        server.readable().await?;
+        assert_eq!(server.try_peek_from(&mut buf)?, (4, from));
+        assert_eq!(server.try_peek(&mut buf[..2])?, 2);
+        let (mut left, mut right) = ([0; 1], [0; 7]);
+        let mut parts = [IoSliceMut::new(&mut left), IoSliceMut::new(&mut right)];
+        assert_eq!(server.try_recv_vectored(&mut parts)?, 4);
+        assert_eq!((&left, &right[..3]), (b"f", &b"ive"[..]));
+
+        let (one, other) = (UnixDatagram::unbound()?, unique_name());
+        let receiver = UnixDatagram::bind_addr(&other)?;
+        assert_eq!(one.try_send_to_addr(b"ring", &other)?, 4);
+        let (len, address) = receiver.try_peek_from(&mut buf)?;
+        assert_eq!((len, address.is_unnamed()), (4, true));
+        assert_eq!(receiver.try_recv(&mut buf)?, 4);
+        Ok(())
+    });
+}
+
+#[test]
+fn futures_written_by_hand_are_woken() {
+    everywhere(|| async {
+        let (server, client) = (udp().await?, udp().await?);
+        let (to, from) = (server.local_addr()?, client.local_addr()?);
+        let receiver = server.clone();
+        let receiving = go(async move {
+            let mut buf = [0; 8];
+            poll_fn(|cx| receiver.poll_readable(cx)).await?;
+            let first = poll_fn(|cx| receiver.poll_recv_from(cx, &mut buf)).await?;
+            let second = poll_fn(|cx| receiver.poll_recv(cx, &mut buf)).await?;
+            io::Result::Ok((first, second))
+        });
+        yield_now().await;
+        poll_fn(|cx| client.poll_writable(cx)).await?;
+        assert_eq!(poll_fn(|cx| client.poll_send_to(cx, b"one", to)).await?, 3);
+        client.connect(to).await?;
+        assert_eq!(poll_fn(|cx| client.poll_send(cx, b"three")).await?, 5);
+        assert_eq!(receiving.await.unwrap()?, ((3, from), 5));
+        Ok(())
+    });
+}
+
+/// What gorin has no method for: the sender of the next datagram alone, an address with each part.
+#[test]
+fn calls_of_users_wait_as_gorins_own_do() {
+    everywhere(|| async {
+        let (server, client) = (udp().await?, udp().await?);
+        let (to, from) = (server.local_addr()?, client.local_addr()?);
+        let mut waiting = pin!(server.read_with(|fd| SockRef::from(&fd).peek_sender()));
+        assert!(poll_once(waiting.as_mut()).is_pending());
+        let (to, parts) = (to.into(), [IoSlice::new(b"a"), IoSlice::new(b"b")]);
+        let sent = client.write_with(|fd| SockRef::from(&fd).send_to_vectored(&parts, &to));
+        assert_eq!(sent.await?, 2);
+        assert_eq!(waiting.await?.as_socket(), Some(from));
+        let mut buf = [0; 8];
+        assert_eq!(server.try_recv(&mut buf)?, 2);
+        let call = |fd: BorrowedFd<'_>| SockRef::from(&fd).peek_sender();
+        let error = server.try_read_with(call).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        let send = |fd: BorrowedFd<'_>| SockRef::from(&fd).send_to_vectored(&parts, &to);
+        assert_eq!(client.try_write_with(send)?, 2);
+        assert_eq!(poll_fn(|cx| client.poll_write_with(cx, send)).await?, 2);
+        poll_fn(|cx| server.poll_read_with(cx, call)).await?;
+        server.set_read_deadline(Some(Instant::now()));
+        let error = server.read_with(call).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        server.close();
+        let error = server.try_write_with(send).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotConnected);
         Ok(())
     });
 }

@@ -6,8 +6,10 @@
 
 mod common;
 
+use std::future::poll_fn;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::pin::pin;
 use std::task::Poll;
 use std::thread;
@@ -20,7 +22,7 @@ use gorin::io::AsyncReadExt;
 use gorin::net::{TcpListener, TcpSocket, TcpStream, UnixStream};
 use gorin::prelude::*;
 use gorin_base::check::poll_once;
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, SockRef, Socket, Type};
 
 /// Two ends of one connection.
 async fn connection() -> io::Result<(TcpStream, TcpStream)> {
@@ -176,6 +178,31 @@ fn a_peek_leaves_the_bytes_to_the_next_read() {
 }
 
 #[test]
+fn a_stream_is_looked_at_without_waiting_and_by_hand() {
+    everywhere(|| async {
+        let (client, server) = connection().await?;
+        let mut buf = [0; 8];
+        let nothing = server.try_peek(&mut buf).unwrap_err();
+        assert_eq!(nothing.kind(), io::ErrorKind::WouldBlock);
+        let (reader, _writer) = server.clone().into_split();
+        let waiting = go(async move {
+            poll_fn(|cx| reader.as_ref().poll_readable(cx)).await?;
+            reader.try_peek(&mut [0; 8])
+        });
+        yield_now().await;
+        poll_fn(|cx| client.poll_writable(cx)).await?;
+        let send = |fd: BorrowedFd<'_>| SockRef::from(&fd).send(b"five");
+        assert_eq!(client.write_with(send).await?, 4);
+        assert_eq!(waiting.await.unwrap()?, 4);
+        assert_eq!(poll_fn(|cx| server.poll_peek(cx, &mut buf)).await?, 4);
+        let read = |fd: BorrowedFd<'_>| (&Socket::from(fd.try_clone_to_owned()?)).read(&mut buf);
+        assert_eq!(server.read_with(read).await?, 4);
+        assert_eq!(&buf[..4], b"five");
+        Ok(())
+    });
+}
+
+#[test]
 fn options_are_the_sockets_own() {
     everywhere(|| async {
         let (client, server) = connection().await?;
@@ -184,6 +211,8 @@ fn options_are_the_sockets_own() {
         assert!(client.clone().nodelay()? && !server.nodelay()?);
         client.set_ttl(42)?;
         assert_eq!(client.ttl()?, 42);
+        client.set_quickack(false)?;
+        assert!(!client.quickack()? && server.quickack()?);
         assert_eq!(client.linger()?, None);
         client.set_linger(Some(Duration::from_secs(3)))?;
         assert_eq!(client.linger()?, Some(Duration::from_secs(3)));
@@ -275,8 +304,13 @@ fn the_incoming_stream_gives_every_connection() {
             }
             io::Result::Ok(clients)
         });
-        let accepted: Vec<_> = listener.incoming().take(10).collect().await;
+        let another = listener.clone();
+        let accepted: Vec<_> = listener.incoming().take(5).collect().await;
         assert!(accepted.iter().all(Result::is_ok), "{accepted:?}");
+        // A kept stream has its handle; the listener lives by the other one.
+        let accepted: Vec<_> = listener.into_incoming().take(4).collect().await;
+        assert!(accepted.iter().all(Result::is_ok), "{accepted:?}");
+        another.accept().await?;
         assert_eq!(clients.await.unwrap()?.len(), 10);
         Ok(())
     });
@@ -335,7 +369,9 @@ fn a_socket_with_options_listens_and_connects() {
         socket.set_keepalive(Duration::from_secs(30))?;
         socket.bind("127.0.0.1:0".parse().unwrap())?;
         let listener = socket.listen(16)?;
-        let client = TcpSocket::new_v4()?;
+        // Made elsewhere.
+        let client = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        let client = TcpSocket::try_from(OwnedFd::from(client))?;
         client.bind("127.0.0.1:0".parse().unwrap())?;
         let own = client.local_addr()?;
         let client = client.connect(listener.local_addr()?).await?;

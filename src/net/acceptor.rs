@@ -15,7 +15,7 @@ use std::fmt;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::pin::Pin;
-use std::sync::Once;
+use std::sync::{Arc, Once};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -33,11 +33,12 @@ pub(super) const BACKLOG: i32 = 4096;
 /// First and longest pause when descriptors have run out.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
 
-/// A listening socket of any family.
+/// A listening socket of any family; a clone is another handle to it.
+#[derive(Clone)]
 pub(super) struct Acceptor {
     pub(super) endpoint: Endpoint,
     /// Done when it has been said that descriptors ran out.
-    exhaustion_reported: Once,
+    exhaustion_reported: Arc<Once>,
 }
 
 /// A new connection, and the address of its peer.
@@ -51,7 +52,7 @@ impl Acceptor {
     pub(super) fn new(endpoint: Endpoint) -> Acceptor {
         Acceptor {
             endpoint,
-            exhaustion_reported: Once::new(),
+            exhaustion_reported: Arc::new(Once::new()),
         }
     }
 
@@ -98,7 +99,8 @@ impl Acceptor {
 
 /// The stream of accepted connections, which never ends; made by
 /// [`TcpListener::incoming`](super::TcpListener::incoming) and
-/// [`UnixListener::incoming`](super::UnixListener::incoming).
+/// [`UnixListener::incoming`](super::UnixListener::incoming), and by their `into_incoming` as a stream
+/// that has the listener (`Incoming<'static>`).
 #[must_use = "a stream does nothing unless it is polled"]
 pub struct Incoming<'a, S = TcpStream> {
     // Boxed once per accept loop, so that the stream is `Unpin` without `unsafe` here.

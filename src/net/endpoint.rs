@@ -96,6 +96,14 @@ impl Endpoint {
         self.socket.ready(Direction::Write).await
     }
 
+    pub(super) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket.poll_ready(Direction::Read, cx)
+    }
+
+    pub(super) fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket.poll_ready(Direction::Write, cx)
+    }
+
     /// Receives from a stream, and notes when that has emptied the socket.
     pub(super) fn recv_stream<'a>(&'a self, buf: &'a mut [u8]) -> impl Call<usize> + 'a {
         let room = buf.len();

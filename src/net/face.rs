@@ -7,11 +7,14 @@
 //! |---|---|---|
 //! | `socket_face!` | all | std's type and back, the descriptor, addresses, buffer sizes, `close` |
 //! | `transfer_face!` | all but listeners | deadlines, `readable`, `writable`, `shutdown` |
+//! | `call_face!` | all but listeners | calls that gorin does not have, and `poll_readable` |
 //! | `stream_face!` | streams | reading and writing, halves, `AsyncRead` and `AsyncWrite` |
 //! | `datagram_face!` | datagram sockets | `recv`, `send`, `peek` and what can fail with `WouldBlock` |
 //!
-//! A type provides `endpoint()` and `from_endpoint()`. What streams have is in `face/stream.rs`.
+//! A type provides `endpoint()` and `from_endpoint()`. What streams have is in `face/stream.rs`,
+//! calls of users in `face/call.rs`.
 
+mod call;
 mod stream;
 
 /// What every socket has.
@@ -223,6 +226,15 @@ macro_rules! datagram_face {
                 self.endpoint.read(call).await
             }
 
+            /// Looks at a datagram, without waiting, and leaves it to the next call.
+            ///
+            /// # Errors
+            /// As [`try_recv`](Self::try_recv).
+            pub fn try_peek(&self, buf: &mut [u8]) -> std::io::Result<usize> {
+                let call = $crate::net::endpoint::recv(buf, libc::MSG_PEEK);
+                self.endpoint.try_read(call)
+            }
+
             /// As [`recv`](Self::recv), into several buffers, one after the other.
             ///
             /// # Cancel safety
@@ -245,6 +257,32 @@ macro_rules! datagram_face {
             pub fn try_recv(&self, buf: &mut [u8]) -> std::io::Result<usize> {
                 let call = $crate::net::endpoint::recv(buf, 0);
                 self.endpoint.try_read(call)
+            }
+
+            /// As [`try_recv`](Self::try_recv), into several buffers, one after the other.
+            ///
+            /// # Errors
+            /// As [`try_recv`](Self::try_recv).
+            pub fn try_recv_vectored(
+                &self,
+                bufs: &mut [std::io::IoSliceMut<'_>],
+            ) -> std::io::Result<usize> {
+                let call = $crate::net::endpoint::recv_vectored(bufs);
+                self.endpoint.try_read(call)
+            }
+
+            /// As [`recv`](Self::recv), for futures written by hand; of wakers as
+            /// [`poll_readable`](Self::poll_readable).
+            ///
+            /// # Errors
+            /// As [`recv`](Self::recv).
+            pub fn poll_recv(
+                &self,
+                cx: &mut std::task::Context<'_>,
+                buf: &mut [u8],
+            ) -> std::task::Poll<std::io::Result<usize>> {
+                let call = $crate::net::endpoint::recv(buf, 0);
+                self.endpoint.poll_read(cx, call)
             }
 
             /// Sends a datagram to the peer that the socket is connected to; gives its length.
@@ -282,9 +320,36 @@ macro_rules! datagram_face {
             pub fn try_send(&self, buf: &[u8]) -> std::io::Result<usize> {
                 self.endpoint.try_write($crate::net::endpoint::send(buf))
             }
+
+            /// As [`try_send`](Self::try_send), one datagram from several buffers.
+            ///
+            /// # Errors
+            /// As [`try_send`](Self::try_send).
+            pub fn try_send_vectored(
+                &self,
+                bufs: &[std::io::IoSlice<'_>],
+            ) -> std::io::Result<usize> {
+                let call = $crate::net::endpoint::send_vectored(bufs);
+                self.endpoint.try_write(call)
+            }
+
+            /// As [`send`](Self::send), for futures written by hand; of wakers as
+            /// [`poll_readable`](Self::poll_readable).
+            ///
+            /// # Errors
+            /// As [`send`](Self::send).
+            pub fn poll_send(
+                &self,
+                cx: &mut std::task::Context<'_>,
+                buf: &[u8],
+            ) -> std::task::Poll<std::io::Result<usize>> {
+                let call = $crate::net::endpoint::send(buf);
+                self.endpoint.poll_write(cx, call)
+            }
         }
     };
 }
 
+pub(super) use call::call_face;
 pub(super) use stream::stream_face;
 pub(super) use {datagram_face, socket_face, transfer_face};

@@ -5,9 +5,13 @@
 //! belongs to an idle connection, and dropping a pending read or accept loses nothing: the bytes,
 //! or the connection, are still in the socket.
 //!
-//! All methods take `&self`: several goroutines may use one socket at once. Streams and datagram
-//! sockets are [`Clone`]: a clone is another handle to the same socket, which is closed when the
-//! last handle is dropped, or by `close`, which also ends the calls that wait.
+//! All methods take `&self`: several goroutines may use one socket at once. Sockets are [`Clone`]: a
+//! clone is another handle to the same socket, which is closed when the last handle is dropped, or by
+//! `close`, which also ends the calls that wait.
+//!
+//! Options that std has are methods. The others can be set by way of [`AsFd`](std::os::fd::AsFd), as by
+//! `socket2::SockRef::from(&socket)`, and calls that are missing be made by `read_with` and `write_with`.
+//! For descriptors of other kinds there is [`io::AsyncFd`](crate::io::AsyncFd).
 //!
 //! A socket belongs to the runtime it was made in, whichever thread uses it later.
 //!

@@ -108,6 +108,14 @@ macro_rules! half_methods {
                 self.stream.peek(buf).await
             }
 
+            #[doc = concat!("As [`try_peek`](", stringify!($stream), "::try_peek) of the stream.")]
+            ///
+            /// # Errors
+            /// Those of the stream.
+            pub fn try_peek(&self, buf: &mut [u8]) -> io::Result<usize> {
+                self.stream.try_peek(buf)
+            }
+
             #[doc = concat!("As [`try_read`](", stringify!($stream), "::try_read) of the stream.")]
             ///
             /// # Errors

@@ -3,12 +3,13 @@
 use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::task::{Context, Poll, ready};
 
 use socket2::{Domain, Protocol, Type};
 
 use super::address::{ToSocketAddrs, resolve, resolve_first};
 use super::endpoint::{self, Endpoint, new_socket};
-use super::face::{datagram_face, socket_face, transfer_face};
+use super::face::{call_face, datagram_face, socket_face, transfer_face};
 use super::ip_address;
 
 /// A UDP socket.
@@ -126,6 +127,31 @@ impl UdpSocket {
         Ok((len, ip_address(address)?))
     }
 
+    /// As [`peek_from`](UdpSocket::peek_from), without waiting.
+    ///
+    /// # Errors
+    /// As [`try_recv_from`](UdpSocket::try_recv_from).
+    pub fn try_peek_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        let call = endpoint::recv_from(buf, libc::MSG_PEEK);
+        let (len, address) = self.endpoint.try_read(call)?;
+        Ok((len, ip_address(address)?))
+    }
+
+    /// As [`recv_from`](UdpSocket::recv_from), for futures written by hand; of wakers as
+    /// [`poll_readable`](UdpSocket::poll_readable).
+    ///
+    /// # Errors
+    /// As [`recv`](UdpSocket::recv).
+    pub fn poll_recv_from(
+        &self,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<(usize, SocketAddr)>> {
+        let call = endpoint::recv_from(buf, 0);
+        let (len, address) = ready!(self.endpoint.poll_read(cx, call))?;
+        Poll::Ready(Ok((len, ip_address(address)?)))
+    }
+
     /// Sends a datagram to the first address that `target` stands for; gives its length. A name is
     /// looked up each time.
     ///
@@ -146,6 +172,22 @@ impl UdpSocket {
     pub fn try_send_to(&self, buf: &[u8], target: SocketAddr) -> io::Result<usize> {
         let address = target.into();
         self.endpoint.try_write(endpoint::send_to(buf, &address))
+    }
+
+    /// As [`send_to`](UdpSocket::send_to), for futures written by hand; of wakers as
+    /// [`poll_readable`](UdpSocket::poll_readable).
+    ///
+    /// # Errors
+    /// As [`send`](UdpSocket::send).
+    pub fn poll_send_to(
+        &self,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+        target: SocketAddr,
+    ) -> Poll<io::Result<usize>> {
+        let address = target.into();
+        let call = endpoint::send_to(buf, &address);
+        self.endpoint.poll_write(cx, call)
     }
 }
 
@@ -272,6 +314,7 @@ impl UdpSocket {
 
 socket_face!(UdpSocket, std: std::net::UdpSocket, address: SocketAddr = ip_address);
 transfer_face!(UdpSocket, address: SocketAddr = ip_address);
+call_face!(UdpSocket);
 datagram_face!(UdpSocket);
 
 impl fmt::Debug for UdpSocket {

@@ -61,6 +61,27 @@ macro_rules! stream_face {
                 self.endpoint.read(self.endpoint.peek_stream(buf)).await
             }
 
+            /// As [`peek`](Self::peek), without waiting.
+            ///
+            /// # Errors
+            /// As [`try_read`](Self::try_read).
+            pub fn try_peek(&self, buf: &mut [u8]) -> std::io::Result<usize> {
+                self.endpoint.try_read(self.endpoint.peek_stream(buf))
+            }
+
+            /// As [`peek`](Self::peek), for futures written by hand; of wakers as
+            /// [`poll_readable`](Self::poll_readable).
+            ///
+            /// # Errors
+            /// As [`read`](Self::read).
+            pub fn poll_peek(
+                &self,
+                cx: &mut std::task::Context<'_>,
+                buf: &mut [u8],
+            ) -> std::task::Poll<std::io::Result<usize>> {
+                self.endpoint.poll_read(cx, self.endpoint.peek_stream(buf))
+            }
+
             /// Reads what has arrived, without waiting.
             ///
             /// # Errors

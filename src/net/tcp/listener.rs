@@ -15,6 +15,10 @@ use crate::net::ip_address;
 
 /// A socket that listens for TCP connections.
 ///
+/// All methods take `&self`, and several goroutines may accept; each connection goes to one of them.
+/// [`Clone`] gives another handle to the same socket, which listens until the last one is dropped, or
+/// until [`close`](TcpListener::close).
+///
 /// ```no_run
 /// use gorin::net::TcpListener;
 ///
@@ -28,6 +32,7 @@ use crate::net::ip_address;
 /// })
 /// # }
 /// ```
+#[derive(Clone)]
 pub struct TcpListener {
     acceptor: Acceptor,
 }
@@ -114,6 +119,18 @@ impl TcpListener {
     /// # }
     /// ```
     pub fn incoming(&self) -> Incoming<'_> {
+        Incoming::new(unfold(self, async |listener| {
+            let accepted = listener.accept().await;
+            Some((accepted.map(|(stream, _peer)| stream), listener))
+        }))
+    }
+
+    /// As [`incoming`](TcpListener::incoming), for streams that are kept: it has the listener.
+    ///
+    /// # Cancel safety
+    /// Connections that wait when the stream is dropped are refused with the listener, unless there
+    /// is another handle to it.
+    pub fn into_incoming(self) -> Incoming<'static> {
         Incoming::new(unfold(self, async |listener| {
             let accepted = listener.accept().await;
             Some((accepted.map(|(stream, _peer)| stream), listener))

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use super::{TcpListener, TcpStream, tcp_socket};
@@ -167,5 +167,29 @@ impl TcpSocket {
 impl AsFd for TcpSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
+    }
+}
+
+impl AsRawFd for TcpSocket {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+}
+
+/// Takes over a TCP socket that was made elsewhere and neither listens nor is connected yet; it is set
+/// non-blocking, the only thing that can fail.
+impl TryFrom<OwnedFd> for TcpSocket {
+    type Error = io::Error;
+
+    fn try_from(fd: OwnedFd) -> io::Result<TcpSocket> {
+        let socket = socket2::Socket::from(fd);
+        socket.set_nonblocking(true)?;
+        Ok(TcpSocket { socket })
+    }
+}
+
+impl From<TcpSocket> for OwnedFd {
+    fn from(socket: TcpSocket) -> OwnedFd {
+        socket.socket.into()
     }
 }

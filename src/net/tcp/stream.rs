@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::{dial, tcp_socket};
 use crate::net::address::ToSocketAddrs;
 use crate::net::endpoint::Endpoint;
-use crate::net::face::{socket_face, stream_face, transfer_face};
+use crate::net::face::{call_face, socket_face, stream_face, transfer_face};
 use crate::net::ip_address;
 
 /// A TCP connection.
@@ -129,6 +129,24 @@ impl TcpStream {
         self.endpoint.options().set_tcp_nodelay(nodelay)
     }
 
+    /// True if what arrives is acknowledged at once, and not later together with what is sent
+    /// (`TCP_QUICKACK`).
+    ///
+    /// # Errors
+    /// Those of `getsockopt(2)`.
+    pub fn quickack(&self) -> io::Result<bool> {
+        self.endpoint.options().tcp_quickack()
+    }
+
+    /// Sets whether what arrives is acknowledged at once. It does not last: the kernel goes back to
+    /// its own judgement by and by.
+    ///
+    /// # Errors
+    /// Those of `setsockopt(2)`.
+    pub fn set_quickack(&self, quickack: bool) -> io::Result<()> {
+        self.endpoint.options().set_tcp_quickack(quickack)
+    }
+
     /// How long closing the socket may wait for unsent data; see `SO_LINGER`.
     ///
     /// # Errors
@@ -192,6 +210,7 @@ impl TcpStream {
 
 socket_face!(TcpStream, std: std::net::TcpStream, address: SocketAddr = ip_address);
 transfer_face!(TcpStream, address: SocketAddr = ip_address);
+call_face!(TcpStream);
 stream_face!(TcpStream);
 
 impl fmt::Debug for TcpStream {

@@ -5,12 +5,13 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::os::unix::net::SocketAddr;
 use std::path::Path;
+use std::task::{Context, Poll, ready};
 
 use socket2::{Domain, SockAddr, Type};
 
 use super::{Pause, from_kernel, path_address, to_kernel};
 use crate::net::endpoint::{self, Endpoint, new_socket};
-use crate::net::face::{datagram_face, socket_face, transfer_face};
+use crate::net::face::{call_face, datagram_face, socket_face, transfer_face};
 
 /// A Unix socket for datagrams: they arrive, in order, or sending waits.
 ///
@@ -145,6 +146,31 @@ impl UnixDatagram {
         Ok((len, from_kernel(address)?))
     }
 
+    /// As [`peek_from`](UnixDatagram::peek_from), without waiting.
+    ///
+    /// # Errors
+    /// As [`try_recv_from`](UnixDatagram::try_recv_from).
+    pub fn try_peek_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        let call = endpoint::recv_from(buf, libc::MSG_PEEK);
+        let (len, address) = self.endpoint.try_read(call)?;
+        Ok((len, from_kernel(address)?))
+    }
+
+    /// As [`recv_from`](UnixDatagram::recv_from), for futures written by hand; of wakers as
+    /// [`poll_readable`](UnixDatagram::poll_readable).
+    ///
+    /// # Errors
+    /// As [`recv`](UnixDatagram::recv).
+    pub fn poll_recv_from(
+        &self,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<(usize, SocketAddr)>> {
+        let call = endpoint::recv_from(buf, 0);
+        let (len, address) = ready!(self.endpoint.poll_read(cx, call))?;
+        Poll::Ready(Ok((len, from_kernel(address)?)))
+    }
+
     /// Sends a datagram to the socket at `path`; gives its length.
     ///
     /// # Cancel safety
@@ -199,10 +225,20 @@ impl UnixDatagram {
         let address = path_address(path.as_ref())?;
         self.endpoint.try_write(endpoint::send_to(buf, &address))
     }
+
+    /// As [`try_send_to`](UnixDatagram::try_send_to), to any address.
+    ///
+    /// # Errors
+    /// As [`try_send_to`](UnixDatagram::try_send_to).
+    pub fn try_send_to_addr(&self, buf: &[u8], address: &SocketAddr) -> io::Result<usize> {
+        let address = to_kernel(address)?;
+        self.endpoint.try_write(endpoint::send_to(buf, &address))
+    }
 }
 
 socket_face!(UnixDatagram, std: std::os::unix::net::UnixDatagram, address: SocketAddr = from_kernel);
 transfer_face!(UnixDatagram, address: SocketAddr = from_kernel);
+call_face!(UnixDatagram);
 datagram_face!(UnixDatagram);
 
 impl fmt::Debug for UnixDatagram {

@@ -15,6 +15,9 @@ use crate::net::face::socket_face;
 
 /// A Unix socket that listens for connections.
 ///
+/// All methods take `&self`, and several goroutines may accept; each connection goes to one of them.
+/// [`Clone`] gives another handle to the same socket.
+///
 /// ```
 /// use gorin::net::{UnixListener, UnixStream};
 /// use std::os::linux::net::SocketAddrExt;
@@ -36,6 +39,7 @@ use crate::net::face::socket_face;
 /// })
 /// # }
 /// ```
+#[derive(Clone)]
 pub struct UnixListener {
     acceptor: Acceptor,
 }
@@ -102,6 +106,18 @@ impl UnixListener {
     /// # Cancel safety
     /// As [`accept`](UnixListener::accept): dropping the stream loses no connection.
     pub fn incoming(&self) -> Incoming<'_, UnixStream> {
+        Incoming::new(unfold(self, async |listener| {
+            let accepted = listener.accept().await;
+            Some((accepted.map(|(stream, _peer)| stream), listener))
+        }))
+    }
+
+    /// As [`incoming`](UnixListener::incoming), for streams that are kept: it has the listener.
+    ///
+    /// # Cancel safety
+    /// Connections that wait when the stream is dropped are refused with the listener, unless there
+    /// is another handle to it.
+    pub fn into_incoming(self) -> Incoming<'static, UnixStream> {
         Incoming::new(unfold(self, async |listener| {
             let accepted = listener.accept().await;
             Some((accepted.map(|(stream, _peer)| stream), listener))

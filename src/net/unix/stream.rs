@@ -11,7 +11,7 @@ use socket2::{Domain, SockAddr, Type};
 
 use super::{Pause, from_kernel, path_address, to_kernel};
 use crate::net::endpoint::{Endpoint, new_socket};
-use crate::net::face::{socket_face, stream_face, transfer_face};
+use crate::net::face::{call_face, socket_face, stream_face, transfer_face};
 
 /// A connection over a Unix socket.
 ///
@@ -128,6 +128,7 @@ pub struct Credentials {
 
 socket_face!(UnixStream, std: std::os::unix::net::UnixStream, address: SocketAddr = from_kernel);
 transfer_face!(UnixStream, address: SocketAddr = from_kernel);
+call_face!(UnixStream);
 stream_face!(UnixStream);
 
 impl fmt::Debug for UnixStream {

@@ -9,7 +9,7 @@
 mod common;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Barrier, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -332,5 +332,36 @@ fn a_runtime_that_is_dropped_in_its_own_closure_does_not_wait_for_it() {
             dropped.send(()).unwrap();
         }));
         told.recv().unwrap();
+    });
+}
+
+/// On every driver, whoever does what is waited for: a ring, or a thread.
+#[test]
+fn closures_that_hold_all_threads_may_wait_for_gorins_own_calls() {
+    const CLOSURES: usize = 2;
+    within_patience(|| {
+        let runtime = one_worker().max_blocking_threads(CLOSURES).build().unwrap();
+        let all_here = Arc::new(Barrier::new(CLOSURES));
+        let closures: Vec<_> = (0..CLOSURES)
+            .map(|_| {
+                let (all_here, handle) = (all_here.clone(), runtime.handle());
+                runtime.handle().unblock(move || {
+                    all_here.wait();
+                    handle.block_on(async {
+                        let version = gorin::fs::read_to_string("/proc/version").await?;
+                        assert!(!version.is_empty());
+                        gorin::fs::canonicalize("/proc/self").await?;
+                        let mut entries = gorin::fs::read_dir("/proc/self").await?;
+                        assert!(entries.next_entry().await?.is_some());
+                        gorin::net::lookup(("localhost", 80)).await
+                    })
+                })
+            })
+            .collect();
+        for closure in closures {
+            let found = runtime.block_on(closure).unwrap().unwrap();
+            assert!(found.iter().all(|address| address.ip().is_loopback()));
+        }
+        assert!(runtime.shutdown_timeout(PATIENCE).is_complete());
     });
 }

@@ -5,7 +5,8 @@
 //! Worker, EnterGuard ────────┴─► Shared ───────┼─ injector: tasks readied by threads that are no workers
 //! task ── Scheduler ─────────────► (Arc)       ├─ idle: who sleeps, who searches
 //!                                              ├─ registry: every live task
-//!                                              └─ pool: the threads for blocking code
+//!                                              ├─ pool: the threads for blocking code
+//!                                              └─ errands: those for the runtime's own calls
 //! ```
 //!
 //! Invariants:
@@ -65,6 +66,8 @@ pub struct Config {
     pub width: PlainArc<Width>,
     /// The threads of [`Executor::unblock`].
     pub blocking: BlockingConfig,
+    /// The threads of [`Executor::errand`].
+    pub errands: BlockingConfig,
 }
 
 impl Default for Config {
@@ -75,6 +78,10 @@ impl Default for Config {
             panic_policy: PanicPolicy::default(),
             width: PlainArc::default(),
             blocking: BlockingConfig::default(),
+            errands: BlockingConfig {
+                thread_name: "gorin-errand".to_owned(),
+                ..BlockingConfig::default()
+            },
         }
     }
 }
@@ -125,6 +132,7 @@ pub(crate) struct Shared {
     pub(crate) registry: Registry,
     /// Closed by `stop`.
     pub(crate) pool: Pool,
+    pub(crate) errands: Pool,
     pub(crate) drained: Drained,
     pub(crate) injector: Injector,
     /// Set once, by `stop`, before the registry closes; read by who takes a task off the list, relaxed.
@@ -202,6 +210,7 @@ impl Shared {
             // One per worker, one for other threads, one per worker for its local tasks.
             registry: Registry::new(2 * config.workers + 1),
             pool: Pool::new(config.blocking.clone()),
+            errands: Pool::new(config.errands.clone()),
             drained: Drained::default(),
             injector: Injector::new(),
             stopped: AtomicBool::new(false),
@@ -250,6 +259,7 @@ impl Shared {
             self.registry.close();
         }
         self.pool.close();
+        self.errands.close();
         self.end_if_over();
         // Also those who have to see a crash.
         self.idle.call_all();

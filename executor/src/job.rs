@@ -4,6 +4,11 @@
 //! and no scheduler ever gets it back. It is not in the registry: `stop` cannot abort what runs
 //! outside of any await point, and [`Pool`](crate::blocking::Pool) itself drops what has not begun.
 //!
+//! There are two pools: a closure of a user may wait for a call that the runtime makes for a goroutine
+//! (an *errand*: reading a file where there is no ring, looking a name up). With one pool such closures
+//! could hold all of its threads, and the calls they wait for would never begin. Errands wait for no
+//! closure and no goroutine.
+//!
 //! Must not: decide on which thread a job runs (the pool does).
 
 use std::fmt;
@@ -13,6 +18,7 @@ use std::time::Instant;
 
 use gorin_base::primitive::Arc;
 
+use crate::blocking::Pool;
 use crate::context;
 use crate::executor::{Executor, Shared};
 use crate::task::{
@@ -36,9 +42,10 @@ impl Schedule for Job {
     }
 }
 
-/// Gives `run` to the pool.
+/// Gives `run` to `pool`, which is one of the two of `shared`.
 fn unblock_on<F, T>(
     shared: &Arc<Shared>,
+    pool: &Pool,
     spec: Spec,
     run: F,
     site: &'static Location<'static>,
@@ -51,7 +58,7 @@ where
         shared: shared.clone(),
     };
     let (job, handle) = task::allocate(spec, async move { run() }, scheduler, site);
-    if let Err(error) = shared.pool.submit(job.into_runnable()) {
+    if let Err(error) = pool.submit(job.into_runnable()) {
         let line = format!(
             "gorin cannot start a thread for blocking code, so a job from {site} was cancelled: \
              {error}. Raise the limit on threads (`ulimit -u`, the cgroup's pids.max).\n"
@@ -84,11 +91,37 @@ impl Executor {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        unblock_on(self.shared(), spec, run, Location::caller())
+        let shared = self.shared();
+        unblock_on(shared, &shared.pool, spec, run, Location::caller())
     }
 
-    /// A door to the threads for blocking code that keeps no executor running, for other parts of
-    /// a runtime.
+    /// As [`unblock`](Self::unblock), for calls of the runtime itself, on threads of their own: `run`
+    /// must not wait for a goroutine, nor for anything that `unblock` was given.
+    ///
+    /// ```
+    /// use gorin_executor::{BlockingConfig, Config, Executor, Spec};
+    ///
+    /// let one = BlockingConfig { max_threads: 1, ..BlockingConfig::default() };
+    /// let executor = Executor::new(Config { workers: 1, blocking: one, ..Config::default() });
+    /// let own = executor.clone();
+    /// let closure = executor.unblock(Spec::new(), move || {
+    ///     let errand = own.errand(Spec::new(), || 42);
+    ///     futures::executor::block_on(errand).unwrap()
+    /// });
+    /// assert_eq!(futures::executor::block_on(closure).unwrap(), 42);
+    /// ```
+    #[track_caller]
+    pub fn errand<F, T>(&self, spec: Spec, run: F) -> JoinHandle<T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let shared = self.shared();
+        unblock_on(shared, &shared.errands, spec, run, Location::caller())
+    }
+
+    /// A door to the threads for [errands](Self::errand) that keeps no executor running, for other
+    /// parts of a runtime.
     pub fn offload(&self) -> Offload {
         Offload {
             shared: self.shared().clone(),
@@ -99,38 +132,38 @@ impl Executor {
     /// until `deadline` (`None`: as long as it takes), and returns the jobs that still run. It
     /// blocks; a job of this executor must not call it.
     pub fn join_blocking(&self, deadline: Option<Instant>) -> Vec<TaskInfo> {
-        self.shared().pool.join(deadline)
+        let mut running = self.shared().pool.join(deadline);
+        running.extend(self.shared().errands.join(deadline));
+        running
     }
 
-    /// How many threads for blocking code there are.
+    /// How many threads for blocking code there are, those for errands included.
     pub fn num_blocking_threads(&self) -> usize {
-        self.shared().pool.num_threads()
+        self.shared().pool.num_threads() + self.shared().errands.num_threads()
     }
 }
 
-/// A door to the threads for blocking code; see [`Executor::offload`].
+/// A door to the threads for errands; see [`Executor::offload`].
 #[derive(Clone)]
 pub struct Offload {
     shared: Arc<Shared>,
 }
 
 impl Offload {
-    /// Runs `run` on a thread for blocking code. When the executor has stopped, or stops before it
+    /// Runs `run` as an [errand](Executor::errand). When the executor has stopped, or stops before it
     /// has begun, it is dropped instead: who waits for it must learn that from its destructor.
     #[track_caller]
     pub fn run(&self, run: Box<dyn FnOnce() + Send>) {
-        drop(unblock_on(
-            &self.shared,
-            Spec::new(),
-            run,
-            Location::caller(),
-        ));
+        let (shared, site) = (&self.shared, Location::caller());
+        drop(unblock_on(shared, &shared.errands, Spec::new(), run, site));
     }
 }
 
 impl fmt::Debug for Offload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Offload").field(&self.shared.pool).finish()
+        f.debug_tuple("Offload")
+            .field(&self.shared.errands)
+            .finish()
     }
 }
 

@@ -16,6 +16,7 @@ use gorin_reactor::{IoBuf, IoBufMut, ops};
 
 use super::stream::Stream;
 use super::{Metadata, OpenOptions, blocking};
+use crate::runtime::Handle;
 
 /// Reads up to this are tried without the ring: they take the worker some 10 µs.
 const EAGER: usize = 64 << 10;
@@ -322,7 +323,7 @@ impl File {
     /// **Not cancel-safe**: a dropped call keeps its thread waiting, and then locks the file. To give
     /// up waiting use [`try_lock`](File::try_lock).
     pub async fn lock(&self) -> io::Result<()> {
-        self.with_std(std::fs::File::lock).await
+        self.wait(std::fs::File::lock).await
     }
 
     /// As [`lock`](File::lock), beside others who lock it shared.
@@ -333,7 +334,7 @@ impl File {
     /// # Cancel safety
     /// As [`lock`](File::lock).
     pub async fn lock_shared(&self) -> io::Result<()> {
-        self.with_std(std::fs::File::lock_shared).await
+        self.wait(std::fs::File::lock_shared).await
     }
 
     /// Locks the file if nobody else has it locked; without waiting.
@@ -367,6 +368,16 @@ impl File {
     /// If a write has failed; those of `close(2)`. The file is closed in any case.
     pub async fn close(self) -> io::Result<()> {
         ops::close(self.into_std().await?.into()).await
+    }
+
+    /// Calls what waits for others, who may be goroutines: no errand.
+    async fn wait(
+        &self,
+        call: impl FnOnce(&std::fs::File) -> io::Result<()> + Send + 'static,
+    ) -> io::Result<()> {
+        let runtime = Handle::try_current().ok_or_else(|| gorin_reactor::no_runtime("a lock"))?;
+        let file = self.file.clone();
+        runtime.unblock(move || call(&file)).await?
     }
 
     /// Calls what the ring cannot do, where it may block.

@@ -2,7 +2,7 @@
 //!
 //! What the kernel can do by itself (opening, reading, writing, renaming, …) is an operation on the
 //! ring of the worker that the goroutine runs on. What it cannot (listing a directory, copying a
-//! file, following a path to its end) runs on the threads of [`unblock`](crate::unblock).
+//! file, following a path to its end) runs on threads like those of [`unblock`](crate::unblock).
 //!
 //! Names, arguments and errors are std's, except that buffers are owned where std borrows them: an
 //! operation outlives the future that waits for it, so a buffer goes into the call and comes back
@@ -80,15 +80,16 @@ pub use std::fs::{FileTimes, Permissions};
 
 use std::io;
 
+use crate::goroutine::Spec;
 use crate::runtime::Handle;
 
-/// Runs `call`, which blocks, on a thread for that.
+/// Runs `call`, which blocks and waits for no goroutine, on a thread for that.
 async fn blocking<T: Send + 'static>(
     call: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
     let runtime =
         Handle::try_current().ok_or_else(|| gorin_reactor::no_runtime("this operation"))?;
-    match runtime.unblock(call).await {
+    match runtime.errand(Spec::new(), call).await {
         Ok(result) => result,
         Err(error) => Err(error.into()),
     }

@@ -82,7 +82,7 @@ async fn look_up(host: String, port: u16) -> io::Result<Vec<SocketAddr>> {
     let runtime = Handle::try_current()
         .ok_or_else(|| gorin_reactor::no_runtime(&format!("looking up `{host}`")))?;
     let spec = Spec::new().name("resolver");
-    let answer = runtime.unblock_with(spec, move || {
+    let answer = runtime.errand(spec, move || {
         let found = std::net::ToSocketAddrs::to_socket_addrs(&(host.as_str(), port));
         found.map(Iterator::collect).map_err(|error| {
             io::Error::new(error.kind(), format!("cannot resolve `{host}`: {error}"))

@@ -34,6 +34,10 @@ const RESCUE: &str = "GORIN_RESCUE";
 /// As many as the reactor can tell apart; more than any machine has.
 const MAX_WORKERS: usize = 4094;
 
+/// The least number of threads for gorin's own calls that block: a few may wait for long, as for a
+/// resolver, and must not hold up the others.
+const LEAST_ERRAND_THREADS: usize = 4;
+
 /// What becomes of the goroutines that still live when `main` returns; see
 /// [`Builder::on_main_exit`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -167,15 +171,19 @@ impl Builder {
     /// How many threads [`unblock`](crate::unblock) may use; further closures wait in line. The
     /// threads are started when they are needed. Default: 512.
     ///
-    /// Without io_uring ([`DriverKind::Epoll`]) operations on files use these threads, too. So closures
-    /// that wait for such operations (by `Handle::block_on`) must not hold all threads at once, or
-    /// they wait for ever: with 1, there must be no such closure.
+    /// Calls that gorin itself makes where they may block (names are looked up, directories listed;
+    /// without io_uring, [`DriverKind::Epoll`], all that is done to files) have as many threads of
+    /// their own, and at least 4. So closures may wait for them by `Handle::block_on`, also if they
+    /// hold all threads at once. What must not wait for each other with all threads taken is closures,
+    /// among them those that [wait for a lock](crate::fs::File::lock) or write to
+    /// [`stdout`](crate::io::stdout).
     pub fn max_blocking_threads(mut self, threads: usize) -> Builder {
         self.max_blocking_threads = threads;
         self
     }
 
-    /// How long a thread of [`unblock`](crate::unblock) stays without work. Default: 10 s.
+    /// How long a thread of [`unblock`](crate::unblock), or for gorin's own calls, stays without work.
+    /// Default: 10 s.
     pub fn blocking_idle_timeout(mut self, limit: Duration) -> Builder {
         self.blocking_idle_timeout = limit;
         self
@@ -318,6 +326,15 @@ impl Builder {
         }
     }
 
+    /// `max` threads for code that blocks, of this `kind`.
+    fn threads(&self, kind: &str, max: usize) -> BlockingConfig {
+        BlockingConfig {
+            max_threads: max,
+            idle_timeout: Some(self.blocking_idle_timeout),
+            thread_name: format!("{}-{kind}", self.thread_name),
+        }
+    }
+
     /// Checks the settings and makes the shared halves.
     fn prepare(&self) -> io::Result<Handle> {
         let workers = match self.workers {
@@ -365,11 +382,11 @@ impl Builder {
             width: config.width.clone(),
             workers,
             panic_policy: self.panic_policy,
-            blocking: BlockingConfig {
-                max_threads: self.max_blocking_threads,
-                idle_timeout: Some(self.blocking_idle_timeout),
-                thread_name: format!("{}-block", self.thread_name),
-            },
+            blocking: self.threads("block", self.max_blocking_threads),
+            errands: self.threads(
+                "errand",
+                self.max_blocking_threads.max(LEAST_ERRAND_THREADS),
+            ),
         });
         config.driver = self.driver;
         config.require_io_uring = self.require_io_uring;

@@ -335,11 +335,21 @@ impl Handle {
         self.shared.executor.unblock(spec, run)
     }
 
+    /// Makes a call of gorin's own that may block, and waits for nobody who needs this runtime.
+    pub(crate) fn errand<F, T>(&self, spec: Spec, run: F) -> JoinHandle<T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        self.shared.executor.errand(spec, run)
+    }
+
     fn is_same(&self, other: &Handle) -> bool {
         Arc::ptr_eq(&self.shared, &other.shared)
     }
 
-    /// Number of threads for blocking code, idle ones too; see [`unblock`](crate::unblock).
+    /// Number of threads for blocking code, idle ones and those for gorin's own calls too; see
+    /// [`unblock`](crate::unblock).
     pub fn num_blocking_threads(&self) -> usize {
         self.shared.executor.num_blocking_threads()
     }

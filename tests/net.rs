@@ -11,6 +11,7 @@ use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -198,6 +199,90 @@ fn a_stream_is_looked_at_without_waiting_and_by_hand() {
         let read = |fd: BorrowedFd<'_>| (&Socket::from(fd.try_clone_to_owned()?)).read(&mut buf);
         assert_eq!(server.read_with(read).await?, 4);
         assert_eq!(&buf[..4], b"five");
+        Ok(())
+    });
+}
+
+/// G82: each call is written as one, also if the socket has no room for it at once.
+#[test]
+fn whole_messages_of_several_goroutines_do_not_mix() {
+    const LEN: usize = 50_000;
+    everywhere(|| async {
+        let (client, server) = connection().await?;
+        client.set_send_buffer_size(4096)?;
+        let (pipe_reader, pipe_writer) = gorin::io::pipe()?;
+        let pipe_writer = Arc::new(pipe_writer);
+        for number in 0..8_u8 {
+            let (client, pipe) = (client.clone(), pipe_writer.clone());
+            go(async move {
+                let message = vec![number; LEN];
+                for round in 0..4 {
+                    pipe.write_all(&message).await.unwrap();
+                    match round % 2 {
+                        0 => client.write_all(&message).await.unwrap(),
+                        _ => client.write_all_owned(message.clone()).await.0.unwrap(),
+                    }
+                }
+            });
+        }
+        drop((client, pipe_writer));
+        let piped = go(async move {
+            let mut message = vec![0; LEN];
+            for _ in 0..32 {
+                pipe_reader.read_exact(&mut message).await.unwrap();
+                assert!(message.iter().all(|byte| *byte == message[0]));
+            }
+        });
+        let mut message = vec![0; LEN];
+        for _ in 0..32 {
+            server.read_exact(&mut message).await?;
+            assert!(message.iter().all(|byte| *byte == message[0]));
+        }
+        assert_eq!(server.read(&mut message).await?, 0, "the end");
+        piped.await.unwrap();
+        Ok(())
+    });
+}
+
+/// Who waits for its turn behind a message that does not get on ends as that one does.
+#[test]
+fn a_message_that_does_not_get_on_ends_and_the_next_one_is_written() {
+    everywhere(|| async {
+        let (left, right) = UnixStream::pair()?;
+        let long = vec![1; 4_000_000];
+        let mut first = Box::pin(left.write_all(&long));
+        assert!(poll_once(first.as_mut()).is_pending(), "nobody reads");
+        let mut second = pin!(left.write_all(b"second"));
+        assert!(poll_once(second.as_mut()).is_pending(), "not its turn");
+        // A deadline is felt by both.
+        left.set_write_deadline(Some(Instant::now()));
+        let late = first.await.unwrap_err();
+        assert_eq!(late.kind(), io::ErrorKind::TimedOut);
+        let late = second.await.unwrap_err();
+        assert_eq!(late.kind(), io::ErrorKind::TimedOut);
+        left.set_write_deadline(None);
+        // Given up, it lets the next one go on.
+        let mut third = Box::pin(left.write_all(&long));
+        assert!(poll_once(third.as_mut()).is_pending());
+        let mut fourth = pin!(left.write_all(b"last"));
+        assert!(poll_once(fourth.as_mut()).is_pending());
+        drop(third);
+        let reader = go(async move {
+            let mut all = Vec::new();
+            (&right).read_to_end(&mut all).await.map(|_| all)
+        });
+        fourth.await?;
+        left.shutdown(Shutdown::Write)?;
+        let all = reader.await.unwrap()?;
+        assert!(all.ends_with(b"\x01last"));
+        // Closed, it ends both.
+        let (left, _right) = UnixStream::pair()?;
+        let mut fifth = Box::pin(left.write_all(&long));
+        assert!(poll_once(fifth.as_mut()).is_pending());
+        let mut sixth = pin!(left.write_all(b"never"));
+        assert!(poll_once(sixth.as_mut()).is_pending());
+        left.close();
+        assert!(fifth.await.is_err() && sixth.await.is_err());
         Ok(())
     });
 }

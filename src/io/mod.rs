@@ -67,6 +67,8 @@ mod pipe;
 pub(crate) mod splice;
 #[cfg(not(loom))]
 mod stdio;
+#[cfg(any(not(loom), test))]
+pub(crate) mod turns;
 
 #[cfg(not(loom))]
 pub use async_fd::AsyncFd;

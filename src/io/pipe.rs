@@ -18,6 +18,7 @@ use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::async_fd::pollable;
+use super::turns::Turns;
 
 /// Makes a pipe of the system: what is written to one end can be read from the other.
 ///
@@ -228,11 +229,14 @@ impl PipeReader {
 /// The writing end of a pipe, FIFO, terminal or the like.
 ///
 /// Methods take `&self`. Writes of several goroutines do not mix with each other as long as they
-/// are of at most 4,096 bytes (`PIPE_BUF`). Dropping it closes the end; when all writing ends are
+/// are of at most 4,096 bytes (`PIPE_BUF`), those by [`write_all`](PipeWriter::write_all) never, unless
+/// another process writes, too. Dropping it closes the end; when all writing ends are
 /// closed, the reader finds the end of the stream.
 pub struct PipeWriter {
     /// `None` once it is closed.
     socket: Option<Socket>,
+    /// Whose message is being written.
+    writing: Turns,
 }
 
 impl PipeWriter {
@@ -242,8 +246,10 @@ impl PipeWriter {
     /// # Errors
     /// As [`PipeReader::from_fd`].
     pub fn from_fd(fd: OwnedFd) -> io::Result<PipeWriter> {
-        let socket = Some(pollable(fd)?);
-        Ok(PipeWriter { socket })
+        Ok(PipeWriter {
+            socket: Some(pollable(fd)?),
+            writing: Turns::new(),
+        })
     }
 
     /// The descriptor, blocking again, as another program expects it. For that program's standard
@@ -326,7 +332,8 @@ impl PipeWriter {
         }
     }
 
-    /// Writes all of `buf`.
+    /// Writes all of `buf`. Goroutines that call this at once write one after the other, in the order in
+    /// which they came.
     ///
     /// # Cancel safety
     /// Not cancel-safe: a dropped call may have written a prefix. Where that matters use
@@ -335,6 +342,7 @@ impl PipeWriter {
     /// # Errors
     /// As [`write`](PipeWriter::write); a prefix may have been written.
     pub async fn write_all(&self, mut buf: &[u8]) -> io::Result<()> {
+        let _turn = self.writing.take().await;
         while !buf.is_empty() {
             let written = self.write(buf).await?;
             buf = &buf[written..];

@@ -13,11 +13,20 @@ use gorin_reactor::{Direction, IoBuf, IoBufMut, Socket, calls, ops};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Type};
 
 use crate::io::splice;
+use crate::io::turns::Turns;
 
 /// A handle to a socket; its clones are handles to the same one.
 #[derive(Clone, Debug)]
 pub(super) struct Endpoint {
-    socket: Arc<Socket>,
+    shared: Arc<Shared>,
+}
+
+/// What all handles share.
+#[derive(Debug)]
+struct Shared {
+    socket: Socket,
+    /// Whose message is being written; for streams.
+    writing: Turns,
 }
 
 /// One system call on a socket's descriptor, which may be repeated.
@@ -37,8 +46,11 @@ pub(super) fn new_socket(
 impl Endpoint {
     /// Over a descriptor that is non-blocking already.
     pub(super) fn new(fd: impl Into<OwnedFd>) -> io::Result<Endpoint> {
-        let socket = Arc::new(Socket::new(fd.into())?);
-        Ok(Endpoint { socket })
+        let shared = Arc::new(Shared {
+            socket: Socket::new(fd.into())?,
+            writing: Turns::new(),
+        });
+        Ok(Endpoint { shared })
     }
 
     /// A new endpoint that is connected to `address`.
@@ -47,8 +59,12 @@ impl Endpoint {
         address: &SockAddr,
     ) -> io::Result<Endpoint> {
         let endpoint = Endpoint::new(socket)?;
-        ops::connect(&endpoint.socket, address).await?;
+        ops::connect(endpoint.socket(), address).await?;
         Ok(endpoint)
+    }
+
+    fn socket(&self) -> &Socket {
+        &self.shared.socket
     }
 
     /// Repeats `call` until it does not block.
@@ -56,12 +72,12 @@ impl Endpoint {
     /// # Cancel safety
     /// Dropped while it waits, it has had no effect.
     pub(super) async fn read<R>(&self, call: impl Call<R>) -> io::Result<R> {
-        self.socket.io(Direction::Read, call).await
+        self.socket().io(Direction::Read, call).await
     }
 
     /// As [`read`](Self::read), for what waits for room.
     pub(super) async fn write<R>(&self, call: impl Call<R>) -> io::Result<R> {
-        self.socket.io(Direction::Write, call).await
+        self.socket().io(Direction::Write, call).await
     }
 
     pub(super) fn poll_read<R>(
@@ -69,7 +85,7 @@ impl Endpoint {
         cx: &mut Context<'_>,
         call: impl Call<R>,
     ) -> Poll<io::Result<R>> {
-        self.socket.poll_io(Direction::Read, cx, call)
+        self.socket().poll_io(Direction::Read, cx, call)
     }
 
     pub(super) fn poll_write<R>(
@@ -77,38 +93,38 @@ impl Endpoint {
         cx: &mut Context<'_>,
         call: impl Call<R>,
     ) -> Poll<io::Result<R>> {
-        self.socket.poll_io(Direction::Write, cx, call)
+        self.socket().poll_io(Direction::Write, cx, call)
     }
 
     pub(super) fn try_read<R>(&self, call: impl Call<R>) -> io::Result<R> {
-        self.socket.try_io(Direction::Read, call)
+        self.socket().try_io(Direction::Read, call)
     }
 
     pub(super) fn try_write<R>(&self, call: impl Call<R>) -> io::Result<R> {
-        self.socket.try_io(Direction::Write, call)
+        self.socket().try_io(Direction::Write, call)
     }
 
     pub(super) async fn readable(&self) -> io::Result<()> {
-        self.socket.ready(Direction::Read).await
+        self.socket().ready(Direction::Read).await
     }
 
     pub(super) async fn writable(&self) -> io::Result<()> {
-        self.socket.ready(Direction::Write).await
+        self.socket().ready(Direction::Write).await
     }
 
     pub(super) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.socket.poll_ready(Direction::Read, cx)
+        self.socket().poll_ready(Direction::Read, cx)
     }
 
     pub(super) fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.socket.poll_ready(Direction::Write, cx)
+        self.socket().poll_ready(Direction::Write, cx)
     }
 
     /// Receives from a stream, and notes when that has emptied the socket.
     pub(super) fn recv_stream<'a>(&'a self, buf: &'a mut [u8]) -> impl Call<usize> + 'a {
         let room = buf.len();
         move |fd| {
-            if let Some(early) = self.socket.read_early(buf, false) {
+            if let Some(early) = self.socket().read_early(buf, false) {
                 return early;
             }
             let result = calls::recv(fd, buf, 0);
@@ -119,7 +135,7 @@ impl Endpoint {
 
     /// As [`recv_stream`](Self::recv_stream), but leaves the bytes where they are.
     pub(super) fn peek_stream<'a>(&'a self, buf: &'a mut [u8]) -> impl Call<usize> + 'a {
-        move |fd| match self.socket.read_early(buf, true) {
+        move |fd| match self.socket().read_early(buf, true) {
             Some(early) => early,
             None => calls::recv(fd, buf, libc::MSG_PEEK),
         }
@@ -134,7 +150,7 @@ impl Endpoint {
         move |fd| {
             // What is left of a dropped receive goes into one buffer: a short read.
             let first = bufs.iter_mut().find(|buf| !buf.is_empty());
-            if let Some(early) = first.and_then(|buf| self.socket.read_early(buf, false)) {
+            if let Some(early) = first.and_then(|buf| self.socket().read_early(buf, false)) {
                 return early;
             }
             let result = calls::recv_vectored(fd, bufs);
@@ -164,48 +180,59 @@ impl Endpoint {
         // As much as a pipe takes in one piece.
         let mut buf = [0; libc::PIPE_BUF];
         let len = room.min(buf.len());
-        let early = match self.socket.read_early(&mut buf[..len], false)? {
+        let early = match self.socket().read_early(&mut buf[..len], false)? {
             Ok(len) => &buf[..len],
             Err(error) => return Some(Err(error)),
         };
         let written = rustix::io::write(pipe, early).map_err(io::Error::from);
         let kept = written.as_ref().map_or(0, |len| *len);
-        self.socket.put_back_early(&early[kept..]);
+        self.socket().put_back_early(&early[kept..]);
         Some(written)
     }
 
     /// A read of a stream that got less than it had room for has emptied the socket, most likely.
     fn note_short_read(&self, result: &io::Result<usize>, room: usize) {
         if matches!(result, Ok(read) if (1..room).contains(read)) {
-            self.socket.set_drained();
+            self.socket().set_drained();
         }
     }
 
     /// True if both are handles to one socket.
     pub(super) fn is_same(&self, other: &Endpoint) -> bool {
-        Arc::ptr_eq(&self.socket, &other.socket)
+        Arc::ptr_eq(&self.shared, &other.shared)
     }
 
     pub(super) async fn recv_owned<B: IoBufMut>(&self, buf: B) -> (io::Result<usize>, B) {
-        ops::recv_owned(&self.socket, buf).await
+        ops::recv_owned(self.socket(), buf).await
     }
 
     pub(super) async fn send_owned<B: IoBuf>(&self, buf: B) -> (io::Result<usize>, B) {
-        ops::send_owned(&self.socket, buf, 0).await
+        ops::send_owned(self.socket(), buf, 0).await
     }
 
-    /// Sends all of `buf`.
+    /// Sends all of `buf`, with nothing of other such calls in between.
+    pub(super) async fn send_all(&self, mut buf: &[u8]) -> io::Result<()> {
+        let _turn = self.shared.writing.take().await;
+        while !buf.is_empty() {
+            let sent = self.write(send(buf)).await?;
+            buf = &buf[sent..];
+        }
+        Ok(())
+    }
+
+    /// As [`send_all`](Self::send_all), from a buffer that the call owns.
     pub(super) async fn send_all_owned<B: IoBuf>(
         &self,
         mut buf: B,
         zero_copy: bool,
     ) -> (io::Result<()>, B) {
+        let _turn = self.shared.writing.take().await;
         let mut sent = 0;
         while sent < buf.bytes().len() {
             let result;
             (result, buf) = match zero_copy {
-                true => ops::send_zero_copy(&self.socket, buf, sent).await,
-                false => ops::send_owned(&self.socket, buf, sent).await,
+                true => ops::send_zero_copy(self.socket(), buf, sent).await,
+                false => ops::send_owned(self.socket(), buf, sent).await,
             };
             match result {
                 Ok(len) => sent += len,
@@ -221,29 +248,29 @@ impl Endpoint {
     }
 
     pub(super) fn set_read_deadline(&self, deadline: Option<Instant>) {
-        self.socket.set_deadline(Direction::Read, deadline);
+        self.socket().set_deadline(Direction::Read, deadline);
     }
 
     pub(super) fn set_write_deadline(&self, deadline: Option<Instant>) {
-        self.socket.set_deadline(Direction::Write, deadline);
+        self.socket().set_deadline(Direction::Write, deadline);
     }
 
     pub(super) fn close(&self) {
-        self.socket.close();
+        self.socket().close();
     }
 
     /// Another descriptor of the same socket, which lives on when all handles are dropped.
     pub(super) fn duplicate(&self) -> io::Result<OwnedFd> {
         let fd = self.as_fd().try_clone_to_owned()?;
         // Or dropping the last handle would end the connection for the duplicate, too.
-        self.socket.set_duplicated();
+        self.socket().set_duplicated();
         Ok(fd)
     }
 }
 
 impl AsFd for Endpoint {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
+        self.socket().as_fd()
     }
 }
 

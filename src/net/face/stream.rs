@@ -131,7 +131,10 @@ macro_rules! stream_face {
                 self.endpoint.write(call).await
             }
 
-            /// Writes all of `buf`. Calls of several goroutines may mix with each other.
+            /// Writes all of `buf`. Goroutines that call this at once, or another method that writes
+            /// all, write one after the other, in the order in which they came: their bytes do not mix,
+            /// as with Go's `Write`. (With those of [`write`](Self::write) and of the trait
+            /// [`AsyncWrite`](crate::io::AsyncWrite) they may.)
             ///
             /// # Cancel safety
             /// Not cancel-safe: a dropped call may have written a prefix. Where that matters use
@@ -139,12 +142,8 @@ macro_rules! stream_face {
             ///
             /// # Errors
             /// As [`write`](Self::write); a prefix may have been written.
-            pub async fn write_all(&self, mut buf: &[u8]) -> std::io::Result<()> {
-                while !buf.is_empty() {
-                    let written = self.write(buf).await?;
-                    buf = &buf[written..];
-                }
-                Ok(())
+            pub async fn write_all(&self, buf: &[u8]) -> std::io::Result<()> {
+                self.endpoint.send_all(buf).await
             }
 
             /// Writes what the socket has room for, without waiting.
@@ -205,7 +204,8 @@ macro_rules! stream_face {
                 self.endpoint.send_owned(buf).await
             }
 
-            /// Writes all of a buffer that the call owns; gives the buffer.
+            /// Writes all of a buffer that the call owns; gives the buffer. Bytes of several goroutines
+            /// do not mix, as with [`write_all`](Self::write_all).
             ///
             /// # Cancel safety
             /// As [`send_owned`](Self::send_owned).

@@ -33,7 +33,7 @@ use gorin_base::clock;
 pub use gorin_reactor::Sleep;
 
 pub use after_func::{AfterFunc, after_func};
-pub use ticker::{MissedTick, Ticker, ticker};
+pub use ticker::{MissedTick, Ticker, ticker, ticker_at};
 pub use timeout::{Elapsed, timeout, timeout_at};
 pub use timer::Timer;
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use futures::stream::{FusedStream, Stream};
 use gorin_base::clock;
 
-use super::{Sleep, sleep};
+use super::{Sleep, sleep, sleep_until};
 
 /// A ticker whose first tick is `period` from now, and then one every `period`: Go's
 /// `time.NewTicker`.
@@ -45,6 +45,34 @@ pub fn ticker(period: Duration) -> Ticker {
     }
 }
 
+/// A ticker whose first tick is at `start`, and then one every `period`. A `start` in the past makes
+/// the first tick due at once; those that follow lie on the grid that it begins.
+///
+/// ```
+/// use gorin::time::ticker_at;
+/// use std::time::{Duration, Instant};
+///
+/// gorin::run(async {
+///     let start = Instant::now();
+///     let mut ticks = ticker_at(start, Duration::from_millis(2));
+///     assert_eq!(ticks.tick().await, start);
+///     let since = (ticks.tick().await - start).as_millis();
+///     assert!(since >= 2 && since % 2 == 0);
+/// });
+/// ```
+///
+/// # Panics
+/// If `period` is zero.
+#[track_caller]
+pub fn ticker_at(start: Instant, period: Duration) -> Ticker {
+    check(period);
+    Ticker {
+        sleep: sleep_until(start),
+        period,
+        missed: MissedTick::Skip,
+    }
+}
+
 #[track_caller]
 fn check(period: Duration) {
     assert!(
@@ -66,7 +94,7 @@ pub enum MissedTick {
     Delay,
 }
 
-/// Something that is ready at regular times; made by [`ticker`].
+/// Something that is ready at regular times; made by [`ticker`] and [`ticker_at`].
 ///
 /// Receive by [`tick`](Ticker::tick), or use it as a stream. Dropping it stops it.
 #[derive(Debug)]

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use gorin_base::clock;
 
-use super::{Sleep, sleep};
+use super::{Sleep, sleep, sleep_until};
 
 /// A timer that can be stopped and set anew, and used as a case of `select!` again and again: Go's
 /// `time.Timer`.
@@ -73,6 +73,25 @@ impl Timer {
         }
     }
 
+    /// A timer that is ready at `deadline`.
+    ///
+    /// ```
+    /// # use gorin::time::Timer;
+    /// # use std::time::{Duration, Instant};
+    /// # gorin::run(async {
+    /// let start = Instant::now();
+    /// let mut timer = Timer::at(start + Duration::from_secs(1000));
+    /// assert!(timer.reset_at(start + Duration::from_millis(1)));
+    /// assert!((&mut timer).await >= start + Duration::from_millis(1));
+    /// # });
+    /// ```
+    pub fn at(deadline: Instant) -> Timer {
+        Timer {
+            sleep: sleep_until(deadline),
+            is_set: true,
+        }
+    }
+
     /// Stops the timer: it will not be ready until it is [`reset`](Timer::reset). True if this
     /// prevented something: its firing was still to come, or had not been received.
     ///
@@ -97,6 +116,12 @@ impl Timer {
             Some(deadline) => self.sleep.reset(deadline),
             None => self.sleep = Sleep::never(),
         }
+        std::mem::replace(&mut self.is_set, true)
+    }
+
+    /// As [`reset`](Timer::reset), to a time rather than a duration.
+    pub fn reset_at(&mut self, deadline: Instant) -> bool {
+        self.sleep.reset(deadline);
         std::mem::replace(&mut self.is_set, true)
     }
 

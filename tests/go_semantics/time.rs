@@ -10,7 +10,8 @@ use futures::StreamExt;
 use gorin::JoinError;
 use gorin::prelude::*;
 use gorin::time::{
-    MissedTick, Timer, after, after_func, sleep, sleep_until, ticker, timeout, timeout_at,
+    MissedTick, Timer, after, after_func, sleep, sleep_until, ticker, ticker_at, timeout,
+    timeout_at,
 };
 use gorin_base::check::poll_once;
 
@@ -204,6 +205,42 @@ fn g54_a_ticker_ticks_on_its_grid_without_drift() {
             assert_eq!(since_first % period.as_nanos(), 0, "off the grid");
             assert!(due <= Instant::now(), "early");
         }
+    });
+}
+
+#[test]
+fn g54_a_ticker_may_begin_at_any_time() {
+    everywhere(|| async {
+        let (start, period) = (Instant::now(), Duration::from_millis(3));
+        let mut ticks = ticker_at(start + period, period);
+        for number in 1..=4 {
+            let due = ticks.tick().await;
+            let since = due.duration_since(start).as_nanos();
+            assert!(since >= number * period.as_nanos());
+            assert_eq!(since % period.as_nanos(), 0, "on its grid");
+        }
+        // One that has passed is due at once, and the next one is to come.
+        let long = Duration::from_secs(1000);
+        let mut ticks = ticker_at(start, long);
+        assert_eq!(ticks.tick().await, start);
+        assert!(is_silent(ticks.tick()).await);
+    });
+}
+
+#[test]
+fn g53_a_timer_may_be_set_to_a_time() {
+    everywhere(|| async {
+        let start = Instant::now();
+        let mut timer = Timer::at(start);
+        (&mut timer).await;
+        assert!(
+            !timer.reset_at(start + Duration::from_secs(1000)),
+            "received"
+        );
+        assert!(is_silent(&mut timer).await);
+        assert_eq!(timer.deadline(), Some(start + Duration::from_secs(1000)));
+        assert!(timer.reset_at(start), "it was still to come");
+        (&mut timer).await;
     });
 }
 

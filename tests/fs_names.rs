@@ -38,7 +38,7 @@ fn files_are_renamed_linked_and_removed() {
         );
         let real = gorin::fs::canonicalize(dir.path("soft")).await?;
         assert_eq!(real, fs::canonicalize(&new)?);
-        assert!(gorin::fs::try_exists(dir.path("soft")).await?);
+        assert!(gorin::fs::exists(dir.path("soft")).await?);
 
         gorin::fs::remove_file(dir.path("hard")).await?;
         gorin::fs::remove_file(&new).await?;
@@ -192,6 +192,8 @@ fn assert_same(ours: &Metadata, theirs: &fs::Metadata) {
     assert_eq!((ours.dev(), ours.rdev()), (theirs.dev(), theirs.rdev()));
     assert_eq!((ours.ino(), ours.nlink()), (theirs.ino(), theirs.nlink()));
     assert_eq!((ours.uid(), ours.gid()), (theirs.uid(), theirs.gid()));
+    let changed = (theirs.ctime(), theirs.ctime_nsec());
+    assert_eq!((ours.ctime(), ours.ctime_nsec()), changed);
     assert_eq!(ours.blksize(), theirs.blksize());
     assert_eq!(ours.blocks(), theirs.blocks());
 }
@@ -225,6 +227,30 @@ fn metadata_is_what_std_says() {
             text.contains("FileType(file)") && text.contains("len: 7"),
             "{text}"
         );
+        Ok(())
+    });
+}
+
+/// To whom they belong already, which everybody may do; and to others, which only root may.
+#[test]
+fn files_are_given_to_users_and_groups() {
+    everywhere(|dir| async move {
+        fs::write(dir.path("file"), "content")?;
+        symlink("file", dir.path("link"))?;
+        symlink("nowhere", dir.path("dangles"))?;
+        let theirs = fs::metadata(dir.path("file"))?;
+        let (uid, gid) = (Some(theirs.uid()), Some(theirs.gid()));
+        gorin::fs::chown(dir.path("link"), uid, None).await?;
+        gorin::fs::lchown(dir.path("dangles"), None, gid).await?;
+        let nobody = kind(gorin::fs::chown(dir.path("dangles"), uid, gid).await);
+        assert_eq!(nobody, Some(ErrorKind::NotFound));
+        let (ours, stds) = (dir.path("file"), dir.path("link"));
+        let ours = kind(gorin::fs::chown(ours, Some(1), Some(1)).await);
+        assert_eq!(ours, kind(std::os::unix::fs::chown(stds, Some(1), Some(1))));
+        if ours.is_none() {
+            assert_eq!(gorin::fs::metadata(dir.path("file")).await?.uid(), 1);
+            gorin::fs::chown(dir.path("file"), uid, gid).await?;
+        }
         Ok(())
     });
 }

@@ -41,8 +41,7 @@ pub async fn symlink_metadata(path: impl AsRef<Path>) -> io::Result<Metadata> {
 ///
 /// # Errors
 /// If that cannot be known: those of `stat(2)` other than `NotFound`.
-#[doc(alias = "exists")]
-pub async fn try_exists(path: impl AsRef<Path>) -> io::Result<bool> {
+pub async fn exists(path: impl AsRef<Path>) -> io::Result<bool> {
     match ops::stat(path, true).await {
         Ok(_) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
@@ -132,6 +131,16 @@ impl Metadata {
         whole
             .and_then(|whole| whole.checked_add(Duration::from_nanos(time.tv_nsec.into())))
             .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the time is out of range"))
+    }
+
+    /// When content, owner, permissions or names of the file were changed last, in seconds since 1970.
+    pub fn ctime(&self) -> i64 {
+        self.stat.stx_ctime.tv_sec
+    }
+
+    /// The part of [`ctime`](Metadata::ctime) below a second, in nanoseconds.
+    pub fn ctime_nsec(&self) -> i64 {
+        self.stat.stx_ctime.tv_nsec.into()
     }
 
     /// Type and permissions, as `st_mode` has them.

@@ -70,9 +70,13 @@ pub use directory::{
     DirBuilder, DirEntry, ReadDir, create_dir, create_dir_all, read_dir, remove_dir, remove_dir_all,
 };
 pub use file::File;
-pub use metadata::{FileType, Metadata, metadata, symlink_metadata, try_exists};
+/// As [`exists`], by the name that it has elsewhere.
+#[doc(no_inline)]
+pub use metadata::exists as try_exists;
+pub use metadata::{FileType, Metadata, exists, metadata, symlink_metadata};
 pub use names::{
-    canonicalize, hard_link, read_link, remove_file, rename, set_permissions, symlink,
+    canonicalize, chown, hard_link, lchown, read_link, remove_file, rename, set_permissions,
+    symlink,
 };
 pub use options::OpenOptions;
 pub use range::FileRange;

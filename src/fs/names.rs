@@ -65,6 +65,23 @@ pub async fn set_permissions(path: impl AsRef<Path>, permissions: Permissions) -
     on_path(path, |path| std::fs::set_permissions(path, permissions)).await
 }
 
+/// Gives the file at `path` to the user `uid` and the group `gid`; `None` leaves the one that it has.
+/// Symbolic links are followed.
+///
+/// # Errors
+/// Those of `chown(2)`: `PermissionDenied` for what only root may do.
+pub async fn chown(path: impl AsRef<Path>, uid: Option<u32>, gid: Option<u32>) -> io::Result<()> {
+    on_path(path, move |path| std::os::unix::fs::chown(path, uid, gid)).await
+}
+
+/// As [`chown`], but a symbolic link itself is given.
+///
+/// # Errors
+/// As [`chown`].
+pub async fn lchown(path: impl AsRef<Path>, uid: Option<u32>, gid: Option<u32>) -> io::Result<()> {
+    on_path(path, move |path| std::os::unix::fs::lchown(path, uid, gid)).await
+}
+
 /// Calls what the ring cannot do with a copy of `path`, where it may block.
 pub(super) async fn on_path<T: Send + 'static>(
     path: impl AsRef<Path>,

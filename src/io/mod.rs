@@ -61,6 +61,7 @@
 mod async_fd;
 mod copy;
 mod duplex;
+mod join;
 #[cfg(not(loom))]
 mod pipe;
 #[cfg(not(loom))]
@@ -76,12 +77,13 @@ pub use copy::{copy, copy_bidirectional, split};
 pub use duplex::{DuplexStream, duplex};
 #[cfg(not(loom))]
 pub use gorin_reactor::{IoBuf, IoBufMut};
+pub use join::{Join, join};
 pub use std::io::SeekFrom;
 
 pub use futures::io::{
     AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncSeek, AsyncSeekExt, AsyncWrite,
-    AsyncWriteExt, BufReader, BufWriter, Cursor, Lines, ReadHalf, WriteHalf, copy_buf, empty,
-    repeat, sink,
+    AsyncWriteExt, BufReader, BufWriter, Chain, Cursor, Empty, LineWriter, Lines, ReadHalf, Repeat,
+    Sink, Take, WriteHalf, copy_buf, empty, repeat, sink,
 };
 #[cfg(not(loom))]
 pub use pipe::{PipeReader, PipeWriter, pipe};

@@ -365,3 +365,31 @@ fn closures_that_hold_all_threads_may_wait_for_gorins_own_calls() {
         assert!(runtime.shutdown_timeout(PATIENCE).is_complete());
     });
 }
+
+/// Needs `n` times 4 KiB of stack.
+fn depth(n: usize) -> usize {
+    let frame = std::hint::black_box([1_u8; 4096]);
+    if n == 0 {
+        return 0;
+    }
+    usize::from(frame[n % 4096]) + depth(n - 1)
+}
+
+#[test]
+fn stacks_are_as_large_as_asked_for() {
+    within_patience(|| {
+        // Four times what threads have otherwise.
+        const DEEP: usize = 2048;
+        let builder = one_worker().thread_stack_size(64 << 20);
+        let runtime = builder.clone().build().unwrap();
+        let goroutine = runtime.go(async { depth(DEEP) });
+        let closure = runtime.handle().unblock(|| depth(DEEP));
+        assert_eq!(runtime.block_on(goroutine).unwrap(), DEEP);
+        assert_eq!(runtime.block_on(closure).unwrap(), DEEP);
+        let impossible = builder.thread_stack_size(usize::MAX).build().unwrap_err();
+        assert!(
+            impossible.to_string().contains("thread of worker 0"),
+            "{impossible}"
+        );
+    });
+}

@@ -46,6 +46,8 @@ pub struct BlockingConfig {
     pub idle_timeout: Option<Duration>,
     /// Their name, to which `-0`, `-1`, … is added.
     pub thread_name: String,
+    /// The size of their stacks; `None` for std's.
+    pub stack_bytes: Option<usize>,
 }
 
 impl Default for BlockingConfig {
@@ -55,6 +57,7 @@ impl Default for BlockingConfig {
             max_threads: 512,
             idle_timeout: Some(Duration::from_secs(10)),
             thread_name: "gorin-block".to_owned(),
+            stack_bytes: None,
         }
     }
 }
@@ -215,9 +218,11 @@ impl Shared {
         let key = entry.key();
         let name = format!("{}-{key}", shared.config.thread_name);
         let pool = shared.clone();
-        let thread = thread::Builder::new()
-            .name(name)
-            .spawn(move || pool.work(key))?;
+        let mut thread = thread::Builder::new().name(name);
+        if let Some(bytes) = shared.config.stack_bytes {
+            thread = thread.stack_size(bytes);
+        }
+        let thread = thread.spawn(move || pool.work(key))?;
         entry.insert(Member {
             called: PlainArc::default(),
             idle: false,

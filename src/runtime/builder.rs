@@ -19,7 +19,7 @@ use gorin_reactor::{DriverKind, Local, Offload, Reactor, Sleep};
 use super::cpus::available_cpus;
 use super::role::Role;
 use super::stall::{self, Report, Stall};
-use super::threads::Threads;
+use super::threads::{Threads, WorkerThread};
 use super::{EXIT_TIMEOUT, Handle, Runtime, current};
 
 /// The environment variable that sets the number of workers.
@@ -71,6 +71,7 @@ pub enum MainExit {
 pub struct Builder {
     workers: Option<usize>,
     thread_name: String,
+    thread_stack_bytes: Option<usize>,
     panic_policy: PanicPolicy,
     exit_timeout: Duration,
     poll_before_sleep: Option<Duration>,
@@ -88,6 +89,7 @@ impl Builder {
         Builder {
             workers: None,
             thread_name: "gorin".to_owned(),
+            thread_stack_bytes: None,
             panic_policy: PanicPolicy::Isolate,
             exit_timeout: EXIT_TIMEOUT,
             poll_before_sleep: None,
@@ -114,6 +116,28 @@ impl Builder {
     /// Name of the worker threads, to which `-0`, `-1`, … is added. Linux shows 15 bytes.
     pub fn thread_name(mut self, name: impl Into<String>) -> Builder {
         self.thread_name = name.into();
+        self
+    }
+
+    /// Size of the stacks of worker threads, and of those for [`unblock`](crate::unblock), in bytes. A
+    /// goroutine keeps what it needs between two awaits on the heap, and only what it calls meanwhile
+    /// on the stack: for code that recurses deeply. The thread that calls [`run`](Builder::run) is a
+    /// worker with a stack of its own.
+    ///
+    /// Default: std's, 2 MiB unless the environment variable `RUST_MIN_STACK` says otherwise.
+    ///
+    /// ```
+    /// fn depth(n: usize) -> usize {
+    ///     let frame = std::hint::black_box([0_u8; 4096]);
+    ///     if n == 0 { frame.len() } else { depth(n - 1) }
+    /// }
+    ///
+    /// let runtime = gorin::Runtime::builder().thread_stack_size(64 << 20).build().unwrap();
+    /// let deep = runtime.go(async { depth(2000) });
+    /// assert_eq!(runtime.block_on(deep).unwrap(), 4096);
+    /// ```
+    pub fn thread_stack_size(mut self, bytes: usize) -> Builder {
+        self.thread_stack_bytes = Some(bytes);
         self
     }
 
@@ -274,7 +298,7 @@ impl Builder {
     /// Nothing is left behind then.
     pub fn build(self) -> io::Result<Runtime> {
         let handle = self.prepare()?;
-        let threads = Threads::start(&handle, 0, &self.thread_name)?;
+        let threads = Threads::start(&handle, 0, &self.worker_thread())?;
         Ok(Runtime {
             handle,
             threads: Some(threads),
@@ -294,7 +318,7 @@ impl Builder {
     pub fn run<F: Future>(self, main: F) -> io::Result<F::Output> {
         let _role = Role::enter(Role::Worker, "run");
         let handle = self.prepare()?;
-        let threads = Threads::start(&handle, 1, &self.thread_name)?;
+        let threads = Threads::start(&handle, 1, &self.worker_thread())?;
         let mut local = match handle.shared.reactor.attach(0) {
             Ok(local) => local,
             Err(error) => {
@@ -332,6 +356,14 @@ impl Builder {
             max_threads: max,
             idle_timeout: Some(self.blocking_idle_timeout),
             thread_name: format!("{}-{kind}", self.thread_name),
+            stack_bytes: self.thread_stack_bytes,
+        }
+    }
+
+    fn worker_thread(&self) -> WorkerThread<'_> {
+        WorkerThread {
+            name: &self.thread_name,
+            stack_bytes: self.thread_stack_bytes,
         }
     }
 

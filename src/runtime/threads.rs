@@ -42,12 +42,24 @@ enum Event {
     Ended { index: usize, drained: Drained },
 }
 
+/// How the thread of a worker is made.
+pub(super) struct WorkerThread<'a> {
+    /// Its name, to which the worker's number is added.
+    pub(super) name: &'a str,
+    /// The size of its stack; `None` for std's.
+    pub(super) stack_bytes: Option<usize>,
+}
+
 impl Threads {
     /// Starts a thread for each worker from `first` on; returns when all rings stand.
     ///
     /// # Errors
     /// If a thread or ring cannot be had; the threads already started are ended before.
-    pub(super) fn start(handle: &Handle, first: usize, name: &str) -> io::Result<Threads> {
+    pub(super) fn start(
+        handle: &Handle,
+        first: usize,
+        made: &WorkerThread<'_>,
+    ) -> io::Result<Threads> {
         let (sender, events) = mpsc::channel();
         let mut threads = Threads {
             running: Vec::new(),
@@ -55,7 +67,7 @@ impl Threads {
         };
         let mut outcome = Ok(());
         for index in first..handle.num_workers() {
-            match spawn(handle.clone(), index, name, sender.clone()) {
+            match spawn(handle.clone(), index, made, sender.clone()) {
                 Ok(thread) => threads.running.push(Worker { index, thread }),
                 Err(error) => {
                     outcome = Err(error);
@@ -136,10 +148,13 @@ impl Threads {
 fn spawn(
     handle: Handle,
     index: usize,
-    name: &str,
+    made: &WorkerThread<'_>,
     events: mpsc::Sender<Event>,
 ) -> io::Result<thread::JoinHandle<()>> {
-    let thread = thread::Builder::new().name(format!("{name}-{index}"));
+    let mut thread = thread::Builder::new().name(format!("{}-{index}", made.name));
+    if let Some(bytes) = made.stack_bytes {
+        thread = thread.stack_size(bytes);
+    }
     thread
         .spawn(move || work(&handle, index, &events))
         .map_err(|error| {

@@ -28,6 +28,7 @@ fn pool(max_threads: usize, patient: bool) -> Arc<Pool> {
         max_threads,
         idle_timeout: (!patient).then_some(Duration::from_micros(10)),
         thread_name: "gorin-model".to_owned(),
+        stack_bytes: None,
     }))
 }
 

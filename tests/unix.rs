@@ -6,6 +6,7 @@
 mod common;
 
 use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::SocketAddr;
 use std::path::PathBuf;
@@ -15,7 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use common::everywhere;
 use futures::StreamExt;
 use gorin::io::AsyncReadExt;
-use gorin::net::{Shutdown, UnixListener, UnixStream};
+use gorin::net::{Shutdown, UnixListener, UnixSocket, UnixStream};
 use gorin::prelude::*;
 use gorin_base::check::poll_once;
 
@@ -97,12 +98,9 @@ fn errors_of_connecting_are_those_of_std() {
 fn connecting_waits_while_the_listeners_queue_is_full() {
     everywhere(|| async {
         let address = unique_name();
-        let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None)?;
-        let name = [b"\0", address.as_abstract_name().unwrap()].concat();
-        let path = std::str::from_utf8(&name).unwrap();
-        socket.bind(&socket2::SockAddr::unix(path)?)?;
-        socket.listen(1)?;
-        let listener = UnixListener::try_from(std::os::fd::OwnedFd::from(socket))?;
+        let socket = UnixSocket::new_stream()?;
+        socket.bind_addr(&address)?;
+        let listener = socket.listen(1)?;
         let clients = go(async move {
             let mut clients = Vec::new();
             for _ in 0..8 {
@@ -117,6 +115,43 @@ fn connecting_waits_while_the_listeners_queue_is_full() {
             served.push(listener.accept().await?);
         }
         assert_eq!(clients.await.unwrap()?.len(), 8);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_client_may_have_an_address_too() {
+    everywhere(|| async {
+        let (server, client) = (unique_name(), unique_name());
+        let path = TemporaryPath::new();
+        let socket = UnixSocket::new_stream()?;
+        let unbound = UnixSocket::new_stream()?.listen(1).unwrap_err();
+        assert_eq!(unbound.kind(), io::ErrorKind::InvalidInput);
+        socket.bind_addr(&server)?;
+        let listener = socket.listen(4)?;
+        // Made elsewhere, and given back.
+        let socket = UnixSocket::try_from(OwnedFd::from(UnixSocket::new_stream()?))?;
+        socket.bind_addr(&client)?;
+        let name = |address: &SocketAddr| address.as_abstract_name().map(<[u8]>::to_vec);
+        assert_eq!(name(&socket.local_addr()?), name(&client));
+        let stream = socket.connect_addr(&server).await?;
+        let (accepted, peer) = listener.accept().await?;
+        assert_eq!(name(&peer), name(&client));
+        stream.write_all(b"hi").await?;
+        assert_eq!(accepted.read(&mut [0; 8]).await?, 2);
+
+        let socket = UnixSocket::new_stream()?;
+        socket.bind(&path.0)?;
+        let listener = socket.listen(4)?;
+        let stream = UnixSocket::new_stream()?.connect(&path.0).await?;
+        listener.accept().await?;
+        assert_eq!(stream.peer_addr()?.as_pathname(), Some(&*path.0));
+        drop(listener);
+        let refused = UnixSocket::new_stream()?.connect(&path.0).await;
+        assert_eq!(
+            refused.unwrap_err().kind(),
+            io::ErrorKind::ConnectionRefused
+        );
         Ok(())
     });
 }

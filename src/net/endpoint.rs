@@ -59,8 +59,13 @@ impl Endpoint {
         address: &SockAddr,
     ) -> io::Result<Endpoint> {
         let endpoint = Endpoint::new(socket)?;
-        ops::connect(endpoint.socket(), address).await?;
+        endpoint.connect_to(address).await?;
         Ok(endpoint)
+    }
+
+    /// Connects this one.
+    pub(super) async fn connect_to(&self, address: &SockAddr) -> io::Result<()> {
+        ops::connect(self.socket(), address).await
     }
 
     fn socket(&self) -> &Socket {

@@ -23,7 +23,7 @@
 //! | `acceptor.rs` | accepting, the back-off when descriptors run out, [`Incoming`] |
 //! | `tcp/` | [`TcpListener`], [`TcpStream`], [`TcpSocket`], [`dial`] |
 //! | `udp.rs` | [`UdpSocket`] |
-//! | `unix/` | [`UnixListener`], [`UnixStream`], [`UnixDatagram`], their addresses |
+//! | `unix/` | [`UnixListener`], [`UnixStream`], [`UnixSocket`], [`UnixDatagram`], their addresses |
 //! | `split.rs` | [`ReadHalf`] and [`WriteHalf`] |
 //!
 //! Must not hold a lock across a system call, and must not name a ring: all waiting is
@@ -44,7 +44,7 @@ pub use split::{ReadHalf, ReuniteError, WriteHalf};
 pub use std::net::Shutdown;
 pub use tcp::{ConnectError, TcpListener, TcpSocket, TcpStream, dial};
 pub use udp::UdpSocket;
-pub use unix::{Credentials, UnixDatagram, UnixListener, UnixStream};
+pub use unix::{Credentials, UnixDatagram, UnixListener, UnixSocket, UnixStream};
 
 use std::io;
 use std::net::SocketAddr;

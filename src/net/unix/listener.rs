@@ -69,7 +69,7 @@ impl UnixListener {
         Endpoint::new(socket).map(UnixListener::from_endpoint)
     }
 
-    fn from_endpoint(endpoint: Endpoint) -> UnixListener {
+    pub(super) fn from_endpoint(endpoint: Endpoint) -> UnixListener {
         let acceptor = Acceptor::new(endpoint);
         UnixListener { acceptor }
     }

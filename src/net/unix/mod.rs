@@ -1,14 +1,17 @@
-//! Unix sockets: [`UnixListener`], [`UnixStream`], [`UnixDatagram`].
+//! Unix sockets: [`UnixListener`], [`UnixStream`], [`UnixDatagram`], and [`UnixSocket`], of which the
+//! first two can be made.
 //!
 //! Addresses are std's [`SocketAddr`]: a path, a name in Linux's abstract namespace, or none. What
 //! is made from a path creates a file, which stays when the socket is closed, as in std.
 
 mod datagram;
 mod listener;
+mod socket;
 mod stream;
 
 pub use datagram::UnixDatagram;
 pub use listener::UnixListener;
+pub use socket::UnixSocket;
 pub use stream::{Credentials, UnixStream};
 
 use std::ffi::OsStr;

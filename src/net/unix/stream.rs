@@ -66,14 +66,23 @@ impl UnixStream {
     }
 
     async fn connect_to(address: &SockAddr) -> io::Result<UnixStream> {
+        let socket = new_socket(Domain::UNIX, Type::STREAM, None)?;
+        UnixStream::connect_by(Endpoint::new(socket)?, address).await
+    }
+
+    /// Connects by a socket that is not connected yet. One that was refused for want of room may try
+    /// again.
+    pub(super) async fn connect_by(
+        endpoint: Endpoint,
+        address: &SockAddr,
+    ) -> io::Result<UnixStream> {
         let mut pause = Pause::new();
         loop {
-            let socket = new_socket(Domain::UNIX, Type::STREAM, None)?;
-            match Endpoint::connect(socket, address).await {
+            match endpoint.connect_to(address).await {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     pause.wait().await;
                 }
-                result => return result.map(UnixStream::from_endpoint),
+                result => return result.map(|()| UnixStream::from_endpoint(endpoint)),
             }
         }
     }

@@ -88,6 +88,11 @@ fn it_works_in_block_on() {
     assert_eq!(value, 5);
     let handle: JoinHandle<i32> = runtime.handle().unblock(|| 6);
     assert_eq!(runtime.block_on(handle).unwrap(), 6);
+    let entered = runtime.enter();
+    assert_eq!(runtime.block_on(unblock(|| 7)).unwrap(), 7);
+    drop(entered);
+    assert_eq!(runtime.block_on(runtime.unblock(|| 8)).unwrap(), 8);
+    assert!(Handle::try_current().is_none());
 }
 
 #[test]

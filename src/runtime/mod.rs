@@ -170,6 +170,21 @@ impl Runtime {
         self.handle.go(future)
     }
 
+    /// Runs `run` on a thread for blocking code of this runtime. See [`unblock`](crate::unblock).
+    #[track_caller]
+    pub fn unblock<F, T>(&self, run: F) -> JoinHandle<T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        self.handle.unblock(run)
+    }
+
+    /// Makes this thread belong to the runtime until the guard is dropped. See [`Handle::enter`].
+    pub fn enter(&self) -> EnterGuard {
+        self.handle.enter()
+    }
+
     /// Stops the runtime: drops all goroutines where they wait, cancels what the kernel still has,
     /// and joins the threads; waits at most `limit` for all of it. Tells who did not stop.
     ///

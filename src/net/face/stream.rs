@@ -134,7 +134,9 @@ macro_rules! stream_face {
             /// Writes all of `buf`. Goroutines that call this at once, or another method that writes
             /// all, write one after the other, in the order in which they came: their bytes do not mix,
             /// as with Go's `Write`. (With those of [`write`](Self::write) and of the trait
-            /// [`AsyncWrite`](crate::io::AsyncWrite) they may.)
+            /// [`AsyncWrite`](crate::io::AsyncWrite) they may.) A call that has begun has its turn until it
+            /// is done or dropped: a goroutine that keeps one without polling it, in a `select!` by `&mut`
+            /// say, and writes meanwhile waits for itself.
             ///
             /// # Cancel safety
             /// Not cancel-safe: a dropped call may have written a prefix. Where that matters use

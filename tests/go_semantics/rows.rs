@@ -3,7 +3,8 @@
 //! The rows of Go (G1–G56) have theirs in this directory, named by the row, but for what is named here;
 //! those of channels and of select (G21–G51) run on one worker, on two and on four. The rows on
 //! cancellation (K1–K16) are rules of single steps and of races between two threads: their tests poll
-//! by hand or run under loom, and are named here. So are those of faults and abuse (F1–F25).
+//! by hand or run under loom, and are named here. So are those of faults and abuse (F1–F25), and of
+//! Go's connections (G82–G87).
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -22,6 +23,9 @@ const CANCEL: RangeInclusive<u32> = 1..=16;
 /// Faults and abuse.
 const FAULTS: RangeInclusive<u32> = 1..=25;
 
+/// Go's rules of connections.
+const NET: RangeInclusive<u32> = 82..=87;
+
 /// Row, file, test.
 type Tests = &'static [(u32, &'static str, &'static str)];
 
@@ -33,6 +37,66 @@ const GO_ELSEWHERE: Tests = &[
         "the_queue_of_a_hog_runs_while_it_computes",
     ),
     (16, "tests/rescue.rs", "a_goroutine_that_computes_is_named"),
+];
+
+const NET_TESTS: Tests = &[
+    // Several goroutines write to one connection, message by message, and read from it.
+    (
+        82,
+        "tests/net.rs",
+        "whole_messages_of_several_goroutines_do_not_mix",
+    ),
+    (
+        82,
+        "tests/net.rs",
+        "several_goroutines_may_accept_and_read_at_once",
+    ),
+    // Deadlines are absolute, last, and interrupt.
+    (
+        83,
+        "tests/deadlines.rs",
+        "a_deadline_in_the_past_ends_pending_calls_at_once",
+    ),
+    (
+        83,
+        "tests/deadlines.rs",
+        "a_read_ends_at_its_deadline_and_the_bytes_are_kept",
+    ),
+    // Close interrupts.
+    (
+        84,
+        "tests/net.rs",
+        "close_ends_the_pending_calls_of_others_and_all_later_ones",
+    ),
+    (
+        84,
+        "tests/net.rs",
+        "closing_a_listener_ends_a_pending_accept",
+    ),
+    // Half-close, and the end of the stream.
+    (
+        85,
+        "tests/net.rs",
+        "bytes_go_both_ways_and_half_close_ends_one_of_them",
+    ),
+    // Dialling races the addresses.
+    (
+        86,
+        "src/net/tcp/dial.rs",
+        "silence_begins_the_next_attempt_after_the_delay",
+    ),
+    (
+        86,
+        "tests/net.rs",
+        "connecting_tries_one_address_after_the_other",
+    ),
+    // Names are looked up where that blocks no worker, and no closure can keep it from beginning.
+    (87, "tests/net.rs", "names_are_resolved"),
+    (
+        87,
+        "tests/unblock.rs",
+        "closures_that_hold_all_threads_may_wait_for_gorins_own_calls",
+    ),
 ];
 
 const FAULT_TESTS: Tests = &[
@@ -344,6 +408,11 @@ const CANCEL_TESTS: Tests = &[
         "channel/tests/loom_cancel.rs",
         "a_dropped_reservation_passes_its_place_on",
     ),
+    (
+        12,
+        "src/io/turns.rs",
+        "a_turn_is_not_lost_with_who_waited_for_it",
+    ),
     // An abort drops the future once, at its await point.
     (13, "executor/src/task/models.rs", "abort_vs_run"),
     (13, "executor/src/task/models.rs", "abort_vs_wake"),
@@ -373,6 +442,7 @@ const CANCEL_TESTS: Tests = &[
         "tests/owned.rs",
         "calls_of_every_kind_get_the_bytes_of_a_dropped_receive",
     ),
+    (14, "tests/async_fd.rs", "a_dropped_call_takes_nothing"),
     // A dropped handle detaches.
     (
         15,
@@ -450,8 +520,13 @@ fn every_row_of_go_has_a_test() {
 }
 
 #[test]
-fn every_row_on_cancellation_and_on_faults_has_a_test_that_exists() {
-    for (tests, rows) in [(CANCEL_TESTS, CANCEL), (FAULT_TESTS, FAULTS)] {
+fn every_row_on_cancellation_faults_and_connections_has_a_test_that_exists() {
+    let tables = [
+        (CANCEL_TESTS, CANCEL),
+        (FAULT_TESTS, FAULTS),
+        (NET_TESTS, NET),
+    ];
+    for (tests, rows) in tables {
         let covered: BTreeSet<u32> = tests.iter().map(|&(row, ..)| row).collect();
         assert!(
             covered.into_iter().eq(rows),

@@ -98,6 +98,37 @@ fn a_server_serves_every_byte() {
     });
 }
 
+/// Property: the same with calls that own their buffers.
+#[test]
+fn bytes_come_and_go_in_owned_buffers() {
+    within_patience(|| {
+        for_all_seeds(|seed| async move {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+            let client = TcpStream::connect(listener.local_addr().unwrap());
+            let client = client.await.unwrap();
+            let (server, _) = listener.accept().await.unwrap();
+            let sent = bytes(seed, 30_000);
+            let copy = sent.clone();
+            let writing = go(async move {
+                let (copied, zero_copy) = copy.split_at(copy.len() / 2);
+                client.write_all_owned(copied.to_vec()).await.0?;
+                client.write_all_zero_copy(zero_copy.to_vec()).await.0
+            });
+            let (mut received, mut buffer) = (Vec::new(), vec![0; 700]);
+            loop {
+                let len;
+                (len, buffer) = server.recv_owned(buffer).await;
+                match len.expect("the client goes on") {
+                    0 => break,
+                    len => received.extend_from_slice(&buffer[..len]),
+                }
+            }
+            writing.await.unwrap().expect("the server listens");
+            assert!(received == sent, "{} of {}", received.len(), sent.len());
+        });
+    });
+}
+
 /// Property: of an event and a time limit exactly one wins, and no timer is early.
 #[test]
 fn timers_and_channels_agree() {

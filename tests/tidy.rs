@@ -75,7 +75,7 @@ const STD_EXCEPTIONS: &[Exception] = &[
         "numbers are unique, which is no protocol; loom must not explore it",
     ),
     (
-        "reactor/src/readiness.rs",
+        "reactor/src/readiness/table.rs",
         "std::sync::OnceLock",
         "grows the table of sockets; the word in a slot is the protocol",
     ),

@@ -43,7 +43,9 @@ use std::task::Waker;
 use gorin_base::primitive::Ordering;
 use gorin_base::seeded;
 
-use super::{GENERATION_SHIFT, HUNG_UP, Side, Table, WAITED, Word, key_of, locate};
+use super::slot::Side;
+use super::table::{Table, locate};
+use super::word::{GENERATION_SHIFT, HUNG_UP, WAITED, Word, key_of};
 use crate::driver::Direction;
 use crate::key::Key;
 

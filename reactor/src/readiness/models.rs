@@ -2,7 +2,7 @@
 
 use super::*;
 use gorin_base::check::{block_on, model, model_bounded};
-use gorin_base::primitive::{AtomicUsize, thread, unwinding};
+use gorin_base::primitive::{AtomicUsize, Mutex, PlainArc, thread, unwinding};
 use std::future::poll_fn;
 use std::task::{Poll, Wake};
 

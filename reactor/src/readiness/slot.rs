@@ -1,0 +1,136 @@
+//! What one socket waits by: its two words, their waiters, its pins and its file.
+//!
+//! The steps on one slot that need nothing else; which of them follow each other, and why that is
+//! enough, is said in `readiness.rs`, whose invariants 1, 2 and 4 they keep.
+
+use gorin_base::primitive::{AtomicU32, AtomicU64, Mutex, Ordering, PlainArc};
+use gorin_base::seeded;
+
+use super::word::{ARMED, Word};
+use crate::driver::Direction;
+use crate::waiters::Waiters;
+
+/// One direction of one slot.
+#[derive(Debug)]
+pub(super) struct Side {
+    /// A [`Word`]. Written by waiters, the owner of the armed poll, rescuers and the closer, read by
+    /// them. Its changes carry no data, and the list of waiters has its own lock, so most accesses
+    /// are relaxed; the lock also makes invariant 3 hold (see `Table::arm`).
+    pub(super) word: AtomicU64,
+    pub(super) waiters: Mutex<Waiters>,
+}
+
+impl Side {
+    fn new() -> Self {
+        Self {
+            word: AtomicU64::new(0),
+            waiters: Mutex::new(Waiters::default()),
+        }
+    }
+
+    pub(super) fn load(&self) -> Word {
+        Word(self.word.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn exchange(&self, from: Word, to: Word) -> Result<(), Word> {
+        self.word
+            .compare_exchange_weak(from.0, to.0, Ordering::Relaxed, Ordering::Relaxed)
+            .map(|_| ())
+            .map_err(Word)
+    }
+
+    /// Makes the word that of a new socket: idle, in a generation of its own.
+    pub(super) fn reopen(&self) {
+        // Relaxed, but no mere store: a read-modify-write passes on what the last worker has released
+        // (invariant 4 of `readiness/edges.rs`).
+        let order = Ordering::Relaxed;
+        let mut word = self.load();
+        if seeded::bug("edges.reopened_by_store") {
+            let open = Word::idle(word.next_generation());
+            self.word.store(open.0, order);
+            return;
+        }
+        loop {
+            let open = Word::idle(word.next_generation());
+            let exchanged =
+                self.word
+                    .compare_exchange_weak(word.0, open.0, order, Ordering::Relaxed);
+            match exchanged {
+                Ok(_) => return,
+                Err(now) => word = Word(now),
+            }
+        }
+    }
+
+    /// Wakes all waiters, in their order.
+    pub(super) fn wake(&self) {
+        let mut waiters = self.waiters.lock();
+        let taken = waiters.take();
+        if seeded::bug("readiness.wake_under_lock") {
+            taken.wake();
+            return;
+        }
+        drop(waiters);
+        taken.wake();
+    }
+}
+
+/// What one socket waits by.
+#[derive(Debug)]
+pub(super) struct Slot<R> {
+    pub(super) sides: [Side; 2],
+    /// Invariant 2. Written by whoever arms, completes or drops. The decrement releases what its
+    /// thread did with the file, and the last one acquires it before it closes.
+    pub(super) pins: AtomicU32,
+    /// `Some` while pinned.
+    pub(super) file: Mutex<Option<PlainArc<R>>>,
+    /// The ring with a standing poll (`standing.rs`) of this socket, plus one; or 0. Taken by a ring
+    /// that submits one, given back by the same with its last completion, read by who closes;
+    /// relaxed: an exchange decides who, and who closes comes after everybody who could submit one.
+    pub(super) stands_on: AtomicU32,
+}
+
+impl<R> Slot<R> {
+    pub(super) fn new() -> Self {
+        Self {
+            sides: [Side::new(), Side::new()],
+            pins: AtomicU32::new(0),
+            file: Mutex::new(None),
+            stands_on: AtomicU32::new(0),
+        }
+    }
+
+    pub(super) fn side(&self, direction: Direction) -> &Side {
+        &self.sides[direction as usize]
+    }
+
+    /// Adds a pin for who has none; fails if the slot is being freed.
+    pub(super) fn try_pin(&self) -> bool {
+        let mut pins = self.pins.load(Ordering::Relaxed);
+        while pins > 0 {
+            match self.pins.compare_exchange_weak(
+                pins,
+                pins + 1,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return true,
+                Err(now) => pins = now,
+            }
+        }
+        false
+    }
+}
+
+/// Armed → idle, if `generation` is the armed one.
+pub(super) fn disarm(side: &Side, generation: u32) -> bool {
+    let mut word = side.load();
+    let any = seeded::bug("readiness.stale_counts");
+    while word.is_armed() && (word.generation() == generation || any) {
+        match side.exchange(word, Word(word.0 & !ARMED)) {
+            Ok(()) => return true,
+            Err(now) => word = now,
+        }
+    }
+    false
+}

@@ -179,7 +179,9 @@ fn a_wrong_environment_variable_is_refused_with_its_value() {
     let workers = ["many", "0", "-1"].map(|value| ("GORIN_WORKERS", value));
     let poll = ["long", "-1", "5 us"].map(|value| ("GORIN_POLL_US", value));
     let seed = ["random", "-1"].map(|value| ("GORIN_SEED", value));
-    for (variable, value) in workers.into_iter().chain(poll).chain(seed) {
+    let others = [("GORIN_RESCUE", "yes"), ("GORIN_STALL_MS", "1s")];
+    let all = workers.into_iter().chain(poll).chain(seed).chain(others);
+    for (variable, value) in all {
         let output = Command::new(&ping_pong)
             .env(variable, value)
             .output()

@@ -3,7 +3,6 @@
 //! Starting is all or nothing: when the k-th thread or ring cannot be had, those before it are ended
 //! and the caller gets the error.
 
-use std::env;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -17,22 +16,11 @@ use gorin_executor::{BlockingConfig, Executor, PanicPolicy};
 use gorin_reactor::{DriverKind, Local, Offload, Reactor, Sleep};
 
 use super::cpus::available_cpus;
+use super::environment::{MAX_WORKERS, POLL_US, RESCUE, WORKERS, can_be};
 use super::role::Role;
 use super::stall::{self, Report, Stall};
 use super::threads::{Threads, WorkerThread};
 use super::{EXIT_TIMEOUT, Handle, Runtime, current};
-
-/// The environment variable that sets the number of workers.
-const WORKERS: &str = "GORIN_WORKERS";
-
-/// The environment variable that sets [`Builder::poll_before_sleep`], in microseconds.
-const POLL_US: &str = "GORIN_POLL_US";
-
-/// The environment variable that sets [`Builder::rescue`]: 0 or 1.
-const RESCUE: &str = "GORIN_RESCUE";
-
-/// As many as the reactor can tell apart; more than any machine has.
-const MAX_WORKERS: usize = 4094;
 
 /// The least number of threads for gorin's own calls that block: a few may wait for long, as for a
 /// resolver, and must not hold up the others.
@@ -369,10 +357,7 @@ impl Builder {
 
     /// Checks the settings and makes the shared halves.
     fn prepare(&self) -> io::Result<Handle> {
-        let workers = match self.workers {
-            Some(workers) => checked(workers, "Builder::workers")?,
-            None => default_workers()?,
-        };
+        let workers = workers(self.workers)?;
         if self.thread_name.contains('\0') {
             return Err(invalid("Builder::thread_name: the name contains a NUL"));
         }
@@ -393,7 +378,7 @@ impl Builder {
         }
         let limit = match self.poll_before_sleep {
             Some(limit) => Some(limit),
-            None => poll_from_environment()?,
+            None => POLL_US.get()?,
         };
         if let Some(limit) = limit {
             config.poll_before_sleep = limit;
@@ -405,7 +390,7 @@ impl Builder {
         }
         let rescue = match self.rescue {
             Some(rescue) => Some(rescue),
-            None => rescue_from_environment()?,
+            None => RESCUE.get()?,
         };
         if let Some(rescue) = rescue {
             config.rescue = rescue;
@@ -441,56 +426,19 @@ fn finish(local: &mut Local, run: impl Future<Output = ()>, deadline: Instant) {
     }));
 }
 
-/// `GORIN_WORKERS`, or the CPUs that may be used.
-fn default_workers() -> io::Result<usize> {
-    let Some(value) = env::var_os(WORKERS) else {
-        return Ok(available_cpus().min(MAX_WORKERS));
-    };
-    let text = value.to_string_lossy();
-    match text.trim().parse() {
-        Ok(workers) => checked(workers, WORKERS),
-        Err(_) => Err(invalid(&format!(
-            "{WORKERS} is `{text}`: it must be a number of workers from 1 to {MAX_WORKERS}"
+/// The number that was set, if a runtime can have so many workers; else that of the environment, or of
+/// the CPUs that may be used.
+fn workers(set: Option<usize>) -> io::Result<usize> {
+    match set {
+        Some(workers) if can_be(workers) => Ok(workers),
+        Some(workers) => Err(invalid(&format!(
+            "Builder::workers is {workers}: it must be a number of workers from 1 to {MAX_WORKERS}"
         ))),
+        None => {
+            let asked = WORKERS.get()?;
+            Ok(asked.unwrap_or_else(|| available_cpus().min(MAX_WORKERS)))
+        }
     }
-}
-
-/// `GORIN_POLL_US`, if it is set.
-fn poll_from_environment() -> io::Result<Option<Duration>> {
-    let Some(value) = env::var_os(POLL_US) else {
-        return Ok(None);
-    };
-    let text = value.to_string_lossy();
-    match text.trim().parse::<u32>() {
-        Ok(micros) => Ok(Some(Duration::from_micros(micros.into()))),
-        Err(_) => Err(invalid(&format!(
-            "{POLL_US} is `{text}`: it must be a number of microseconds, 0 for never"
-        ))),
-    }
-}
-
-/// `GORIN_RESCUE`, if it is set.
-fn rescue_from_environment() -> io::Result<Option<bool>> {
-    let Some(value) = env::var_os(RESCUE) else {
-        return Ok(None);
-    };
-    match value.to_string_lossy().trim() {
-        "0" => Ok(Some(false)),
-        "1" => Ok(Some(true)),
-        text => Err(invalid(&format!(
-            "{RESCUE} is `{text}`: it must be 0 (workers do not watch each other) or 1"
-        ))),
-    }
-}
-
-/// `workers`, if a runtime can have so many; `origin` says where the number comes from.
-fn checked(workers: usize, origin: &str) -> io::Result<usize> {
-    if (1..=MAX_WORKERS).contains(&workers) {
-        return Ok(workers);
-    }
-    Err(invalid(&format!(
-        "{origin} is {workers}: it must be a number of workers from 1 to {MAX_WORKERS}"
-    )))
 }
 
 fn invalid(text: &str) -> io::Error {

@@ -11,6 +11,7 @@
 //! |---|---|
 //! | this one | [`run`], [`Runtime`], [`Handle`]: what users hold |
 //! | `builder.rs` | [`Builder`]: settings, their defaults and checks, and `run` itself |
+//! | `environment.rs` | the variables that set what the builder was not told |
 //! | `cpus.rs` | how many CPUs there are for the workers |
 //! | `threads.rs` | the worker threads: start, end, and who did not end in time |
 //! | `current.rs` | which runtime a thread belongs to |
@@ -33,6 +34,7 @@
 mod builder;
 mod cpus;
 mod current;
+mod environment;
 mod role;
 mod stall;
 mod threads;

@@ -5,7 +5,6 @@
 //!
 //! Must not: stop anybody, or look by itself.
 
-use std::env;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -15,8 +14,7 @@ use gorin_base::primitive::{AtomicU64, Ordering};
 use gorin_executor::TaskInfo;
 use gorin_reactor::{Hog, OnHog};
 
-/// The environment variable that has stalls reported on stderr, in milliseconds.
-const STALL_MS: &str = "GORIN_STALL_MS";
+use super::environment::STALL_MS;
 
 /// A worker whose goroutine computes, or blocks its thread, and does not come to an await point.
 /// What [`Builder::on_stall`](super::Builder::on_stall) is told.
@@ -62,20 +60,8 @@ impl Report {
 
     /// What `GORIN_STALL_MS` asks for.
     pub(super) fn from_environment() -> io::Result<Option<Report>> {
-        let Some(value) = env::var_os(STALL_MS) else {
-            return Ok(None);
-        };
-        let text = value.to_string_lossy();
-        let millis: u32 = text.trim().parse().map_err(|_| {
-            io::Error::new(
-                io::ErrorKind::InvalidInput,
-                format!("{STALL_MS} is `{text}`: it must be a number of milliseconds"),
-            )
-        })?;
-        let limit = Duration::from_millis(millis.into());
-        Ok(Some(Report::new(limit, |stall| {
-            eprintln!("gorin: {stall}")
-        })))
+        let limit = STALL_MS.get()?;
+        Ok(limit.map(|limit| Report::new(limit, |stall| eprintln!("gorin: {stall}"))))
     }
 }
 

@@ -165,6 +165,7 @@ const UNSAFE_FILES: &[&str] = &[
     "tests/allocations.rs",
     "tests/interrupts.rs",
     "tests/shutdown.rs",
+    "tests/unix_names.rs",
 ];
 
 /// True if `file` is `entry` of a list, or in the directory that `entry` names.

@@ -78,7 +78,8 @@ impl UnixListener {
         &self.acceptor.endpoint
     }
 
-    /// Waits for a connection; gives it with the address of its peer, which seldom has one.
+    /// Waits for a connection; gives it with the address of its peer, which seldom has one
+    /// (and none that std could express if its path has all of the 108 bytes that the kernel takes).
     ///
     /// When descriptors run out this waits for better times (5 ms, doubling to 1 s) instead of
     /// failing, and says so once on stderr.

@@ -2,7 +2,8 @@
 //! first two can be made.
 //!
 //! Addresses are std's [`SocketAddr`]: a path, a name in Linux's abstract namespace, or none. What
-//! is made from a path creates a file, which stays when the socket is closed, as in std.
+//! is made from a path creates a file, which stays when the socket is closed, as in std. A path of 108
+//! bytes, which the kernel takes and std does not, is told as no name.
 
 mod datagram;
 mod listener;
@@ -54,7 +55,7 @@ fn path_address(path: &Path) -> io::Result<SockAddr> {
 }
 
 /// std's form of an address in the kernel's.
-fn to_kernel(address: &SocketAddr) -> io::Result<SockAddr> {
+pub(crate) fn to_kernel(address: &SocketAddr) -> io::Result<SockAddr> {
     if let Some(path) = address.as_pathname() {
         return path_address(path);
     }
@@ -67,15 +68,16 @@ fn to_kernel(address: &SocketAddr) -> io::Result<SockAddr> {
     }
 }
 
-/// The kernel's form of an address in std's.
-fn from_kernel(address: SockAddr) -> io::Result<SocketAddr> {
-    if let Some(path) = address.as_pathname() {
-        return SocketAddr::from_pathname(path);
-    }
-    match address.as_abstract_namespace() {
-        Some(name) => SocketAddr::from_abstract_name(name),
-        None => SocketAddr::from_pathname(""),
-    }
+/// The kernel's form of an address in std's; unnamed if std has none.
+pub(crate) fn from_kernel(address: SockAddr) -> io::Result<SocketAddr> {
+    let named = match (address.as_pathname(), address.as_abstract_namespace()) {
+        (Some(path), _) => SocketAddr::from_pathname(path),
+        (None, Some(name)) => SocketAddr::from_abstract_name(name),
+        (None, None) => SocketAddr::from_pathname(""),
+    };
+    // The kernel takes paths of 108 bytes, std of 107. A peer chooses its name itself: it must not be
+    // able to end an accept loop by that, nor to have a datagram thrown away that was received.
+    named.or_else(|_too_long| SocketAddr::from_pathname(""))
 }
 
 #[cfg(test)]

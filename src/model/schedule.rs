@@ -18,7 +18,7 @@ pub(super) fn word(decision: Decision) -> String {
 const ABORTS: &str = "a";
 
 /// The schedule as text, repeated steps of one goroutine folded.
-pub(super) fn write(decisions: &[Decision], aborts: bool) -> String {
+pub(crate) fn write(decisions: &[Decision], aborts: bool) -> String {
     let mut words: Vec<String> = Vec::new();
     words.extend(aborts.then(|| ABORTS.to_owned()));
     for run in decisions.chunk_by(|a, b| matches!(a, Decision::Run(_)) && a == b) {
@@ -30,11 +30,14 @@ pub(super) fn write(decisions: &[Decision], aborts: bool) -> String {
     words.join(" ")
 }
 
+/// Decisions in a schedule at most (256 MB of them): a mistyped number must not exhaust the memory.
+const MOST: usize = 1 << 24;
+
 /// Reads what [`write()`] wrote: the decisions, and whether the program aborts goroutines.
 ///
 /// # Errors
-/// The word that is no decision.
-pub(super) fn read(text: &str) -> Result<(Vec<Decision>, bool), String> {
+/// The word that is no decision, or with which there are more than [`MOST`].
+pub(crate) fn read(text: &str) -> Result<(Vec<Decision>, bool), String> {
     let mut decisions = Vec::new();
     let mut words = text.split_whitespace().peekable();
     let aborts = words.next_if_eq(&ABORTS).is_some();
@@ -46,8 +49,13 @@ pub(super) fn read(text: &str) -> Result<(Vec<Decision>, bool), String> {
             continue;
         }
         let (goroutine, steps) = word.split_once('*').unwrap_or((word, "1"));
-        let step = Decision::Run(number(goroutine)?);
-        decisions.extend(std::iter::repeat_n(step, number(steps)?));
+        let (step, steps) = (Decision::Run(number(goroutine)?), number(steps)?);
+        if decisions.len().saturating_add(steps) > MOST {
+            return Err(format!(
+                "with `{word}` the schedule has more than {MOST} steps"
+            ));
+        }
+        decisions.extend(std::iter::repeat_n(step, steps));
     }
     Ok((decisions, aborts))
 }
@@ -73,5 +81,13 @@ mod tests {
         assert!(read("0 x1").unwrap_err().contains("`x1`"));
         assert!(read("0*b").unwrap_err().contains("`0*b`"));
         assert!(read("c").unwrap_err().contains("`c`"));
+    }
+
+    #[test]
+    fn a_schedule_that_fills_the_memory_is_refused() {
+        for text in ["0*18446744073709551615", "0*16777216 c1 1*2"] {
+            let word = text.split(' ').next_back().unwrap();
+            assert!(read(text).unwrap_err().contains(&format!("`{word}`")));
+        }
     }
 }

@@ -7,7 +7,7 @@ use super::footprint::Footprint;
 
 /// One decision of an execution, as a schedule lists it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Decision {
+pub(crate) enum Decision {
     /// This goroutine took the next step.
     Run(Goroutine),
     /// A choice inside the step, such as which ready case of a select is taken.

@@ -11,6 +11,9 @@ mod blocking;
 pub mod channel;
 #[cfg(not(loom))]
 pub mod fs;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod goroutine;
 pub mod io;
 pub mod model;

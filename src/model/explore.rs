@@ -83,15 +83,15 @@ impl Builder {
         let Ok(mode) = std::env::var("GORIN_MODEL") else {
             return;
         };
-        let mut words = mode.split(':');
-        match (words.next(), words.next(), words.next(), words.next()) {
-            (Some("exhaustive"), None, ..) => self.seed = None,
-            (Some("random"), Some(seed), Some(iterations), None) => {
-                let number = |text: &str| text.parse().unwrap_or_else(|_| wrong_mode(&mode));
-                self.seed = Some(number(seed));
-                self.max_iterations = number(iterations) as usize;
+        match Mode::read(&mode) {
+            Some(Mode::Exhaustive) => self.seed = None,
+            Some(Mode::Random { seed, iterations }) => {
+                self.seed = Some(seed);
+                self.max_iterations = iterations;
             }
-            _ => wrong_mode(&mode),
+            None => panic!(
+                "GORIN_MODEL is `{mode}`; it must be `exhaustive` or `random:<seed>:<iterations>`"
+            ),
         }
     }
 
@@ -115,8 +115,26 @@ impl Builder {
     }
 }
 
-fn wrong_mode(mode: &str) -> ! {
-    panic!("GORIN_MODEL is `{mode}`; it must be `exhaustive` or `random:<seed>:<iterations>`")
+/// What `GORIN_MODEL` can ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Exhaustive,
+    Random { seed: u64, iterations: usize },
+}
+
+impl Mode {
+    /// What `text` asks for, if it is one of the two.
+    pub(crate) fn read(text: &str) -> Option<Mode> {
+        let mut words = text.split(':');
+        match (words.next(), words.next(), words.next(), words.next()) {
+            (Some("exhaustive"), None, ..) => Some(Mode::Exhaustive),
+            (Some("random"), Some(seed), Some(iterations), None) => Some(Mode::Random {
+                seed: seed.parse().ok()?,
+                iterations: iterations.parse().ok()?,
+            }),
+            _ => None,
+        }
+    }
 }
 
 /// The schedule that `GORIN_REPLAY` gives for the model at `site`, or for whichever model if it

@@ -29,7 +29,7 @@ mod coroutine;
 #[cfg(not(loom))]
 mod execution;
 #[cfg(not(loom))]
-mod explore;
+pub(crate) mod explore;
 #[cfg(not(loom))]
 mod footprint;
 #[cfg(not(loom))]
@@ -37,7 +37,7 @@ mod member;
 #[cfg(not(loom))]
 mod order;
 #[cfg(not(loom))]
-mod schedule;
+pub(crate) mod schedule;
 #[cfg(not(loom))]
 mod search;
 #[cfg(all(test, not(loom)))]

@@ -115,7 +115,7 @@ impl Target {
         }
     }
 
-    fn text(text: &str) -> io::Result<Target> {
+    pub(crate) fn text(text: &str) -> io::Result<Target> {
         if let Ok(address) = text.parse::<SocketAddr>() {
             return Target::one(address);
         }

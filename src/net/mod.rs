@@ -30,13 +30,13 @@
 //! `gorin_reactor::Socket`'s.
 
 mod acceptor;
-mod address;
+pub(crate) mod address;
 mod endpoint;
 mod face;
 mod split;
 mod tcp;
 mod udp;
-mod unix;
+pub(crate) mod unix;
 
 pub use acceptor::Incoming;
 pub use address::{ToSocketAddrs, lookup};

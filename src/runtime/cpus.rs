@@ -45,9 +45,9 @@ fn read(path: &Path) -> Option<String> {
 }
 
 /// Gives the text of a file, if it can be read.
-type Read<'a> = &'a dyn Fn(&Path) -> Option<String>;
+pub(crate) type Read<'a> = &'a dyn Fn(&Path) -> Option<String>;
 
-fn count(read: Read<'_>) -> usize {
+pub(crate) fn count(read: Read<'_>) -> usize {
     let allowed = affinity(read).unwrap_or_else(|| {
         // Without /proc. This one reads the mask, and quotas where it finds them.
         thread::available_parallelism().map_or(1, Into::into)

@@ -11,28 +11,28 @@ use std::time::Duration;
 pub(super) const MAX_WORKERS: usize = 4094;
 
 /// A variable, and how its value is read.
-pub(super) struct Variable<T> {
+pub(crate) struct Variable<T> {
     name: &'static str,
     must_be: &'static str,
     parse: fn(&str) -> Option<T>,
 }
 
 /// Sets the number of workers.
-pub(super) const WORKERS: Variable<usize> = Variable {
+pub(crate) const WORKERS: Variable<usize> = Variable {
     name: "GORIN_WORKERS",
     must_be: "a number of workers from 1 to 4094",
     parse: |text| text.parse().ok().filter(|&workers| can_be(workers)),
 };
 
 /// Sets [`Builder::poll_before_sleep`](super::Builder::poll_before_sleep).
-pub(super) const POLL_US: Variable<Duration> = Variable {
+pub(crate) const POLL_US: Variable<Duration> = Variable {
     name: "GORIN_POLL_US",
     must_be: "a number of microseconds, 0 for never",
     parse: |text| text.parse::<u32>().ok().map(micros),
 };
 
 /// Sets [`Builder::rescue`](super::Builder::rescue).
-pub(super) const RESCUE: Variable<bool> = Variable {
+pub(crate) const RESCUE: Variable<bool> = Variable {
     name: "GORIN_RESCUE",
     must_be: "0 (workers do not watch each other) or 1",
     parse: |text| match text {
@@ -43,7 +43,7 @@ pub(super) const RESCUE: Variable<bool> = Variable {
 };
 
 /// Has stalls reported on stderr.
-pub(super) const STALL_MS: Variable<Duration> = Variable {
+pub(crate) const STALL_MS: Variable<Duration> = Variable {
     name: "GORIN_STALL_MS",
     must_be: "a number of milliseconds",
     parse: |text| text.parse::<u32>().ok().map(millis),
@@ -72,7 +72,7 @@ impl<T> Variable<T> {
     }
 
     /// What `text` means as the variable's value.
-    pub(super) fn read(&self, text: &str) -> io::Result<T> {
+    pub(crate) fn read(&self, text: &str) -> io::Result<T> {
         (self.parse)(text.trim()).ok_or_else(|| {
             let Variable { name, must_be, .. } = self;
             io::Error::new(

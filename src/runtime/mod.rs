@@ -32,9 +32,9 @@
 //! and ending the process (not ours to decide).
 
 mod builder;
-mod cpus;
+pub(crate) mod cpus;
 mod current;
-mod environment;
+pub(crate) mod environment;
 mod role;
 mod stall;
 mod threads;

@@ -123,7 +123,7 @@ fn at_offset(offset: u64, there: impl Fn(i64) -> isize, here: impl Fn() -> isize
 }
 
 /// The kernel's answer to `call`, which is repeated while signals interrupt it.
-fn answer(mut call: impl FnMut() -> isize) -> i32 {
+pub(crate) fn answer(mut call: impl FnMut() -> isize) -> i32 {
     loop {
         let result = call();
         if result >= 0 {

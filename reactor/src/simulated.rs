@@ -6,7 +6,7 @@
 //! |---|---|
 //! | starts what was submitted late, or refuses an entry | it is short of memory, or completions wait |
 //! | completes in any order, and late | requests go to threads of their own, interrupts are late |
-//! | reads and writes less than was asked for | a signal comes, a page is missing |
+//! | reads, writes, receives and sends less than was asked for | a signal comes, a page is missing |
 //! | answers with an error | a signal comes (`EINTR`), a disk fails (`EIO`), descriptors are out (`EMFILE`) |
 //! | reports a socket ready that is not | another reader was faster, a checksum was wrong |
 //! | cancels late, or not at all | the request is being executed |
@@ -44,7 +44,7 @@ use crate::counters::{Counters, count};
 use crate::driver::{Completion, Direction, Driver, Request};
 use crate::error;
 use crate::key::Key;
-use crate::perform::perform;
+use crate::perform::{answer, perform};
 
 /// Looks at the queues by which a step is delayed at most.
 const MOST_DELAY: u32 = 6;
@@ -198,28 +198,28 @@ impl Simulated {
 
     fn execute(&mut self, key: Key, request: Request) {
         let request = self.shortened(request);
-        // SAFETY: the submitter has promised that what the request names is valid until its key
-        // completes, which it does after this.
-        let result = unsafe { perform(request) };
-        if result == -libc::EAGAIN {
-            let task = Task::Retry(request);
-            return self.flights.push(Flight {
+        match attempt(request) {
+            Some(result) => self.complete(key, result),
+            None => self.flights.push(Flight {
                 key,
-                task,
+                task: Task::Retry(request),
                 delay: 0,
-            });
+            }),
         }
-        self.complete(key, result);
     }
 
     /// An error that the kernel might answer with instead of executing `request`.
     fn made_up_error(&mut self, request: Request) -> Option<i32> {
-        if matches!(request, Request::Nop | Request::Close { .. }) || !self.one_in(16) {
+        if !self.one_in(16) {
             return None;
         }
         let possible: &[i32] = match request {
             Request::Open { .. } => &[libc::EINTR, libc::EMFILE, libc::ENFILE],
             Request::Read { .. } | Request::Write { .. } => &[libc::EINTR, libc::EIO],
+            // A connection that breaks takes bytes with it.
+            Request::Nop | Request::Close { .. } | Request::Recv { .. } | Request::Send { .. } => {
+                return None;
+            }
             _ => &[libc::EIO],
         };
         Some(possible[self.dice.usize(0..possible.len())])
@@ -227,7 +227,10 @@ impl Simulated {
 
     /// `request`, or less of it.
     fn shortened(&mut self, mut request: Request) -> Request {
-        if let Request::Read { len, .. } | Request::Write { len, .. } = &mut request
+        if let Request::Read { len, .. }
+        | Request::Write { len, .. }
+        | Request::Recv { len, .. }
+        | Request::Send { len, .. } = &mut request
             && *len > 1
             && self.one_in(2)
         {
@@ -259,7 +262,10 @@ impl Simulated {
     fn cancel_flight(&mut self, flight: Flight) {
         match flight.task {
             Task::Request(request @ Request::Close { .. }) => self.execute(flight.key, request),
-            Task::Request(request) if self.one_in(4) => self.execute(flight.key, request),
+            Task::Request(request) if self.one_in(4) => {
+                let result = attempt(request);
+                self.complete(flight.key, result.unwrap_or(-libc::ECANCELED));
+            }
             _ => self.complete(flight.key, -libc::ECANCELED),
         }
     }
@@ -308,6 +314,28 @@ impl Simulated {
             hear(bell.fd);
         }
     }
+}
+
+/// Executes `request`, for which its submitter has promised that what it names is valid until its key
+/// completes, which it does after this. `None` if the file is not ready.
+fn attempt(request: Request) -> Option<i32> {
+    let result = match request {
+        Request::Recv { fd, buffer, len } => answer(|| {
+            let (buffer, flags) = (buffer.cast(), libc::MSG_DONTWAIT);
+            // SAFETY: the submitter's promise: `len` bytes to write to.
+            unsafe { libc::recv(fd, buffer, len as usize, flags) }
+        }),
+        Request::Send {
+            fd, buffer, len, ..
+        } => answer(|| {
+            let (buffer, flags) = (buffer.cast(), libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL);
+            // SAFETY: the submitter's promise: `len` bytes to read.
+            unsafe { libc::send(fd, buffer, len as usize, flags) }
+        }),
+        // SAFETY: the submitter's promise.
+        _ => unsafe { perform(request) },
+    };
+    (result != -libc::EAGAIN).then_some(result)
 }
 
 /// Empties an eventfd or a timerfd, so that it can be polled for the next time.

@@ -1,4 +1,7 @@
 //! Receives and sends that own their buffers, on the real ring: dropping, closing, deadlines.
+//!
+//! Some know how much the kernel transfers at a time, so they are not for the simulated driver, which
+//! transfers less; `kernel_dropped.rs` is.
 #![cfg(not(loom))]
 
 mod support;
@@ -8,7 +11,6 @@ use std::net::{Shutdown, TcpStream};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -24,7 +26,7 @@ fn a_receive_waits_for_data_and_gives_the_buffer_back() {
         local.block_on(async {
             let receive = ops::recv_owned(&socket, vec![7; 8]);
             let send = async {
-                one_tick().await;
+                ticks(1).await;
                 peer.write_all(b"data").unwrap();
             };
             let ((result, buffer), ()) = join(receive, send).await;
@@ -134,7 +136,7 @@ async fn receive_or_drop(socket: &Socket) -> Option<(std::io::Result<usize>, Vec
     let receive = pin!(ops::recv_owned(socket, vec![0; 1 + rng::below(900)]));
     let patience = Duration::from_micros(rng::below(80) as u64);
     let moment = match rng::below(3) {
-        0 => Either::Left(one_tick()),
+        0 => Either::Left(ticks(1)),
         _ => Either::Right(Sleep::until(Instant::now() + patience)),
     };
     match select(receive, pin!(moment)).await {
@@ -145,19 +147,6 @@ async fn receive_or_drop(socket: &Socket) -> Option<(std::io::Result<usize>, Vec
 
 fn receive_now(fd: std::os::fd::BorrowedFd<'_>, buffer: &mut [u8]) -> std::io::Result<usize> {
     gorin_reactor::calls::recv(fd, buffer, 0)
-}
-
-/// Ready after the worker has been at its ring.
-async fn one_tick() {
-    let mut polled = false;
-    std::future::poll_fn(|cx| {
-        if std::mem::replace(&mut polled, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 #[test]
@@ -171,7 +160,7 @@ fn closing_ends_operations_also_where_there_is_no_shutdown() {
             local.block_on(async {
                 let receive = ops::recv_owned(&socket, vec![0; 8]);
                 let close = async {
-                    one_tick().await;
+                    ticks(1).await;
                     socket.close();
                 };
                 let ((result, buffer), ()) = join(receive, close).await;
@@ -213,14 +202,14 @@ fn dropping_the_socket_after_its_operation_ends_the_stream_at_once() {
             local.block_on(async {
                 let mut receive = pin!(ops::recv_owned(&socket, vec![0; 8]));
                 assert!(poll_once(receive.as_mut()).await.is_pending());
-                one_tick().await;
+                ticks(1).await;
             });
             // The operation holds the file until it has been cancelled.
             expect_fin(peer, || drop(socket));
         }
         local.block_on(async {
             while open_descriptors() > before {
-                one_tick().await;
+                ticks(1).await;
             }
         });
     });
@@ -234,12 +223,12 @@ fn an_error_that_a_dropped_receive_met_is_the_next_reads() {
             {
                 let mut receive = pin!(ops::recv_owned(&socket, vec![0; 8]));
                 assert!(poll_once(receive.as_mut()).await.is_pending());
-                one_tick().await;
+                ticks(1).await;
                 let linger = socket2::SockRef::from(&peer);
                 linger.set_linger(Some(Duration::ZERO)).unwrap();
                 drop(peer);
                 // It has completed by now, and nobody has looked.
-                one_tick().await;
+                ticks(1).await;
             }
             let (result, _) = ops::recv_owned(&socket, vec![0; 8]).await;
             assert_eq!(result.unwrap_err().kind(), ErrorKind::ConnectionReset);

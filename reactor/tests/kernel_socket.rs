@@ -97,7 +97,7 @@ fn a_drained_socket_is_tried_at_once_after_the_next_tick() {
         local.block_on(async {
             socket.set_drained();
             peer.write_all(b"meanwhile").unwrap();
-            one_tick().await;
+            ticks(1).await;
             let mut read = pin!(socket.io(Direction::Read, |fd| receive(fd, &mut [0; 16])));
             let mut context = Context::from_waker(Waker::noop());
             match read.as_mut().poll(&mut context) {
@@ -106,19 +106,6 @@ fn a_drained_socket_is_tried_at_once_after_the_next_tick() {
             }
         });
     });
-}
-
-/// Ready after the worker has been at its ring.
-async fn one_tick() {
-    let mut polled = false;
-    poll_fn(|cx| {
-        if std::mem::replace(&mut polled, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 #[test]

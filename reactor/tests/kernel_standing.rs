@@ -4,11 +4,9 @@
 
 mod support;
 
-use std::future::poll_fn;
 use std::io::{self, Write};
 use std::net::TcpStream;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
-use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
@@ -19,19 +17,6 @@ use support::*;
 
 /// More waits in a row than are needed for a standing poll.
 const WAITS: usize = 5;
-
-/// Lets the worker be at its ring.
-async fn tick() {
-    let mut polled = false;
-    poll_fn(|cx| {
-        if std::mem::replace(&mut polled, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
-}
 
 /// Reads with more room than there is, and believes that this has emptied the file.
 async fn read_short(
@@ -53,7 +38,7 @@ async fn warm_up(
 ) {
     for _ in 0..WAITS {
         let send = async {
-            tick().await;
+            ticks(1).await;
             peer.write_all(b"w").expect("room");
         };
         assert_eq!(join(read_short(socket, &call), send).await.0, b"w");
@@ -79,7 +64,7 @@ async fn read_urgent(socket: &Socket, peer: &TcpStream, beside: impl Future<Outp
         while got.len() < 3 {
             got.extend(read_short(socket, receive).await);
             // All that has come was reported before the next read begins to wait.
-            tick().await;
+            ticks(1).await;
             socket.set_drained();
         }
         assert_eq!(got, b"abc");
@@ -107,7 +92,7 @@ fn what_a_short_read_has_left_is_found_by_a_worker_that_is_always_busy() {
         let (socket, peer) = connection();
         local.block_on(read_urgent(&socket, &peer, async {
             loop {
-                tick().await;
+                ticks(1).await;
             }
         }));
     });
@@ -130,7 +115,7 @@ fn a_pipe_of_packets_is_read_to_its_end() {
             for packet in [b"a", b"b", b"c"] {
                 writer.write_all(packet).expect("room");
             }
-            tick().await;
+            ticks(1).await;
             for packet in [b"a", b"b", b"c"] {
                 assert_eq!(read_short(&reader, read_file).await, packet);
             }
@@ -147,7 +132,7 @@ fn the_end_of_the_stream_is_seen_behind_a_short_read() {
             warm_up(&socket, &peer, receive).await;
             peer.write_all(b"last").expect("a connection");
             drop(peer);
-            tick().await;
+            ticks(1).await;
             assert_eq!(read_short(&socket, receive).await, b"last");
             assert_eq!(read_short(&socket, receive).await, b"");
         });
@@ -164,7 +149,7 @@ fn a_reader_that_does_not_wait_for_long_is_served_afterwards() {
                 warm_up(&socket, &peer, receive).await;
                 for _ in 0..20 {
                     peer.write_all(b"x").expect("a connection");
-                    tick().await;
+                    ticks(1).await;
                 }
                 let mut got = Vec::new();
                 while got.len() < 20 {
@@ -199,7 +184,7 @@ fn a_socket_that_is_dropped_elsewhere_ends_its_standing_poll() {
                 // SAFETY: asks for the flags of a number.
                 let is_open = || unsafe { libc::fcntl(fd, libc::F_GETFD) } >= 0;
                 while is_open() {
-                    tick().await;
+                    ticks(1).await;
                 }
             });
         }

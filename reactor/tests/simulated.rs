@@ -18,9 +18,9 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures::future::{join, join_all, join3};
+use futures::future::{Either, join, join_all, join3, select};
 use gorin_reactor::{Config, DriverKind, Local, Reactor, Sleep, Socket, ops};
-use support::{LIMIT, alone, open_descriptors, poll_once, read, shut_down, write_all};
+use support::{LIMIT, alone, open_descriptors, poll_once, read, shut_down, ticks, write_all};
 
 /// Seeds per program, unless the environment says otherwise.
 const SEEDS: u64 = 1000;
@@ -145,6 +145,44 @@ fn echo_returns_every_byte() {
             let (served, ()) = join(support::echo(theirs), client).await;
             assert_eq!(served.expect("the client goes on"), sent.len());
         })));
+    });
+}
+
+/// Sends `bytes` by operations that own them, however little is taken at a time, and ends.
+async fn send_owned_and_end(socket: &Socket, bytes: &[u8]) {
+    let (mut buffer, mut sent) = (bytes.to_vec(), 0);
+    while sent < bytes.len() {
+        let result;
+        (result, buffer) = ops::send_owned(socket, buffer, sent).await;
+        sent += result.expect("the peer listens");
+    }
+    send_and_end(socket, &[]).await;
+}
+
+/// Receives to the end by operations that own their buffer, of which many are dropped on their way.
+async fn receive_or_drop(socket: &Socket, dice: &mut fastrand::Rng) -> Vec<u8> {
+    let mut received = Vec::new();
+    loop {
+        let receive = pin!(ops::recv_owned(socket, vec![0; 512]));
+        let patience = pin!(ticks(dice.usize(1..20)));
+        if let Either::Left(((result, buffer), _)) = select(receive, patience).await {
+            match result.expect("the peer sends") {
+                0 => return received,
+                n => received.extend_from_slice(&buffer[..n]),
+            }
+        }
+    }
+}
+
+/// Property: what dropped receives have taken, or take later, comes with the next ones, in order.
+#[test]
+fn dropped_receives_lose_no_byte() {
+    for_all_seeds(|dice, local| {
+        let sent = bytes(dice, 10_000);
+        let (ours, theirs) = pair();
+        let receive = receive_or_drop(&theirs, dice);
+        let (received, ()) = local.block_on(join(receive, send_owned_and_end(&ours, &sent)));
+        assert!(received == sent, "{} of {}", received.len(), sent.len());
     });
 }
 

@@ -245,6 +245,20 @@ pub(crate) async fn poll_once<F: Future + ?Sized>(mut future: Pin<&mut F>) -> Po
     poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await
 }
 
+/// Ready after the worker has been at its ring, `ticks` times.
+pub(crate) async fn ticks(ticks: usize) {
+    let mut left = ticks;
+    poll_fn(|cx| {
+        if left == 0 {
+            return Poll::Ready(());
+        }
+        left -= 1;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
 /// Ready when there is something to read.
 pub(crate) fn peek(fd: BorrowedFd<'_>) -> io::Result<()> {
     let mut byte = 0_u8;

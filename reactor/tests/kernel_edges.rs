@@ -4,7 +4,7 @@
 mod support;
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 
 use futures::future::join;
 use gorin_reactor::{Config, Direction, DriverKind, Socket};
@@ -22,13 +22,6 @@ fn on_each_driver(f: impl Fn(&mut gorin_reactor::Local)) {
         f(&mut local);
         shut_down(local);
     }
-}
-
-/// `read(2)`, for what is no socket.
-fn read_file(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
-    // SAFETY: as many bytes as are announced, alive through the call.
-    let n = unsafe { libc::read(fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len()) };
-    usize::try_from(n).map_err(|_| io::Error::last_os_error())
 }
 
 /// Reads until `expected` has come, with more room than there is, and believes each time that a read
@@ -54,14 +47,7 @@ async fn read_in_shorts(
 #[test]
 fn a_pipe_of_packets_is_read_to_its_end() {
     on_each_driver(|local| {
-        let mut ends = [0; 2];
-        let flags = libc::O_DIRECT | libc::O_NONBLOCK | libc::O_CLOEXEC;
-        // SAFETY: writes two descriptors to live memory.
-        assert_eq!(unsafe { libc::pipe2(ends.as_mut_ptr(), flags) }, 0);
-        // SAFETY: made above, and nobody else's.
-        let [reader, writer] = ends.map(|fd| unsafe { OwnedFd::from_raw_fd(fd) });
-        let mut writer = std::fs::File::from(writer);
-        let reader = Socket::new(reader).expect("a reactor");
+        let (reader, mut writer) = pipe_of_packets();
         local.block_on(join(read_in_shorts(&reader, b"abc", read_file), async {
             for packet in [b"a", b"b", b"c"] {
                 io::Write::write_all(&mut writer, packet).expect("room");

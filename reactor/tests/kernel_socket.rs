@@ -6,7 +6,7 @@ mod support;
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::io::{ErrorKind, Read, Write};
-use std::net::Shutdown;
+use std::net::{Shutdown, TcpStream};
 use std::os::fd::{AsFd, AsRawFd};
 use std::pin::{Pin, pin};
 use std::sync::mpsc;
@@ -222,15 +222,21 @@ fn dropped_reads_lose_no_byte() {
     });
 }
 
+/// A connection that is polled for somebody who has gone.
+async fn polled_connection() -> (Socket, TcpStream) {
+    let (socket, peer) = connection();
+    let mut buffer = [0; 1];
+    let mut waiting = Box::pin(read(&socket, &mut buffer));
+    assert!(poll_once(waiting.as_mut()).await.is_pending());
+    drop(waiting);
+    (socket, peer)
+}
+
 #[test]
 fn the_peer_of_a_dropped_socket_sees_its_end_at_once_although_a_poll_is_pending() {
     on_worker(|local| {
         local.block_on(async {
-            let (socket, peer) = connection();
-            let mut buffer = [0; 1];
-            let mut waiting = Box::pin(read(&socket, &mut buffer));
-            assert!(poll_once(waiting.as_mut()).await.is_pending());
-            drop(waiting);
+            let (socket, peer) = polled_connection().await;
             expect_fin(peer, || drop(socket));
         });
     });
@@ -241,11 +247,7 @@ fn the_peer_of_a_dropped_socket_sees_its_end_at_once_although_a_poll_is_pending(
 fn the_end_does_not_wait_for_a_hogged_owner() {
     on_worker(|local| {
         local.block_on(async {
-            let (socket, peer) = connection();
-            let mut buffer = [0; 1];
-            let mut waiting = Box::pin(read(&socket, &mut buffer));
-            assert!(poll_once(waiting.as_mut()).await.is_pending());
-            drop(waiting);
+            let (socket, peer) = polled_connection().await;
             // This worker does not come back to its loop until the other thread has seen the end.
             let other = thread::spawn(move || expect_fin(peer, || drop(socket)));
             other.join().unwrap();

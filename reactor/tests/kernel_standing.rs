@@ -6,7 +6,7 @@ mod support;
 
 use std::io::{self, Write};
 use std::net::TcpStream;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::thread;
 use std::time::Duration;
 
@@ -43,13 +43,6 @@ async fn warm_up(
         };
         assert_eq!(join(read_short(socket, &call), send).await.0, b"w");
     }
-}
-
-/// `read(2)`, for what is no socket.
-fn read_file(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
-    // SAFETY: as many bytes as are announced, alive through the call.
-    let n = unsafe { libc::read(fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len()) };
-    usize::try_from(n).map_err(|_| io::Error::last_os_error())
 }
 
 /// Sends `b"abc"` with urgent data in it, and reads it in pieces, while `beside` runs.
@@ -102,14 +95,7 @@ fn what_a_short_read_has_left_is_found_by_a_worker_that_is_always_busy() {
 #[test]
 fn a_pipe_of_packets_is_read_to_its_end() {
     on_worker(|local| {
-        let mut ends = [0; 2];
-        let flags = libc::O_DIRECT | libc::O_NONBLOCK | libc::O_CLOEXEC;
-        // SAFETY: writes two descriptors to live memory.
-        assert_eq!(unsafe { libc::pipe2(ends.as_mut_ptr(), flags) }, 0);
-        // SAFETY: made above, and nobody else's.
-        let [reader, writer] = ends.map(|fd| unsafe { OwnedFd::from_raw_fd(fd) });
-        let mut writer = std::fs::File::from(writer);
-        let reader = Socket::new(reader).expect("a reactor");
+        let (reader, mut writer) = pipe_of_packets();
         local.block_on(async {
             warm_up(&reader, &writer, read_file).await;
             for packet in [b"a", b"b", b"c"] {

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use gorin_base::{check, coop, rng};
 use gorin_reactor::Sleep;
-use support::{Idle, LIMIT, on_worker, reactor, shut_down, wait_until_asleep};
+use support::{Idle, LIMIT, cpu_time, on_worker, reactor, shut_down, wait_until_asleep};
 
 const MS: Duration = Duration::from_millis(1);
 fn after(duration: Duration) -> Sleep {
@@ -288,18 +288,6 @@ fn a_timer_that_outlives_its_runtime_says_so_instead_of_waiting_for_ever() {
         check::poll_once(Pin::new(&mut short)).is_ready(),
         "its time has come"
     );
-}
-
-/// What this thread has used of a CPU: holds on a busy machine, too.
-fn cpu_time() -> Duration {
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    // SAFETY: `time` is a timespec for the call to fill.
-    let result = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
-    assert_eq!(result, 0);
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
 /// What a timer costs. `cargo test --release -p gorin-reactor --test kernel_timers -- --ignored

@@ -48,6 +48,15 @@ impl Queue {
             }
         }
     }
+
+    /// Takes `step` on another thread, which then runs what is queued.
+    fn beside(&self, step: impl FnOnce() + Send + 'static) -> thread::JoinHandle<()> {
+        let queue = self.clone();
+        thread::spawn(move || {
+            step();
+            queue.drain();
+        })
+    }
 }
 
 /// Is ready once its flag is up. The flag is relaxed: what orders it are the wake and the poll.
@@ -114,14 +123,13 @@ fn wake_vs_run() {
     model_bounded("wake_vs_run", 3, || {
         let queue = Queue::default();
         let (handle, up, waker) = parked(&queue);
-        let waking = {
-            let (queue, up, waker) = (queue.clone(), up, waker.clone());
-            thread::spawn(move || {
+        let waking = queue.beside({
+            let waker = waker.clone();
+            move || {
                 up.store(true, Ordering::Relaxed);
                 waker.wake_by_ref();
-                queue.drain();
-            })
-        };
+            }
+        });
         // A poll for another reason.
         waker.wake();
         queue.drain();
@@ -142,15 +150,14 @@ fn two_wakes_vs_run() {
         // Owned and in the queue, and woken once more.
         waker.wake_by_ref();
         waker.wake_by_ref();
-        let waking = {
-            let (queue, up, waker) = (queue.clone(), up, waker.clone());
-            thread::spawn(move || {
+        let waking = queue.beside({
+            let waker = waker.clone();
+            move || {
                 up.store(true, Ordering::Relaxed);
                 waker.wake_by_ref();
                 drop(waker);
-                queue.drain();
-            })
-        };
+            }
+        });
         queue.drain();
         waking.join().unwrap();
         queue.drain();
@@ -174,13 +181,7 @@ fn abort_vs_run() {
             },
             queue.clone(),
         );
-        let running = {
-            let queue = queue.clone();
-            thread::spawn(move || {
-                task.run();
-                queue.drain();
-            })
-        };
+        let running = queue.beside(move || task.run());
         handle.abort();
         queue.drain();
         running.join().unwrap();
@@ -198,13 +199,7 @@ fn abort_vs_wake() {
         let queue = Queue::default();
         let (handle, up, waker) = parked(&queue);
         up.store(true, Ordering::Relaxed);
-        let waking = {
-            let queue = queue.clone();
-            thread::spawn(move || {
-                waker.wake();
-                queue.drain();
-            })
-        };
+        let waking = queue.beside(move || waker.wake());
         handle.abort();
         queue.drain();
         waking.join().unwrap();
@@ -225,13 +220,7 @@ fn abort_while_joined_vs_run() {
         let queue = Queue::default();
         let (task, mut handle) = build(Spec::new(), async { 7 }, queue.clone());
         assert!(poll_once(Pin::new(&mut handle)).is_pending());
-        let running = {
-            let queue = queue.clone();
-            thread::spawn(move || {
-                task.run();
-                queue.drain();
-            })
-        };
+        let running = queue.beside(move || task.run());
         handle.abort();
         queue.drain();
         match block_on(handle) {
@@ -300,13 +289,10 @@ fn last_reference() {
         let queue = Queue::default();
         let (handle, up, waker) = parked(&queue);
         up.store(true, Ordering::Relaxed);
-        let other = {
-            let (queue, waker) = (queue.clone(), waker.clone());
-            thread::spawn(move || {
-                waker.wake();
-                queue.drain();
-            })
-        };
+        let other = queue.beside({
+            let waker = waker.clone();
+            move || waker.wake()
+        });
         drop(handle);
         drop(waker);
         queue.drain();
@@ -337,13 +323,7 @@ fn orphan_vs_pause() {
         };
         let (task, handle) = build(Spec::new(), future, queue.clone());
         drop(handle);
-        let running = {
-            let queue = queue.clone();
-            thread::spawn(move || {
-                task.run();
-                queue.drain();
-            })
-        };
+        let running = queue.beside(move || task.run());
         let waker = slot.lock().take();
         drop(waker);
         queue.drain();

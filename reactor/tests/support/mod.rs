@@ -5,7 +5,7 @@ use std::fs;
 use std::future::{Future, poll_fn};
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
@@ -158,7 +158,7 @@ pub(crate) fn wait_for(what: &str, condition: impl Fn() -> bool) {
     }
 }
 
-/// CPU time of the calling thread.
+/// CPU time of the calling thread: holds on a busy machine, too.
 pub(crate) fn cpu_time() -> Duration {
     let mut time = libc::timespec {
         tv_sec: 0,
@@ -168,6 +168,25 @@ pub(crate) fn cpu_time() -> Duration {
     let result = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
     assert_eq!(result, 0);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// `read(2)`.
+pub(crate) fn read_file(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+    // SAFETY: as many bytes as are announced, alive through the call.
+    let n = unsafe { libc::read(fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len()) };
+    usize::try_from(n).map_err(|_| io::Error::last_os_error())
+}
+
+/// A pipe in which each write is a packet, at which a read ends: its reading end, which belongs to this
+/// thread's reactor, and its writing end.
+pub(crate) fn pipe_of_packets() -> (Socket, fs::File) {
+    let mut ends = [0; 2];
+    let flags = libc::O_DIRECT | libc::O_NONBLOCK | libc::O_CLOEXEC;
+    // SAFETY: writes two descriptors to live memory.
+    assert_eq!(unsafe { libc::pipe2(ends.as_mut_ptr(), flags) }, 0);
+    // SAFETY: made above, and nobody else's.
+    let [reader, writer] = ends.map(|fd| unsafe { OwnedFd::from_raw_fd(fd) });
+    (Socket::new(reader).expect("a reactor"), writer.into())
 }
 
 pub(crate) fn open_descriptors() -> usize {

@@ -212,8 +212,10 @@ impl Execution {
         let announced = self.state.borrow_mut().begin_step(goroutine);
         self.session.steps.update(|steps| steps + 1);
         self.resume(goroutine);
-        // No program is known that loses an end if this is ignored, nor is it proved that there is none:
-        // what was left out before, because less seemed to matter, may not come again.
+        // What was left out before, because less seemed to matter, may not come again. No program is known
+        // that loses an end only if this is ignored, nor is it proved that there is none: of 4,000 random
+        // ones, those that lost one had done so by what `Member::way` leaves out, or were too large to be
+        // compared with it.
         let consistent = self.learn(goroutine, &announced);
         let mut names = self.session.names.borrow_mut();
         let alone = announced
@@ -331,6 +333,9 @@ impl Execution {
         match chosen {
             Ok(choice) => {
                 state.schedule.push(Decision::Choose(choice));
+                if let Some(goroutine) = state.current {
+                    state.member_mut(goroutine).turn(choice);
+                }
                 choice
             }
             Err(reason) => {

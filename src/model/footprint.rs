@@ -143,8 +143,8 @@ impl Footprint {
 }
 
 /// How an operation that waits is recognized in the next execution: by its goroutine, its place in
-/// the source, and how often the goroutine has been there.
-pub(super) type Awaited = (Goroutine, &'static Location<'static>, usize);
+/// the source, and the way by which the goroutine has come there: see `Member::way`.
+pub(super) type Awaited = (Goroutine, &'static Location<'static>, u64);
 
 /// How an object is recognized in the next execution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

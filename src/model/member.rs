@@ -2,11 +2,12 @@
 //!
 //! Must not decide anything: `state.rs` moves it from stage to stage.
 
-use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::task::Waker;
 
 use gorin_base::hook::{Site, Wait};
 use gorin_base::primitive::PlainArc;
+use gorin_base::seeded;
 use gorin_executor::task::Runnable;
 
 use super::Object;
@@ -64,8 +65,10 @@ pub(super) struct Member {
     /// How many goroutines and objects it has made: they are named by that.
     pub(super) children: usize,
     pub(super) made: usize,
-    /// The waiting operations it has announced, by place in the source.
-    pub(super) announced: HashMap<Site, usize>,
+    /// The waiting operations that it has announced and the choices that it has made, in their order, as
+    /// one number: what it does next may depend on both. It may depend on the values that it was given,
+    /// too, which are not in it: who waits at one line alone or not, by such a value, can lose an end.
+    pub(super) way: u64,
     /// The channels that it was told are closed, each with the step in which it was told first.
     pub(super) refused: Vec<(Object, usize)>,
 }
@@ -85,9 +88,19 @@ impl Member {
             waker: None,
             children: 0,
             made: 0,
-            announced: HashMap::new(),
+            way: 0,
             refused: Vec::new(),
         }
+    }
+
+    /// Goes on by `turn`.
+    pub(super) fn turn(&mut self, turn: impl Hash) {
+        if seeded::bug("model.way_forgotten") {
+            return;
+        }
+        let mut hasher = DefaultHasher::new();
+        (self.way, turn).hash(&mut hasher);
+        self.way = hasher.finish();
     }
 
     /// Its future is gone; returns what the caller is to drop.

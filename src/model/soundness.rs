@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use gorin_base::clock;
 use gorin_base::hook::VirtualTimer;
+use gorin_base::rng;
 use gorin_channel::{Receiver, Sender, chan, select};
 use gorin_executor::Spec;
 
@@ -47,6 +48,9 @@ enum Op {
     /// Receives from the first, alone if there is something in the second, else from whichever of the
     /// two comes first.
     RaceIf(usize, usize),
+    /// As it chooses: receives from the first, alone; or, after the second, looks once whether there is
+    /// something in the first.
+    GetOrPeek(usize, usize),
     Yield,
     SelectRecv(usize, usize),
     SelectSend(usize, usize),
@@ -242,6 +246,15 @@ async fn perform(op: Op, ends: &mut Ends, value: u8) -> String {
                     first(get(a), get(b)).await
                 }
             }
+            Op::GetOrPeek(a, b) => {
+                let (a, b) = (rx(a)?, rx(b)?);
+                if rng::below(2) == 0 {
+                    format!("{:?}", get(a).await)
+                } else {
+                    let _ = b.recv().await;
+                    first(get(a), async { None }).await
+                }
+            }
             Op::Yield => {
                 yield_once().await;
                 String::new()
@@ -414,7 +427,7 @@ type Script<'a> = (&'a [usize], &'a [&'a [Op]], Finale);
 #[test]
 fn no_end_is_lost_where_one_was_lost_once() {
     use Op::*;
-    let programs: [Script<'_>; 13] = [
+    let programs: [Script<'_>; 14] = [
         // A goroutine that is aborted sees it when it stops to wait.
         (
             &[2],
@@ -501,6 +514,12 @@ fn no_end_is_lost_where_one_was_lost_once() {
             &[1],
             &[&[Send(0), Offer(0), Either(0, 0), Either(0, 0)], &[Recv(0)]],
             Finale::Join,
+        ),
+        // What has waited alone may be raced elsewhere, at the same line, as its goroutine chooses.
+        (
+            &[2, 0],
+            &[&[GetOrPeek(1, 0)], &[Send(1)], &[Send(0)]],
+            Finale::Nothing,
         ),
         // A conflict in between makes of a race a consequence.
         (

@@ -230,13 +230,9 @@ impl State {
     /// Recognizes the operation that the running goroutine announces at `site`.
     pub(super) fn awaited(&mut self, site: Site) -> Option<Awaited> {
         let goroutine = self.current?;
-        let times = self
-            .member_mut(goroutine)
-            .announced
-            .entry(site)
-            .or_insert(0);
-        *times += 1;
-        Some((goroutine, site, *times))
+        let member = self.member_mut(goroutine);
+        member.turn(site);
+        Some((goroutine, site, member.way))
     }
 
     /// Takes the coroutine of `goroutine`, which runs from now on.

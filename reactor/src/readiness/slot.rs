@@ -108,10 +108,11 @@ impl<R> Slot<R> {
     pub(super) fn try_pin(&self) -> bool {
         let mut pins = self.pins.load(Ordering::Relaxed);
         while pins > 0 {
+            // Acquire: pairs with the release in `Table::insert`.
             match self.pins.compare_exchange_weak(
                 pins,
                 pins + 1,
-                Ordering::Relaxed,
+                Ordering::Acquire,
                 Ordering::Relaxed,
             ) {
                 Ok(_) => return true,

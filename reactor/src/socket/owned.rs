@@ -7,7 +7,6 @@ use std::os::fd::OwnedFd;
 use gorin_base::primitive::PlainArc;
 
 use super::Socket;
-use crate::choice::DriverKind;
 use crate::driver::Direction;
 use crate::early::Early;
 use crate::local;
@@ -48,11 +47,9 @@ impl Socket {
     }
 
     /// True if this thread can have receives and sends of this socket as operations of its ring: not
-    /// with a shared set, whose edges know nothing of reads that have to wait for an orphan, nor where
-    /// the kernel is simulated by calls that would block.
+    /// with a shared set, whose edges know nothing of reads that have to wait for an orphan.
     pub(crate) fn completes(&self) -> bool {
-        let rings = matches!(self.shared.driver, DriverKind::Uring);
-        rings && local::with_worker(&self.shared, |_| ()).is_some()
+        self.shared.poller.is_none() && local::with_worker(&self.shared, |_| ()).is_some()
     }
 
     pub(crate) fn early(&self) -> Option<&Early> {

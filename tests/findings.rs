@@ -288,3 +288,41 @@ fn two_sends_that_wait_when_the_channel_is_closed_are_both_told_for_the_first_ti
         assert!(second.await.is_err());
     });
 }
+
+/// Fails in the step in which `main` learns of the end of goroutine 1.
+async fn fails_after_a_join() {
+    let joined = go(async {});
+    joined.await.unwrap();
+    panic!("on purpose");
+}
+
+#[test]
+fn a_report_names_no_file_of_gorin() {
+    let text = fails(fails_after_a_join).to_string();
+    assert!(!text.contains("join.rs"), "{text}");
+}
+
+#[test]
+fn where_a_goroutine_was_aborted_is_told() {
+    let text = fails(|| async {
+        let aborted = go(std::future::pending::<()>());
+        aborted.abort();
+        let _ = aborted.await;
+        panic!("on purpose");
+    })
+    .to_string();
+    let line = text.lines().find(|line| line.contains("abort")).unwrap();
+    assert!(line.contains("at tests/findings.rs:"), "{text}");
+}
+
+#[test]
+fn a_goroutine_that_sleeps_is_said_to() {
+    let text = fails(|| async {
+        go(gorin::time::sleep(std::time::Duration::from_secs(1)));
+        yield_now().await;
+        panic!("on purpose");
+    })
+    .to_string();
+    assert!(text.contains("sleeps: the time it waits for"), "{text}");
+    assert!(!text.contains("not gorin's"), "{text}");
+}

@@ -90,7 +90,7 @@ impl Builder {
                 self.max_iterations = iterations;
             }
             None => panic!(
-                "GORIN_MODEL is `{mode}`; it must be `exhaustive` or `random:<seed>:<iterations>`"
+                "GORIN_MODEL is `{mode}`; it must be `exhaustive` or `random:<seed>:<executions>`"
             ),
         }
     }

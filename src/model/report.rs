@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use gorin_base::hook::{Site, Wait};
 use gorin_base::primitive::PlainArc;
+use gorin_executor::task::JOIN_FILE;
 
 use super::{Goroutine, Object};
 
@@ -143,6 +144,9 @@ pub(super) enum Status {
     Done,
     /// It waits: for what, and since which step if steps are counted.
     Waiting(Vec<(Wait, Option<Object>, Option<usize>)>),
+    /// It waits for a time only.
+    #[cfg_attr(loom, expect(dead_code, reason = "under loom there is no time"))]
+    Sleeping,
     /// It could go on.
     #[cfg_attr(loom, expect(dead_code, reason = "loom does not say who could"))]
     Ready(&'static str, Option<Site>),
@@ -295,6 +299,10 @@ impl Failure {
                     "waits for something that is not gorin's\n".to_owned()
                 }
                 Status::Waiting(waits) => waits.iter().map(|wait| self.wait(wait)).collect(),
+                Status::Sleeping => {
+                    "sleeps: the time it waits for had not come, because others could go on\n"
+                        .to_owned()
+                }
                 Status::Ready(next, site) => match site.filter(is_users) {
                     Some(site) => format!("can go on: {next} at {site}\n"),
                     None => format!("can go on: {next}\n"),
@@ -356,10 +364,8 @@ impl Failure {
                 write!(f, ", {thing}")?;
             }
             match step.site.filter(is_users) {
-                Some(site) if thing.is_none_or(|thing| thing.kind != TASK) => {
-                    writeln!(f, ", at {site}")?;
-                }
-                _ => writeln!(f)?,
+                Some(site) => writeln!(f, ", at {site}")?,
+                None => writeln!(f)?,
             }
         }
         Ok(())
@@ -367,9 +373,9 @@ impl Failure {
 }
 
 /// True if the user wrote it: a handle dropped at the end of its scope is dropped by the standard
-/// library.
+/// library, and one that is awaited is polled from a place that nobody wrote.
 fn is_users(site: &Site) -> bool {
-    !site.file().starts_with("/rustc/")
+    !site.file().starts_with("/rustc/") && site.file() != JOIN_FILE
 }
 
 impl fmt::Display for Failure {

@@ -490,6 +490,9 @@ impl State {
                 site: member.site,
                 status: match &member.stage {
                     Stage::Done => Status::Done,
+                    Stage::Waiting if member.waits.is_empty() && self.timers.has(goroutine) => {
+                        Status::Sleeping
+                    }
                     Stage::Waiting => Status::Waiting(self.reported_waits(member)),
                     Stage::New => Status::Ready("its first step", None),
                     Stage::Announced(next) | Stage::Woken(next) => {

@@ -24,6 +24,10 @@ use super::{Payload, TaskId};
 /// the report says which goroutine is waited for instead.
 const JOIN: &str = "join";
 
+/// This file, where a join is announced: an `.await` does not say where it stands, so that no report
+/// should show it.
+pub const JOIN_FILE: &str = file!();
+
 /// Waits for a goroutine and takes its output.
 ///
 /// Dropping the handle *detaches* the goroutine: it runs on, and its output is dropped; see

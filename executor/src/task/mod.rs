@@ -35,7 +35,7 @@ use std::task::Waker;
 
 use gorin_base::primitive::PlainArc;
 
-pub use join::{JoinError, JoinHandle, PanicPayload};
+pub use join::{JOIN_FILE, JoinError, JoinHandle, PanicPayload};
 pub(crate) use raw::{Header, allocate, allocate_local};
 pub(crate) use reference::{Counted, Registered};
 pub use reference::{Runnable, TaskOf, TaskRef};

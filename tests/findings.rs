@@ -8,7 +8,7 @@ use std::pin::pin;
 use gorin::Spec;
 use gorin::model::{Builder, Coverage, Failure};
 use gorin::prelude::*;
-use gorin::sync::WaitGroup;
+use gorin::sync::{Notify, WaitGroup};
 use gorin_base::check::poll_once;
 
 #[track_caller]
@@ -325,4 +325,15 @@ fn a_goroutine_that_sleeps_is_said_to() {
     .to_string();
     assert!(text.contains("sleeps: the time it waits for"), "{text}");
     assert!(!text.contains("not gorin's"), "{text}");
+}
+
+#[test]
+fn a_wait_for_a_notification_names_what_it_is_for() {
+    let failure = fails(|| async { Notify::new().notified().await });
+    assert!(failure.is_deadlock());
+    let text = failure.to_string();
+    assert!(
+        text.contains("on notify 1 made at tests/findings.rs:"),
+        "{text}"
+    );
 }

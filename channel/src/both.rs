@@ -1,6 +1,6 @@
 //! Both ends of a channel in one value.
 
-use crate::chan::{ChanId, Shared, chan};
+use crate::chan::{ChanId, Shared, chan, chan_called};
 use crate::error::{SendError, TryRecvError, TrySendError};
 use crate::receiver::Receiver;
 use crate::recv::RecvFut;
@@ -33,6 +33,13 @@ impl<T> Chan<T> {
     #[track_caller]
     pub fn new(capacity: usize) -> Self {
         let (sender, receiver) = chan(capacity);
+        Self { sender, receiver }
+    }
+
+    /// As [`new`](Self::new), under another name in reports.
+    #[track_caller]
+    pub(crate) fn called(kind: &'static str, capacity: usize) -> Self {
+        let (sender, receiver) = chan_called(kind, capacity);
         Self { sender, receiver }
     }
 

@@ -17,6 +17,9 @@ use crate::sender::Sender;
 use crate::state::State;
 use crate::waiter::{Key, Outcome, Phase, Wakeup};
 
+/// What reports call a channel.
+const CHANNEL: &str = "channel";
+
 /// Identifies a channel in this process: equal for all handles of one channel, unequal for others.
 ///
 /// ```
@@ -60,13 +63,14 @@ pub struct Shared<T> {
 }
 
 impl<T> Shared<T> {
-    fn new(capacity: usize, never: bool, site: Site) -> PlainArc<Self> {
+    /// `kind` is what reports call it.
+    fn new(kind: &'static str, capacity: usize, never: bool, site: Site) -> PlainArc<Self> {
         let mut buffer = VecDeque::new();
         if capacity.saturating_mul(size_of::<T>()) <= EAGER_BYTES {
             buffer.reserve_exact(capacity);
         }
         let id = gorin_base::id::next();
-        hook::created_queue(id, "channel", capacity, site);
+        hook::created_queue(id, kind, capacity, site);
         PlainArc::new(Self {
             id,
             capacity,
@@ -78,7 +82,7 @@ impl<T> Shared<T> {
 
     /// A channel without a partner, for `never`.
     pub(crate) fn new_never(site: Site) -> PlainArc<Self> {
-        Self::new(0, true, site)
+        Self::new(CHANNEL, 0, true, site)
     }
 
     pub(crate) fn chan_id(&self) -> ChanId {
@@ -211,7 +215,13 @@ impl<T> Shared<T> {
 /// ```
 #[track_caller]
 pub fn chan<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
-    let shared = Shared::new(capacity, false, Location::caller());
+    chan_called(CHANNEL, capacity)
+}
+
+/// As [`chan`], under another name in reports: for what is a channel inside.
+#[track_caller]
+pub(crate) fn chan_called<T>(kind: &'static str, capacity: usize) -> (Sender<T>, Receiver<T>) {
+    let shared = Shared::new(kind, capacity, false, Location::caller());
     (Sender::new(shared.clone()), Receiver::new(shared))
 }
 
@@ -230,7 +240,7 @@ pub fn chan<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
 /// A send panics if there is no memory for a longer buffer; the channel is unchanged then.
 #[track_caller]
 pub fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
-    let shared = Shared::new(usize::MAX, false, Location::caller());
+    let shared = Shared::new(CHANNEL, usize::MAX, false, Location::caller());
     (Sender::new(shared.clone()), Receiver::new(shared))
 }
 

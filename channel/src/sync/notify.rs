@@ -41,7 +41,7 @@ impl Notify {
     #[track_caller]
     pub fn new() -> Self {
         Self {
-            permit: Chan::new(1),
+            permit: Chan::called("notify", 1),
         }
     }
 

@@ -31,9 +31,19 @@ use gorin::time::after;
 /// How long open connections may go on after Ctrl-C or `SIGTERM`.
 const DRAIN: Duration = Duration::from_secs(3);
 
+const USAGE: &str = "usage: echo [ADDRESS]    (127.0.0.1:7777 unless you say another)";
+
 fn main() -> ExitCode {
-    let address = env::args().nth(1).unwrap_or("127.0.0.1:7777".to_owned());
-    let served = Runtime::builder().run(serve(&address)).flatten();
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let address = match &arguments[..] {
+        [] => "127.0.0.1:7777",
+        [address] if !address.starts_with('-') => address,
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let served = Runtime::builder().run(serve(address)).flatten();
     match served {
         Ok(served) => {
             say(format_args!(

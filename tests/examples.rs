@@ -55,6 +55,12 @@ fn arguments_that_make_no_sense_are_refused_in_one_line() {
         );
         assert_eq!(text.lines().count(), 1, "{text}");
     }
+    for args in [&["--help"][..], &["127.0.0.1:0", "surplus"]] {
+        let output = run("echo", args);
+        assert_eq!(output.status.code(), Some(1), "{args:?}");
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(text.starts_with("usage: echo [ADDRESS]"), "{text}");
+    }
     let output = run("echo_client", &["--connections", "0"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(

@@ -27,10 +27,18 @@ fn panic_text<T>(body: impl FnOnce() -> T) -> String {
     }
 }
 
+/// Names both ways to have a runtime, by which a reader finds them in the documentation.
+fn assert_says_how(text: &str) {
+    for name in ["gorin::run", "Handle::enter"] {
+        assert!(text.contains(name), "{name} is not in: {text}");
+    }
+}
+
 #[test]
 fn go_outside_a_runtime_says_where_to_call_it() {
     let text = panic_text(|| go(async {}));
     assert!(text.contains("inside a gorin runtime"), "{text}");
+    assert_says_how(&text);
 }
 
 #[test]
@@ -54,13 +62,14 @@ fn go_local_on_a_thread_that_is_no_worker_says_where_it_may_be_called() {
 fn unblock_outside_a_runtime_says_where_to_call_it() {
     let text = panic_text(|| gorin::unblock(|| ()));
     assert!(text.contains("inside a gorin runtime"), "{text}");
+    assert_says_how(&text);
 }
 
 #[test]
 fn sleeping_outside_a_runtime_says_where_to_call_it() {
     let sleep = gorin::time::sleep(Duration::from_secs(3600));
     let text = panic_text(|| gorin_base::check::block_on(sleep));
-    assert!(text.contains("gorin::run"), "{text}");
+    assert_says_how(&text);
 }
 
 #[test]

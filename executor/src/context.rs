@@ -322,6 +322,6 @@ where
 fn no_executor() -> ! {
     panic!(
         "a goroutine can be started only inside a gorin runtime: call this from a goroutine or from \
-         the future given to `run`, or enter the runtime on this thread first"
+         the future given to `gorin::run`, or enter a runtime on this thread first (`Handle::enter`)"
     )
 }

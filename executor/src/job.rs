@@ -180,7 +180,8 @@ where
     let Some(executor) = context::current() else {
         panic!(
             "blocking code can be given away only inside a gorin runtime: call this from a \
-             goroutine or from the future given to `run`, or enter the runtime on this thread first"
+             goroutine or from the future given to `gorin::run`, or enter a runtime on this thread \
+             first (`Handle::enter`)"
         )
     };
     executor.unblock(spec, run)

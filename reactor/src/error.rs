@@ -19,7 +19,7 @@ pub fn no_runtime(what: &str) -> io::Error {
         ),
         false => format!(
             "{what} needs a gorin runtime and this thread has none: call it inside gorin::run or \
-             a goroutine, or enter a runtime on this thread first"
+             a goroutine, or enter a runtime on this thread first (`Handle::enter`)"
         ),
     };
     io::Error::new(io::ErrorKind::NotConnected, text)

@@ -51,6 +51,22 @@ fn a_read_ends_at_its_deadline_and_the_bytes_are_kept() {
 }
 
 #[test]
+fn one_deadline_ends_both_directions() {
+    everywhere(|| async {
+        let (left, right) = UnixStream::pair()?;
+        left.set_deadline(Some(Instant::now()));
+        let mut buf = [0];
+        assert_timed_out(left.read(&mut buf).await);
+        assert_timed_out(left.write(b"x").await);
+        left.set_deadline(None);
+        assert_eq!(left.write(b"x").await?, 1);
+        right.write_all(b"y").await?;
+        assert_eq!(left.read(&mut buf).await?, 1);
+        Ok(())
+    });
+}
+
+#[test]
 fn a_deadline_in_the_past_ends_pending_calls_at_once() {
     everywhere(|| async {
         let (left, right) = UnixStream::pair()?;

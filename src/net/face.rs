@@ -150,6 +150,12 @@ macro_rules! transfer_face {
                 self.endpoint().set_write_deadline(deadline);
             }
 
+            /// Sets the time at which reading and writing end, or lifts both: Go's `SetDeadline`.
+            pub fn set_deadline(&self, deadline: Option<std::time::Instant>) {
+                self.set_read_deadline(deadline);
+                self.set_write_deadline(deadline);
+            }
+
             /// Waits until there is something to read, or reading would give the end or an error.
             /// Another goroutine may still come first.
             ///

@@ -9,7 +9,7 @@
 //!
 //! | read | for |
 //! |---|---|
-//! | `worker.rs` | the loop, and how a worker ends |
+//! | `worker.rs`, `worker/` | the loop, and how a worker ends |
 //! | `park.rs`, `mailbox.rs` | sleeping and waking, what other threads ask of a ring |
 //! | `worker/rest.rs`, `polling.rs` | when a worker looks for completions before it sleeps |
 //! | `rescue.rs`, `watch.rs`, `pulse.rs`, `arms.rs`, `alarm.rs` | what becomes of the sockets of a worker that computes |

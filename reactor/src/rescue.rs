@@ -34,8 +34,10 @@
 //! same sleep. Its queues are empty, and nobody is told. In a closed loop of 50 connections, with two
 //! workers and the client on two CPUs, all with real-time priority, that took p99 from 2.0 to 0.6 ms, at
 //! the same rate and CPU time (p50, which two workers had at half of one's, from 0.1 to 0.2 ms). Under
-//! the kernel's fair scheduling p99 is still 3 to 4 ms there: not all who wait for a CPU are found so. What a worker holds that is
+//! the kernel's fair scheduling it helps little: there fewer workers do (`crowd.rs`). What a worker holds that is
 //! preempted while it computes moves as any hog's does.
+
+mod pace;
 
 use std::fmt;
 use std::os::fd::AsRawFd;
@@ -55,23 +57,12 @@ use crate::readiness::{self, Moved};
 use crate::watch::{Watch, Woken};
 use crate::worker::Worker;
 
-/// How often one of the workers that are awake looks at the others; like the following in
-/// nanoseconds.
-const BUSY_LOOK: u64 = 300_000;
-/// The shortest time limit of a watcher's sleep.
-const LEAST_LIMIT: u64 = HOG.as_nanos() as u64;
-/// The longest, reached when looking is in vain again and again.
-const MOST_LIMIT: u64 = 5_000_000;
-/// The longest for [`MEMORY`] after a hog.
-const MOST_LIMIT_NEAR_HOGS: u64 = 1_000_000;
-/// How long a hog is remembered.
-const MEMORY: u64 = 1_000_000_000;
+use self::pace::{BUSY_LOOK, Found, Pace};
+
 /// How long a worker that was woken may take to get up: ten times what it takes on an idle CPU.
 const LATE: Duration = HOG;
 /// About how many workers that sleep are asked for that in one look, at 0.2 µs each.
 const LATE_LOOKS: usize = 4;
-/// The shortest delay of an alarm.
-const LEAST_ALARM: u64 = 2_000_000;
 /// Polls that are moved without regard to how long the hog has computed.
 const FREE_MOVES: u64 = 64;
 /// What moving a poll is taken to cost both sides: twice what it does, so that a rescue takes at
@@ -210,85 +201,6 @@ impl Guard {
     }
 }
 
-/// When to look. Written by who looks, read by who sleeps; relaxed, since only the times of looks
-/// hang on it.
-#[derive(Debug)]
-struct Pace {
-    /// Nanoseconds that a watcher sleeps at most.
-    limit: AtomicU64,
-    /// When a hog was seen for the first time, or relieved, last; 0 for never.
-    hog_at: AtomicU64,
-    /// When a worker that is awake looked last.
-    looked_at: AtomicU64,
-}
-
-impl Pace {
-    fn new() -> Pace {
-        Pace {
-            limit: AtomicU64::new(LEAST_LIMIT),
-            hog_at: AtomicU64::new(0),
-            looked_at: AtomicU64::new(0),
-        }
-    }
-
-    /// After how long who is alarmed comes to look.
-    fn alarm_delay(&self) -> Duration {
-        let limit = self.limit.load(Ordering::Relaxed);
-        Duration::from_nanos(limit.max(LEAST_ALARM))
-    }
-
-    /// True for one of the workers that are awake, once per [`BUSY_LOOK`].
-    fn is_time(&self, now: u64) -> bool {
-        let last = self.looked_at.load(Ordering::Relaxed);
-        let due = now.saturating_sub(last) >= BUSY_LOOK;
-        due && self
-            .looked_at
-            .compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed)
-            .is_ok()
-    }
-
-    /// The next worker that is awake looks at once.
-    fn hurry(&self) {
-        self.looked_at.store(0, Ordering::Relaxed);
-    }
-
-    fn is_near_a_hog(&self, now: u64) -> bool {
-        let last = self.hog_at.load(Ordering::Relaxed);
-        last != 0 && now.saturating_sub(last) < MEMORY
-    }
-
-    /// Takes note of what a look at `now` has found.
-    fn note(&self, now: u64, found: Found) {
-        if found.news || found.rescued {
-            self.hog_at.store(now, Ordering::Relaxed);
-        }
-        let limit = match self.limit.load(Ordering::Relaxed) {
-            _ if found.rescued => LEAST_LIMIT,
-            limit if self.is_near_a_hog(now) => (2 * limit).min(MOST_LIMIT_NEAR_HOGS),
-            limit => (2 * limit).min(MOST_LIMIT),
-        };
-        self.limit.store(limit, Ordering::Relaxed);
-    }
-
-    /// The watcher was woken for work before its limit.
-    fn note_early(&self, now: u64) {
-        if self.is_near_a_hog(now) {
-            self.limit.store(LEAST_LIMIT, Ordering::Relaxed);
-        }
-    }
-}
-
-/// What a look has found.
-#[derive(Clone, Copy, Debug, Default)]
-struct Found {
-    /// A hog that nobody has seen before.
-    news: bool,
-    /// Something was stuck.
-    rescued: bool,
-    /// More may be moved at once.
-    more: bool,
-}
-
 /// Why a worker that has woken looks at the others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Duty {
@@ -310,8 +222,7 @@ impl Worker {
     pub(crate) fn lie_down(&self) -> Nap {
         let guard = self.shared().guard.as_ref();
         let watches = guard.filter(|guard| guard.watch.sleep(self.index()));
-        let limit =
-            watches.map(|guard| Duration::from_nanos(guard.pace.limit.load(Ordering::Relaxed)));
+        let limit = watches.map(|guard| guard.pace.sleep_limit());
         Nap { limit }
     }
 

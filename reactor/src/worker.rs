@@ -1,11 +1,15 @@
-//! A worker: the thread that owns a ring, its loop, and its end.
+//! A worker: the thread that owns a ring.
 //!
 //! # The loop
+//!
+//! It is in `worker/run.rs`, how it rests in `worker/rest.rs`, how it ends in `worker/end.rs`; here is
+//! what it does in a tick.
 //!
 //! ```text
 //! block_on:  poll the future if it was woken
 //!            tick: serve the mailbox, flush, reap, dispatch completions, fire timers, look now and
-//!            then whether another worker computes for long (`rescue.rs`)
+//!            then whether another worker computes for long (`rescue.rs`), and whether this one is kept
+//!            from running (`crowd.rs`)
 //!            woken meanwhile? again; else look for completions for a while if that pays, then sleep
 //!            in the ring until a completion, a bell, a deadline
 //! ```
@@ -20,18 +24,16 @@
 //! 2. Only this thread touches the ring.
 //! 3. The ring is closed when nothing is in flight and no bell is on its way, or never (leaked).
 
+mod end;
 mod rest;
+mod run;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::fmt;
-use std::future::Future;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
-use std::pin::pin;
-use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::task::Waker;
+use std::time::Instant;
 
 use gorin_base::clock;
 use gorin_base::primitive::PlainArc;
@@ -45,10 +47,9 @@ use crate::driver::{Completion, Direction, Driver};
 use crate::epoll::Epoll;
 use crate::hybrid::Hybrid;
 use crate::key::{Key, Kind};
-use crate::local::{self, EnterGuard};
 use crate::mailbox::{Message, Operation};
 use crate::op::{Op, Opcode};
-use crate::park::{Notice, Signal};
+use crate::park::Signal;
 use crate::polling::Patience;
 use crate::reactor::{Post, Shared};
 use crate::readiness;
@@ -60,11 +61,9 @@ use crate::standing::Ride;
 use crate::table::Table;
 use crate::timer::Spacing;
 
-/// How long a worker whose [`Local`] is dropped without [`Local::shutdown`] waits for the kernel.
-const DROP_PATIENCE: Duration = Duration::from_secs(1);
-/// How often cancellation is repeated while a worker ends: an operation that could not be cancelled
-/// when it ran may be when it waits.
-const CANCEL_AGAIN: Duration = Duration::from_millis(10);
+pub use end::Drained;
+pub use run::Local;
+
 /// Bits of a moment that hold the worker's index.
 const MOMENT_SHIFT: u32 = readiness::MAX_OWNERS.ilog2();
 
@@ -368,98 +367,6 @@ impl Worker {
             self.dispatch();
         }
     }
-
-    /// Operations and polls that have not completed.
-    fn in_flight(&self) -> usize {
-        let core = self.core.borrow();
-        core.polls + core.operations.len()
-    }
-
-    /// Nothing in flight, nothing to dispatch, no bell on its way.
-    fn is_drained(&self) -> bool {
-        let core = self.core.borrow();
-        core.polls == 0
-            && core.operations.is_empty()
-            && core.completions.is_empty()
-            && core.driver.is_quiet()
-    }
-
-    /// Refuses messages from now on, and answers those that were not served.
-    fn close_mailbox(&self) {
-        for message in self.post().mailbox().close() {
-            match message {
-                // Who waits tries again and finds another worker or an error.
-                Message::Arm(key) => {
-                    self.shared.sockets.complete(key);
-                }
-                Message::Submit(operation) => operation.complete(-libc::ECANCELED),
-                Message::Disarm(_) | Message::Cancel(_) => {}
-            }
-        }
-    }
-
-    /// Ends the worker: cancels and reaps until nothing is in flight or `deadline` has passed.
-    fn end(&self, deadline: Instant) -> Drained {
-        self.post().set_probe(None);
-        self.close_mailbox();
-        self.signal().close();
-        self.shared.timers.leave(self.index);
-        self.shared.worker_ended();
-        if clock::now() < deadline {
-            self.cancel_each();
-        }
-        loop {
-            let before = self.in_flight();
-            self.tick(false);
-            let now = clock::now();
-            if self.is_drained() || now >= deadline {
-                break;
-            }
-            // To cancel everything the kernel goes, for each request that it cancels, through all
-            // that were cancelled and have not completed: minutes for a hundred thousand. So these go
-            // first, and it is asked for what is left.
-            if self.in_flight() < before {
-                continue;
-            }
-            let core = &mut *self.core.borrow_mut();
-            core.driver.cancel_all();
-            expect_enter(core.driver.park(Some(CANCEL_AGAIN.min(deadline - now))));
-        }
-        if self.is_drained() {
-            return Drained {
-                operations: 0,
-                polls: 0,
-            };
-        }
-        self.give_up()
-    }
-
-    /// Cancels what is known to be in flight, each by its name.
-    fn cancel_each(&self) {
-        let core = &mut *self.core.borrow_mut();
-        for key in core.operations.keys() {
-            core.driver.cancel(key);
-        }
-        if self.shared.poller.is_none() {
-            let cancel = |key| core.driver.cancel(key);
-            self.shared.sockets.armed_on(self.index, cancel);
-        }
-    }
-
-    /// Leaves what is in flight to the kernel. The caller leaks the worker.
-    fn give_up(&self) -> Drained {
-        self.shared.sockets.abandon(self.index);
-        let (operations, polls) = {
-            let mut core = self.core.borrow_mut();
-            (std::mem::take(&mut core.operations), core.polls)
-        };
-        let drained = Drained {
-            operations: operations.len(),
-            polls,
-        };
-        operations.leak();
-        drained
-    }
 }
 
 /// The kernel refuses to be entered only if what a worker sleeps on was tampered with (its
@@ -467,147 +374,5 @@ impl Worker {
 fn expect_enter(result: io::Result<()>) {
     if let Err(error) = result {
         panic!("io_uring_enter or epoll_wait failed on a worker: {error}");
-    }
-}
-
-/// What [`Local::shutdown`] has left behind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Drained {
-    /// Operations that the kernel had not ended by the deadline. Their buffers, and the ring, are
-    /// leaked, because the kernel may still write to them.
-    pub operations: usize,
-    /// Readiness polls, likewise; their descriptors stay open.
-    pub polls: usize,
-}
-
-impl Drained {
-    /// True if nothing was left and nothing was leaked.
-    pub fn is_clean(&self) -> bool {
-        self.operations == 0 && self.polls == 0
-    }
-}
-
-/// A worker in its loop. When it leaves, also by a panic, the timers go to the others, and nobody
-/// waits for it any more.
-struct Looping<'a>(&'a Worker);
-
-impl Looping<'_> {
-    fn new(worker: &Worker) -> Looping<'_> {
-        if let Some(guard) = &worker.shared.guard {
-            guard.watch.enter();
-        }
-        worker.now.set(clock::now());
-        Looping(worker)
-    }
-
-    /// Runs `code`, which is not ours.
-    fn run<R>(&self, code: impl FnOnce() -> R) -> R {
-        let now = self.0.shared.number(self.0.now.get());
-        self.0.ask_to_be_watched();
-        self.0.post().pulse.begin(now);
-        let result = code();
-        self.0.post().pulse.end();
-        result
-    }
-}
-
-impl Drop for Looping<'_> {
-    fn drop(&mut self) {
-        let Looping(worker) = self;
-        // Code that has panicked.
-        worker.post().pulse.end();
-        worker.shared.timers.leave(worker.index);
-        if let Some(guard) = &worker.shared.guard {
-            guard.watch.leave();
-        }
-    }
-}
-
-/// A worker's side of a [`Reactor`](crate::Reactor), on its own thread.
-///
-/// Dropping it without [`shutdown`](Local::shutdown) shuts it down with a deadline of one second.
-pub struct Local {
-    worker: Rc<Worker>,
-    /// Makes the worker the thread's reactor. `None` once it has ended.
-    entered: Option<EnterGuard>,
-}
-
-impl Local {
-    pub(crate) fn new(worker: Rc<Worker>) -> Local {
-        Local {
-            entered: Some(local::enter_worker(worker.clone())),
-            worker,
-        }
-    }
-
-    /// Runs `future` to its end. While it is pending and nobody has woken it, the thread sleeps in
-    /// its ring.
-    ///
-    /// # Panics
-    /// If the future panics, and if the kernel refuses the ring, which it does only if somebody has
-    /// closed the ring's descriptor.
-    pub fn block_on<F: Future>(&mut self, future: F) -> F::Output {
-        let worker = &*self.worker;
-        let looping = Looping::new(worker);
-        let waker = Waker::from(worker.signal().clone());
-        let mut context = Context::from_waker(&waker);
-        let mut future = pin!(future);
-        // The first round polls, and looks at what came before.
-        let mut notice = Notice {
-            task: true,
-            mail: true,
-        };
-        loop {
-            if notice.task
-                && let Poll::Ready(output) = looping.run(|| future.as_mut().poll(&mut context))
-            {
-                worker.reap();
-                return output;
-            }
-            worker.tick(notice.mail);
-            notice = worker.signal().take();
-            if !notice.task && !notice.mail {
-                worker.park();
-                worker.tell_of_shared();
-                notice = worker.signal().take();
-            }
-        }
-    }
-
-    /// Ends the worker: what is in flight on its ring is cancelled and reaped, then the ring is
-    /// closed. Goroutines should be gone before. Whoever still waits for a socket here is woken,
-    /// and finds another worker or an error.
-    ///
-    /// What the kernel has not ended by `deadline` (a read from a disk cannot be cancelled) is
-    /// leaked with the ring, deliberately: closing a ring does not keep the kernel from writing.
-    pub fn shutdown(mut self, deadline: Instant) -> Drained {
-        self.end(deadline)
-    }
-
-    fn end(&mut self, deadline: Instant) -> Drained {
-        let drained = self.worker.end(deadline);
-        self.entered = None;
-        if !drained.is_clean() || !self.worker.is_drained() {
-            // One reference too many: the ring is never dropped.
-            std::mem::forget(self.worker.clone());
-        }
-        drained
-    }
-}
-
-impl Drop for Local {
-    fn drop(&mut self) {
-        if self.entered.is_some() {
-            let _ = self.end(clock::now() + DROP_PATIENCE);
-        }
-    }
-}
-
-impl fmt::Debug for Local {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Local")
-            .field("index", &self.worker.index)
-            .finish_non_exhaustive()
     }
 }

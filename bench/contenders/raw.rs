@@ -79,7 +79,7 @@ fn serve(addr: SocketAddr, buffer_bytes: usize) -> io::Result<()> {
     std::thread::spawn(|| wire::obey_stdin());
     let ready = || wire::say(&Line::Addr(addr));
     match std::env::var("RAW_INTERFACE").as_deref() {
-        Ok("epoll") => epoll::serve(&listener, ready),
+        Ok("epoll") => epoll::serve(&listener, buffer_bytes, ready),
         Ok("multishot") => multishot::serve(&listener, ready),
         Ok("uring") => uring::serve(&listener, buffer_bytes, ready),
         _ => Err(io::Error::other(

@@ -1,11 +1,15 @@
 //! Readiness by epoll, level-triggered.
+//!
+//! Each connection reads into a buffer of its own, as in all servers here. One buffer for all stays in
+//! the cache, which a server whose tasks keep their buffers cannot have: it took 6 % off the CPU time
+//! per request of 50 connections with 64 KiB messages, 24 % of 1,000, and hid what runtimes cost.
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 
-/// What is read at a time, into one buffer for all connections.
-const BUFFER_BYTES: usize = 64 << 10;
+/// Room for a datagram.
+const DATAGRAM_BYTES: usize = 64 << 10;
 /// Events taken at a time.
 const EVENTS: usize = 1024;
 /// The listener's number among the events.
@@ -13,19 +17,23 @@ const LISTENER: u64 = u64::MAX;
 
 struct Connection {
     stream: TcpStream,
+    buffer: Vec<u8>,
     /// What found no room in the socket's buffer; empty nearly always.
     rest: Vec<u8>,
 }
 
 /// Serves for ever. Calls `ready` when connections can come.
-pub(crate) fn serve(listener: &TcpListener, ready: impl FnOnce()) -> io::Result<()> {
+pub(crate) fn serve(
+    listener: &TcpListener,
+    buffer_bytes: usize,
+    ready: impl FnOnce(),
+) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
     epoll.add(listener, EpollEvent::new(EpollFlags::EPOLLIN, LISTENER))?;
     ready();
     let mut connections: Vec<Option<Connection>> = Vec::new();
     let mut vacant = Vec::new();
-    let mut buffer = vec![0; BUFFER_BYTES];
     let mut events = [EpollEvent::empty(); EVENTS];
     loop {
         let count = match epoll.wait(&mut events, EpollTimeout::NONE) {
@@ -34,7 +42,13 @@ pub(crate) fn serve(listener: &TcpListener, ready: impl FnOnce()) -> io::Result<
         };
         for event in &events[..count] {
             if event.data() == LISTENER {
-                accept_all(listener, &epoll, &mut connections, &mut vacant)?;
+                accept_all(
+                    listener,
+                    buffer_bytes,
+                    &epoll,
+                    &mut connections,
+                    &mut vacant,
+                )?;
                 continue;
             }
             let index = event.data() as usize;
@@ -42,7 +56,7 @@ pub(crate) fn serve(listener: &TcpListener, ready: impl FnOnce()) -> io::Result<
                 continue;
             };
             let had_rest = !connection.rest.is_empty();
-            if matches!(connection.echo(&mut buffer), Err(_) | Ok(false)) {
+            if matches!(connection.echo(), Err(_) | Ok(false)) {
                 connections[index] = None;
                 vacant.push(index);
                 continue;
@@ -66,7 +80,7 @@ pub(crate) fn serve_udp(socket: &UdpSocket, ready: impl FnOnce()) -> io::Result<
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
     epoll.add(socket, EpollEvent::new(EpollFlags::EPOLLIN, 0))?;
     ready();
-    let mut buffer = vec![0; BUFFER_BYTES];
+    let mut buffer = vec![0; DATAGRAM_BYTES];
     let mut events = [EpollEvent::empty()];
     loop {
         match epoll.wait(&mut events, EpollTimeout::NONE) {
@@ -89,6 +103,7 @@ pub(crate) fn serve_udp(socket: &UdpSocket, ready: impl FnOnce()) -> io::Result<
 
 fn accept_all(
     listener: &TcpListener,
+    buffer_bytes: usize,
     epoll: &Epoll,
     connections: &mut Vec<Option<Connection>>,
     vacant: &mut Vec<usize>,
@@ -107,26 +122,29 @@ fn accept_all(
             connections.len() - 1
         });
         epoll.add(&stream, EpollEvent::new(EpollFlags::EPOLLIN, index as u64))?;
-        let rest = Vec::new();
-        connections[index] = Some(Connection { stream, rest });
+        connections[index] = Some(Connection {
+            stream,
+            buffer: vec![0; buffer_bytes],
+            rest: Vec::new(),
+        });
     }
 }
 
 impl Connection {
     /// Sends back what there is; false at the end of the stream.
-    fn echo(&mut self, buffer: &mut [u8]) -> io::Result<bool> {
+    fn echo(&mut self) -> io::Result<bool> {
         if !self.rest.is_empty() {
             let sent = send(&mut self.stream, &self.rest)?;
             self.rest.drain(..sent);
             return Ok(true);
         }
-        let received = match self.stream.read(buffer) {
+        let received = match self.stream.read(&mut self.buffer) {
             Ok(received) => received,
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(true),
             Err(error) => return Err(error),
         };
-        let sent = send(&mut self.stream, &buffer[..received])?;
-        self.rest.extend_from_slice(&buffer[sent..received]);
+        let sent = send(&mut self.stream, &self.buffer[..received])?;
+        self.rest.extend_from_slice(&self.buffer[sent..received]);
         Ok(received > 0)
     }
 }

@@ -31,8 +31,10 @@ use gorin_base::seeded;
 
 use crate::task::{Header, Runnable};
 
-/// Tasks that the ring holds; a power of two.
-pub(crate) const CAPACITY: usize = if cfg!(loom) { 4 } else { 256 };
+/// Tasks that the ring holds; a power of two. Go's and tokio's hold 256: with 1,000 busy connections
+/// most tasks would go through the injector, which took 3 % of the CPU time with one worker, more with
+/// two.
+pub(crate) const CAPACITY: usize = if cfg!(loom) { 4 } else { 1024 };
 
 const MASK: u32 = CAPACITY as u32 - 1;
 

@@ -12,7 +12,10 @@
 //! The order: LIFO slot (at most [`LIFO_POLLS`] polls in a row while the ring has tasks, so that a
 //! pair that wakes each other shares the worker; counted across turns, because a turn may be a single
 //! long poll) → ring → injector → others' rings → injector again → others' LIFO slots. Every [`TURN_POLLS`] polls the injector goes
-//! first.
+//! first, and the worker takes a share of it, as far as its ring has room: then those that are woken
+//! again and again overflow into the injector, half a ring at a time, and all go round. One at a time was
+//! not enough: of 1,000 connections in a closed loop 200 were served at once, and the others after a
+//! tenth of a second.
 //!
 //! Where CPUs are contended ([`Width`](gorin_base::width::Width)) a worker calls nobody for what is in
 //! its ring until that has not run dry for [`QUIET_TIME`]: who is called takes the CPU from somebody.
@@ -235,7 +238,7 @@ impl Worker {
     /// The next task; searches for one only if `search`.
     fn next(&mut self, search: bool) -> Option<Runnable> {
         if self.tick.is_multiple_of(TURN_POLLS)
-            && let Some(task) = self.shared().injector.pop()
+            && let Some(task) = self.take_injected()
         {
             self.tick = 1;
             if !self.desk().queue.is_empty() {
@@ -268,18 +271,26 @@ impl Worker {
         if search { self.search() } else { None }
     }
 
-    /// Takes this worker's share of the injector, its ring being empty, and returns the first task.
+    /// Takes this worker's share of the injector, as far as the ring has room for it, and returns the
+    /// first task.
     fn take_injected(&self) -> Option<Runnable> {
         let shared = self.shared();
         let workers = shared.colleagues.len();
-        let share = |all: usize| all.div_ceil(workers).min(CAPACITY / 2);
+        let queued = self.desk().queue.len();
+        // The one that is returned needs no room.
+        let most = match queued > 0 && seeded::bug("worker.one_at_a_time") {
+            true => 1,
+            false => (CAPACITY - queued).min(CAPACITY / 2 - 1) + 1,
+        };
+        let share = |all: usize| all.div_ceil(workers).min(most);
         let mut first = None;
         // From the one queue to the other under the lock: who looks at both misses none.
         shared.injector.take(share, |task| match &first {
             None => first = Some(task),
-            Some(_) => self.desk().queue.push(task, |_| {
-                unreachable!("an empty ring has room for half a ring")
-            }),
+            Some(_) => self
+                .desk()
+                .queue
+                .push(task, |_| unreachable!("others only make room in the ring")),
         });
         first
     }

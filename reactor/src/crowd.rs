@@ -7,8 +7,7 @@
 //! worker alone served more. No number of workers is right for all times, so it is tried:
 //!
 //! 1. Each worker gauges itself ([`Gauge`]): of the time that it was awake, how much did it not run?
-//!    More than an eighth, and it was
-//!    preempted: CPUs are *contended*.
+//!    More than an eighth, and it was preempted: CPUs are *contended*.
 //! 2. Contended twice in a row, with sockets busy: one worker fewer ([`Trial`]). Those from there on
 //!    stand down: their sockets go to the others, nobody calls them for what waits less than a
 //!    millisecond (the executor's part), nobody looks before it sleeps.
@@ -212,5 +211,64 @@ impl Worker {
             moved += u64::from(self.move_poll(key, other));
         });
         moved
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use gorin_base::clock;
+
+    /// A worker that is awake or asleep for some time, and runs for a part of it.
+    struct Life {
+        gauge: Gauge,
+        now: Instant,
+        usage: ThreadUsage,
+    }
+
+    impl Life {
+        fn new() -> Life {
+            Life {
+                gauge: Gauge::default(),
+                now: clock::now(),
+                usage: ThreadUsage {
+                    ran: Duration::ZERO,
+                    preemptions: 0,
+                },
+            }
+        }
+
+        fn awake(&mut self, time: Duration, ran: Duration, preemptions: i64) -> Option<bool> {
+            self.now += time;
+            self.usage.ran += ran;
+            self.usage.preemptions += preemptions;
+            self.gauge.look(self.now, || self.usage)
+        }
+
+        fn asleep(&mut self, time: Duration) {
+            self.now += time;
+            self.gauge.note_sleep(time);
+        }
+    }
+
+    #[test]
+    fn a_worker_is_kept_from_running_if_it_was_preempted_for_long() {
+        let mut life = Life::new();
+        assert_eq!(life.awake(AWAKE, AWAKE, 0), None, "there is nothing before");
+        assert_eq!(life.awake(AWAKE, AWAKE, 0), Some(false));
+        assert_eq!(life.awake(AWAKE, AWAKE / 2, 1), Some(true));
+        assert_eq!(life.awake(AWAKE, AWAKE * 9 / 10, 3), Some(false), "shortly");
+        assert_eq!(life.awake(AWAKE, AWAKE / 2, 0), Some(false), "it blocked");
+    }
+
+    #[test]
+    fn sleep_is_no_time_that_a_worker_is_kept_from() {
+        let mut life = Life::new();
+        life.awake(AWAKE, AWAKE, 0);
+        for _ in 0..10 {
+            life.asleep(AWAKE);
+            assert_eq!(life.awake(AWAKE / 11, AWAKE / 11, 1), None, "too short");
+        }
+        assert_eq!(life.awake(AWAKE / 10, AWAKE / 10, 1), Some(false));
     }
 }

@@ -147,7 +147,9 @@ impl Trial {
                 (State::Spreading(workers), SETTLE, Some(Verdict::Widen))
             }
             State::Spreading(workers) => (State::Compared(workers), JUDGE, None),
-            State::Compared(workers) if contended || self.best > BETTER * rate => {
+            State::Compared(workers)
+                if rate >= BUSY && (contended || self.best > BETTER * rate) =>
+            {
                 self.best = self.best.max(rate);
                 Self::try_with(workers)
             }

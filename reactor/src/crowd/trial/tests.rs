@@ -134,3 +134,17 @@ fn a_pause_is_no_verdict() {
     }
     assert_eq!(machine.trial.rests_until, None);
 }
+
+/// For: the end of the load, taken for a sign that all workers together serve less than one.
+#[test]
+fn when_the_load_ends_all_go_on() {
+    let mut machine = Machine::new(2);
+    machine.run(LONG, |_| 200_000.0, |_| true);
+    while machine.width() == 1 {
+        machine.run(Duration::from_millis(1), |_| 200_000.0, |_| true);
+    }
+    machine.times.fill(Duration::ZERO);
+    machine.run(LONG, |_| 0.0, |_| false);
+    assert_eq!(machine.share(2), 1.0);
+    assert_eq!(machine.trial.rests_until, None);
+}

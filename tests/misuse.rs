@@ -204,6 +204,19 @@ fn a_wrong_environment_variable_is_refused_with_its_value() {
     }
 }
 
+/// Compose files and shells that pass on a variable which is not set pass on an empty one.
+#[test]
+fn empty_environment_variables_count_as_not_set() {
+    let names = ["WORKERS", "POLL_US", "SEED", "RESCUE", "STALL_MS", "DRIVER"];
+    let output = Command::new(common::example("ping_pong"))
+        .arg("1")
+        .envs(names.map(|name| (format!("GORIN_{name}"), "")))
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{text}");
+}
+
 #[test]
 fn when_the_ring_of_a_worker_cannot_be_had_run_says_why_and_leaves_nothing() {
     // Descriptors for the process's own needs and a ring or two, not for fifty.

@@ -20,7 +20,8 @@ mod imp {
     pub fn configured_seed() -> &'static Result<Option<u64>, String> {
         static SEED: OnceLock<Result<Option<u64>, String>> = OnceLock::new();
         SEED.get_or_init(|| {
-            let Some(value) = std::env::var_os("GORIN_SEED") else {
+            let value = std::env::var_os("GORIN_SEED");
+            let Some(value) = value.filter(|value| !value.is_empty()) else {
                 return Ok(None);
             };
             let text = value.to_string_lossy().into_owned();

@@ -104,9 +104,9 @@ pub(crate) fn choose(config: &Config) -> io::Result<DriverKind> {
     }
 }
 
-/// `GORIN_DRIVER`, if it is set.
+/// `GORIN_DRIVER`, if it is set and not empty.
 fn from_environment() -> io::Result<Option<DriverKind>> {
-    let Some(value) = env::var_os(VARIABLE) else {
+    let Some(value) = env::var_os(VARIABLE).filter(|value| !value.is_empty()) else {
         return Ok(None);
     };
     let text = value.to_string_lossy();

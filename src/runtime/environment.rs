@@ -1,7 +1,7 @@
 //! What the environment says about runtimes: the variables, and what their values mean.
 //!
 //! A value that is not understood is an error which says what it must be; it is never taken for the
-//! default. Blanks around it do not matter.
+//! default. Blanks around it do not matter, and an empty one counts as none.
 
 use std::env;
 use std::io;
@@ -63,9 +63,9 @@ fn millis(number: u32) -> Duration {
 }
 
 impl<T> Variable<T> {
-    /// The variable's value, if it is set.
+    /// The variable's value, if it is set and not empty.
     pub(super) fn get(&self) -> io::Result<Option<T>> {
-        let value = env::var_os(self.name);
+        let value = env::var_os(self.name).filter(|value| !value.is_empty());
         value
             .map(|value| self.read(&value.to_string_lossy()))
             .transpose()

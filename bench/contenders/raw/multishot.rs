@@ -71,8 +71,10 @@ impl Buffers {
     fn give_back(&mut self, id: u16) {
         let address = self.memory[usize::from(id) * BUFFER_BYTES..].as_ptr();
         let place = usize::from(self.tail % BUFFERS);
-        // SAFETY: a place of the ring that the kernel has done with, since as many buffers are out.
-        let entry = unsafe { self.ring.add(place).as_mut() };
+        // SAFETY: `place` is less than the length of the ring.
+        let mut entry = unsafe { self.ring.add(place) };
+        // SAFETY: the kernel has done with the place, since as many buffers are out.
+        let entry = unsafe { entry.as_mut() };
         entry.set_addr(address as u64);
         entry.set_len(BUFFER_BYTES as u32);
         entry.set_bid(id);

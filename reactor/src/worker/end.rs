@@ -108,7 +108,7 @@ impl Worker {
     }
 }
 
-/// What [`Local::shutdown`] has left behind.
+/// What [`Local::shutdown`](super::Local::shutdown) has left behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Drained {

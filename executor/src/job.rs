@@ -2,7 +2,7 @@
 //!
 //! Invariants: a job is polled once and never pending, so it is owned from its making to its end,
 //! and no scheduler ever gets it back. It is not in the registry: `stop` cannot abort what runs
-//! outside of any await point, and [`Pool`](crate::blocking::Pool) itself drops what has not begun.
+//! outside of any await point, and [`Pool`] itself drops what has not begun.
 //!
 //! There are two pools: a closure of a user may wait for a call that the runtime makes for a goroutine
 //! (an *errand*: reading a file where there is no ring, looking a name up). With one pool such closures

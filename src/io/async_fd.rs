@@ -51,7 +51,7 @@ pub(super) fn pollable(fd: OwnedFd) -> io::Result<Socket> {
 /// [`readable`](AsyncFd::readable) and [`writable`](AsyncFd::writable) wait until `poll(2)` says that
 /// a call is worth trying, and the call is yours. They say so as long as it is true, so nothing has to
 /// be cleared before the next wait. Where `T` is std's [`Read`] or [`Write`], this is
-/// [`AsyncRead`](crate::io::AsyncRead) or [`AsyncWrite`](crate::io::AsyncWrite).
+/// [`AsyncRead`] or [`AsyncWrite`].
 ///
 /// All methods take `&self`: several goroutines may wait, for both directions.
 ///

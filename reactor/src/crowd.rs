@@ -184,16 +184,13 @@ impl Worker {
         let Some(guard) = &self.shared().guard else {
             return self.index();
         };
-        let host = guard.crowd.host(self.index(), self.now());
-        if host == self.index()
-            || guard.watch.is_abed(host)
-            || self
-                .shared()
-                .computes(host, self.shared().number(self.now()))
-        {
-            return self.index();
+        let (shared, now) = (self.shared(), self.now());
+        let host = guard.crowd.host(self.index(), now);
+        if host == self.index() {
+            return host;
         }
-        host
+        let is_there = !guard.watch.is_abed(host) && !shared.computes(host, shared.number(now));
+        if is_there { host } else { self.index() }
     }
 
     /// Takes the sockets that `other` was busy with last, if it stands down for this worker. Gives how

@@ -111,7 +111,8 @@ pub struct Stats {
     pub wakes: u64,
     /// Times that a worker looked for completions before it slept, or instead of sleeping.
     pub looks: u64,
-    /// Sockets that changed their ring because the worker of the old one computed.
+    /// Sockets that changed their ring because the worker of the old one computed, or stood down where
+    /// CPUs are contended.
     pub moves: u64,
 }
 

@@ -190,14 +190,7 @@ fn who_stands_down_relieves_a_hog_all_the_same() {
         width.narrow(1, clock::now(), LONG);
         let text = format!("{config:?}");
         beside_a_sleeper(Config { width, ..config }, |_, local| {
-            local.block_on(async {
-                let mut sockets: Vec<Waiting> = (0..10).map(|_| Waiting::new()).collect();
-                turn().await;
-                for waiting in &mut sockets {
-                    waiting.send();
-                    compute(&text, || waiting.mark.was_woken_elsewhere());
-                }
-            });
+            compute_beside_sockets(local, &text);
         });
     }
 }

@@ -29,14 +29,7 @@ fn sockets_of_a_hog_are_served_while_it_computes() {
     for config in kinds() {
         let text = format!("{config:?}");
         beside_a_sleeper(config, |reactor, local| {
-            local.block_on(async {
-                let mut sockets: Vec<Waiting> = (0..10).map(|_| Waiting::new()).collect();
-                turn().await;
-                for waiting in &mut sockets {
-                    waiting.send();
-                    compute(&text, || waiting.mark.was_woken_elsewhere());
-                }
-            });
+            compute_beside_sockets(local, &text);
             let least = if has_shared_sockets(reactor) { 0 } else { 10 };
             assert!(reactor.stats().moves >= least, "{:?}", reactor.stats());
         });

@@ -89,6 +89,18 @@ pub(crate) fn compute(what: &str, done: impl Fn() -> bool) {
     }
 }
 
+/// Computes on this worker until each of ten sockets that wait here was served by another one.
+pub(crate) fn compute_beside_sockets(local: &mut Local, what: &str) {
+    local.block_on(async {
+        let mut sockets: Vec<Waiting> = (0..10).map(|_| Waiting::new()).collect();
+        turn().await;
+        for waiting in &mut sockets {
+            waiting.send();
+            compute(what, || waiting.mark.was_woken_elsewhere());
+        }
+    });
+}
+
 /// Lets the worker take what is queued to its ring, and comes back.
 pub(crate) async fn turn() {
     let mut over = false;

@@ -13,7 +13,7 @@
 //!
 //! | transition | by | what moves |
 //! |---|---|---|
-//! | idle → armed | a waiter ([`Table::arm`]) | generation + 1, owner |
+//! | idle → armed | a waiter ([`Slot::arm`]) | generation + 1, owner |
 //! | armed → idle ("ready") | the owner, for a completion of this generation ([`Table::complete`]) | |
 //! | armed → armed elsewhere | a ring that rescues a hogged one's sockets ([`Table::evacuate`]) | generation + 1, owner |
 //! | → closed | the socket's user ([`Table::close`]) | |
@@ -68,10 +68,10 @@ pub(crate) use evacuation::Moved;
 pub(crate) use table::Table;
 pub(crate) use word::{MAX_OWNERS, key_of, place, standing_key};
 
-use slot::disarm;
+use slot::{Slot, disarm};
 use word::{CLOSED, Word, key};
 
-/// What [`Table::arm`] found.
+/// What [`Slot::arm`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Arm {
     /// A poll with this key is to be submitted, or [`Table::complete`] to be called.
@@ -82,55 +82,13 @@ pub(crate) enum Arm {
     Closed,
 }
 
-impl<R> Table<R> {
-    /// Waits for `direction` of a socket: adds `waker` to the waiters as number `id` (see
-    /// [`Waiters::add`](crate::waiters::Waiters::add)), then arms a poll on ring `owner` unless one is armed. To be called by a
-    /// holder of the socket's pin, after a call that would have blocked.
-    pub(crate) fn wait(
-        &self,
-        index: usize,
-        direction: Direction,
-        id: usize,
-        waker: &Waker,
-        owner: usize,
-    ) -> Arm {
-        if seeded::bug("readiness.arm_before_register") {
-            let found = self.arm(index, direction, owner);
-            self.register(index, direction, id, waker);
-            return found;
-        }
-        self.register(index, direction, id, waker);
-        self.arm(index, direction, owner)
-    }
-
-    /// Adds a waiter, as [`wait`](Self::wait) does, for what comes by [`wake`](Self::wake) alone: no
-    /// poll is armed.
-    pub(crate) fn list(&self, index: usize, direction: Direction, id: usize, waker: &Waker) {
-        self.register(index, direction, id, waker);
-    }
-
-    fn register(&self, index: usize, direction: Direction, id: usize, waker: &Waker) {
-        let waker = waker.clone();
-        let replaced = {
-            let mut waiters = self.slot(index).side(direction).waiters.lock();
-            waiters.add(id, waker)
-        };
-        drop(replaced);
-    }
-
-    /// Takes waiter `id` out of the list, if it still is there.
-    pub(crate) fn unregister(&self, index: usize, direction: Direction, id: usize) {
-        let removed = self.slot(index).side(direction).waiters.lock().remove(id);
-        drop(removed);
-    }
-
+impl<R> Slot<R> {
     /// Why no waiter is forgotten (invariant 3): if this call finds the word armed, the exchange
     /// that ends that arming comes later in the word's order, and the completion takes the list's
     /// lock after it. Had its critical section come before our registration's, the lock would have
     /// made the exchange visible to our load.
     fn arm(&self, index: usize, direction: Direction, owner: usize) -> Arm {
-        let slot = self.slot(index);
-        let side = slot.side(direction);
+        let side = self.side(direction);
         let mut word = side.load();
         loop {
             if word.is_closed() && !seeded::bug("readiness.arm_after_close") {
@@ -145,12 +103,58 @@ impl<R> Table<R> {
                     // The socket's own pin holds until this one is taken, and nobody completes the
                     // poll before it is submitted.
                     if !seeded::bug("readiness.no_pin") {
-                        slot.pins.fetch_add(1, Ordering::Relaxed);
+                        self.pins.fetch_add(1, Ordering::Relaxed);
                     }
                     return Arm::Submit(key(index, direction, armed));
                 }
                 Err(now) => word = now,
             }
+        }
+    }
+}
+
+impl<R> Table<R> {
+    /// Waits for `direction` of a socket: adds `waker` to the waiters as number `id` (see
+    /// [`Waiters::add`](crate::waiters::Waiters::add)), then arms a poll on ring `owner` unless one is armed. To be called by a
+    /// holder of the socket's pin, after a call that would have blocked.
+    pub(crate) fn wait(
+        &self,
+        index: usize,
+        direction: Direction,
+        id: usize,
+        waker: &Waker,
+        owner: usize,
+    ) -> Arm {
+        let slot = self.slot(index);
+        if seeded::bug("readiness.arm_before_register") {
+            let found = slot.arm(index, direction, owner);
+            slot.side(direction).register(id, waker);
+            return found;
+        }
+        slot.side(direction).register(id, waker);
+        slot.arm(index, direction, owner)
+    }
+
+    /// Adds a waiter, as [`wait`](Self::wait) does, for what comes by [`wake`](Self::wake) alone: no
+    /// poll is armed.
+    pub(crate) fn list(&self, index: usize, direction: Direction, id: usize, waker: &Waker) {
+        self.slot(index).side(direction).register(id, waker);
+    }
+
+    /// Takes waiter `id` out of the list, if it still is there.
+    pub(crate) fn unregister(&self, index: usize, direction: Direction, id: usize) {
+        self.slot(index).side(direction).unregister(id);
+    }
+
+    /// As [`unregister`](Self::unregister), for a waiter that has come by [`wait`](Self::wait) alone.
+    ///
+    /// It saw the word armed after it was in the list. If the word is idle now, that arming has ended, and
+    /// who has ended it takes the whole list, or has taken it: nothing is left to do, at the cost of a wake
+    /// for nothing if it has not yet. That spares a lock that would be one of three per wait.
+    pub(crate) fn leave(&self, index: usize, direction: Direction, id: usize) {
+        let side = self.slot(index).side(direction);
+        if side.load().is_armed() && !seeded::bug("readiness.stays_listed") {
+            side.unregister(id);
         }
     }
 
@@ -166,12 +170,13 @@ impl<R> Table<R> {
     /// wakes all waiters, who try again. Takes the poll's pin away. True if it was the armed one.
     pub(crate) fn complete(&self, key: Key) -> bool {
         let (index, direction) = place(key);
-        let side = self.slot(index).side(direction);
+        let slot = self.slot(index);
+        let side = slot.side(direction);
         let counts = disarm(side, key.generation());
         if counts {
             side.wake();
         }
-        self.release(index);
+        self.release_slot(index, slot);
         counts
     }
 

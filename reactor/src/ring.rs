@@ -174,7 +174,9 @@ impl Ring {
 
     /// Takes what is in the completion queue. Returns how much that was.
     fn drain(&mut self, completions: &mut VecDeque<Completion>) -> u64 {
-        completions.append(&mut self.due);
+        if !self.due.is_empty() {
+            completions.append(&mut self.due);
+        }
         let mut drained = 0;
         // Polls for ever, which end when completions overflow.
         let (mut event_ended, mut alarm_ended) = (false, false);
@@ -192,8 +194,9 @@ impl Ring {
                     let result = entry.result();
                     let over = result < 0 || result as u32 & OVER != 0;
                     let report = self.standing.report(key.index(), over, more);
-                    let completes = report.completes.map(|it| ready(key.index(), it));
-                    completions.extend(completes);
+                    if let Some(generation) = report.completes {
+                        completions.push_back(ready(key.index(), generation));
+                    }
                     if report.cancel {
                         self.ended.push(key);
                     }
@@ -249,8 +252,9 @@ impl Driver for Ring {
     fn ride(&mut self, key: Key, fd: RawFd) -> Ride {
         let (slot, _) = readiness::place(key);
         let (ride, completes) = self.standing.ride(slot, key.generation(), fd);
-        let completes = completes.map(|generation| ready(slot, generation));
-        self.due.extend(completes);
+        if let Some(generation) = completes {
+            self.due.push_back(ready(slot, generation));
+        }
         ride
     }
 

@@ -266,7 +266,7 @@ impl Socket {
         Waiter {
             socket: self,
             direction,
-            listed: false,
+            listed: Listed::No,
         }
     }
 
@@ -444,8 +444,17 @@ impl fmt::Debug for Socket {
 pub(crate) struct Waiter<'a> {
     socket: &'a Socket,
     direction: Direction,
-    /// It may be in the list.
-    listed: bool,
+    listed: Listed,
+}
+
+/// Whether a waiter may be in the list.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Listed {
+    No,
+    /// As long as a poll is armed.
+    WithPoll,
+    /// Whatever the word says.
+    Alone,
 }
 
 impl Waiter<'_> {
@@ -455,7 +464,7 @@ impl Waiter<'_> {
 
     /// Into the list, for what others do to the socket: no poll is armed.
     pub(crate) fn list(&mut self, waker: &Waker) {
-        self.listed = true;
+        self.listed = Listed::Alone;
         let Socket { shared, slot, .. } = self.socket;
         shared.sockets.list(*slot, self.direction, self.id(), waker);
     }
@@ -466,19 +475,30 @@ impl Waiter<'_> {
         call: &mut impl FnMut(BorrowedFd<'_>) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
         let id = self.id();
-        // Who waits by edges may be listed and try again.
-        self.listed |= self.socket.shared.poller.is_some();
-        let polled = self.socket.poll_call(self.direction, id, waker, call);
-        self.listed |= polled.is_pending();
+        let socket = self.socket;
+        if socket.shared.poller.is_some() {
+            // Who waits by edges may be listed and try again.
+            self.listed = Listed::Alone;
+        }
+        let polled = socket.poll_call(self.direction, id, waker, call);
+        if polled.is_pending() && self.listed != Listed::Alone {
+            // A dropped receive that is waited for arms no poll.
+            self.listed = match socket.early() {
+                None => Listed::WithPoll,
+                Some(_) => Listed::Alone,
+            };
+        }
         polled
     }
 }
 
 impl Drop for Waiter<'_> {
     fn drop(&mut self) {
-        if self.listed {
-            let sockets = &self.socket.shared.sockets;
-            sockets.unregister(self.socket.slot, self.direction, self.id());
+        let Socket { shared, slot, .. } = self.socket;
+        match self.listed {
+            Listed::No => {}
+            Listed::WithPoll => shared.sockets.leave(*slot, self.direction, self.id()),
+            Listed::Alone => shared.sockets.unregister(*slot, self.direction, self.id()),
         }
     }
 }

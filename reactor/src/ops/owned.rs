@@ -26,7 +26,6 @@ use std::pin::Pin;
 use std::task::Poll;
 
 use gorin_base::primitive::PlainArc;
-use socket2::SockRef;
 
 use super::file::MAX_TRANSFER;
 use super::run::Run;
@@ -151,8 +150,7 @@ async fn send<B: IoBuf>(
     assert!(start <= len, "sending from {start} of {len} bytes");
     if !socket.completes() {
         let bytes = &buffer.bytes()[start..];
-        let call =
-            |fd: BorrowedFd<'_>| SockRef::from(&fd).send_with_flags(bytes, libc::MSG_NOSIGNAL);
+        let call = |fd: BorrowedFd<'_>| calls::send(fd, bytes);
         let result = socket.io(Direction::Write, call).await;
         return (result, buffer);
     }

@@ -126,11 +126,11 @@ impl<R> Table<R> {
     ) -> Waiting {
         let late = seeded::bug("edges.list_after_look");
         if !late {
-            self.register(index, direction, id, waker);
+            self.list(index, direction, id, waker);
         }
         let found = self.look(index, direction, seen, reason);
         if late {
-            self.register(index, direction, id, waker);
+            self.list(index, direction, id, waker);
         }
         found
     }

@@ -279,6 +279,51 @@ fn a_late_message_finds_a_closed_socket() {
     });
 }
 
+/// Who gives up is in no list afterwards, wherever its poll is by now. For: one who takes the list for
+/// taken while its poll is armed.
+#[test]
+fn who_leaves_is_forgotten() {
+    model("readiness: leave × evacuate × complete", || {
+        let world = World::new();
+        let wakes = PlainArc::new(AtomicUsize::new(0));
+        let waker = counted_waker(&wakes);
+        let Arm::Submit(old) = world.table.wait(0, Direction::Read, 1, &waker, HERE) else {
+            panic!("the first waiter arms");
+        };
+        drop(waker);
+        let watcher = {
+            let world = world.clone();
+            thread::spawn(move || world.table.evacuate(0, Direction::Read, HERE, THERE))
+        };
+        world.table.leave(0, Direction::Read, 1);
+        let moved = watcher.join().unwrap();
+        assert_eq!(
+            PlainArc::strong_count(&wakes),
+            1,
+            "its waker is still listed"
+        );
+
+        let waker = counted_waker(&wakes);
+        let armed = moved.map_or(old, |moved| moved.armed);
+        assert_eq!(
+            world.table.wait(0, Direction::Read, 1, &waker, HERE),
+            Arm::Already
+        );
+        drop(waker);
+        let ring = {
+            let world = world.clone();
+            thread::spawn(move || world.complete(armed))
+        };
+        world.table.leave(0, Direction::Read, 1);
+        assert!(ring.join().unwrap());
+        assert_eq!(
+            PlainArc::strong_count(&wakes),
+            1,
+            "its waker is still listed"
+        );
+    });
+}
+
 /// A waker that comes back to the socket when it is woken, as an executor that runs the task at
 /// once would. For: waking under the lock.
 #[test]

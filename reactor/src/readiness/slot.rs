@@ -3,6 +3,8 @@
 //! The steps on one slot that need nothing else; which of them follow each other, and why that is
 //! enough, is said in `readiness.rs`, whose invariants 1, 2 and 4 they keep.
 
+use std::task::Waker;
+
 use gorin_base::primitive::{AtomicU32, AtomicU64, Mutex, Ordering, PlainArc};
 use gorin_base::seeded;
 
@@ -15,7 +17,7 @@ use crate::waiters::Waiters;
 pub(super) struct Side {
     /// A [`Word`]. Written by waiters, the owner of the armed poll, rescuers and the closer, read by
     /// them. Its changes carry no data, and the list of waiters has its own lock, so most accesses
-    /// are relaxed; the lock also makes invariant 3 hold (see `Table::arm`).
+    /// are relaxed; the lock also makes invariant 3 hold (see `Slot::arm`).
     pub(super) word: AtomicU64,
     pub(super) waiters: Mutex<Waiters>,
 }
@@ -60,6 +62,19 @@ impl Side {
                 Err(now) => word = Word(now),
             }
         }
+    }
+
+    /// Adds `waker` to the waiters as number `id`.
+    pub(super) fn register(&self, id: usize, waker: &Waker) {
+        let waker = waker.clone();
+        let replaced = self.waiters.lock().add(id, waker);
+        drop(replaced);
+    }
+
+    /// Takes waiter `id` out of the list, if it still is there.
+    pub(super) fn unregister(&self, id: usize) {
+        let removed = self.waiters.lock().remove(id);
+        drop(removed);
     }
 
     /// Wakes all waiters, in their order.

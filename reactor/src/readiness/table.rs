@@ -98,7 +98,11 @@ impl<R> Table<R> {
     /// Takes away one pin of slot `index`: the socket's, or that of a poll that was never submitted.
     /// The last one closes the file and frees the slot.
     pub(crate) fn release(&self, index: usize) {
-        let slot = self.slot(index);
+        self.release_slot(index, self.slot(index));
+    }
+
+    /// As [`release`](Self::release), of a slot that was looked up already.
+    pub(super) fn release_slot(&self, index: usize, slot: &Slot<R>) {
         let before = slot.pins.fetch_sub(1, Ordering::AcqRel);
         debug_assert!(before > 0, "a pin was taken away twice");
         let last = if seeded::bug("readiness.close_at_first_completion") {

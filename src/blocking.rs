@@ -81,12 +81,13 @@ where
 ///
 /// For code that must not move to another thread, because it borrows or is not `Send`; else
 /// [`unblock`] is the better choice, since it costs no worker:
-/// - There is one worker less meanwhile. With a single worker, or when all of them block in place at
-///   once, no goroutine runs until one of them is back; if what they wait for is to come from a
-///   goroutine, that is never. (Go and tokio would start a thread.) So give away what may wait for
-///   long or for a goroutine with [`unblock`], which has threads enough; or let no more goroutines
-///   block in place at a time than there are workers but one: a channel with as many places is a
-///   semaphore, and [`Builder::workers`](crate::runtime::Builder::workers) may be more than the CPUs.
+/// - There is one worker less meanwhile. When all of them block in place at once the spare one runs the
+///   other goroutines (see [`Builder::rescue`](crate::runtime::Builder::rescue)). If that blocks as well, or
+///   with a single worker, no goroutine runs until one of them is back; if what they wait for is to come
+///   from a goroutine, that is never. (Go and tokio would start more threads.) So give away what may wait
+///   for long or for a goroutine with [`unblock`], which has threads enough; or let no more goroutines
+///   block in place at a time than there are workers: a channel with as many places is a semaphore, and
+///   [`Builder::workers`](crate::runtime::Builder::workers) may be more than the CPUs.
 /// - The [`go_local`](crate::go_local) goroutines of this worker wait, and so does `main` on the thread
 ///   of [`run`](crate::run()).
 /// - Sockets and timers that wait on this worker are taken over by the others at once; but what else

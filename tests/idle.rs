@@ -72,8 +72,8 @@ fn idle_workers_sleep_and_use_no_cpu_time() {
         wait_until_asleep(server.id());
         assert_eq!(
             system_calls(server.id()).len(),
-            2,
-            "two workers are two threads"
+            3,
+            "two workers and the spare one are three threads"
         );
         let before = cpu_time(server.id());
         thread::sleep(WINDOW);

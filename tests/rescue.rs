@@ -256,3 +256,158 @@ fn the_first_of_two_hogs_that_is_done_serves_for_both() {
         long.await.unwrap();
     });
 }
+
+/// Computes on both workers until `done`, which becomes true only by what nobody but the spare one can do.
+async fn compute_everywhere(what: &'static str, done: impl Fn() -> bool + Clone + Send + 'static) {
+    let computing = Count::default();
+    let begin = |computing: Count, done| {
+        move || {
+            computing.up();
+            compute("the other one begins", || computing.get() == 2);
+            compute(what, done);
+        }
+    };
+    let other = begin(computing.clone(), done.clone());
+    let other = go(async move { other() });
+    begin(computing, done)();
+    other.await.unwrap();
+}
+
+#[test]
+fn sockets_are_served_while_all_workers_compute() {
+    on_two_workers(async {
+        let served = serve(8).await;
+        for _ in 0..5 {
+            let end = served.get() + 1000;
+            let served = served.clone();
+            compute_everywhere("connections", move || served.get() >= end).await;
+        }
+    });
+}
+
+#[test]
+fn connections_are_accepted_while_all_workers_compute() {
+    on_two_workers(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let accepted = Count::default();
+        let count = accepted.clone();
+        go(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                go(echo(stream, count.clone()));
+            }
+        });
+        let client = std::thread::spawn(move || {
+            for _ in 0..20 {
+                let mut stream = StdStream::connect(address).unwrap();
+                let mut byte = [7];
+                stream.write_all(&byte).unwrap();
+                stream.read_exact(&mut byte).unwrap();
+            }
+        });
+        compute_everywhere("new connections", move || accepted.get() >= 20).await;
+        client.join().unwrap();
+    });
+}
+
+#[test]
+fn timers_fire_while_all_workers_compute() {
+    on_two_workers(async {
+        let fired = Count::default();
+        for millis in [1, 30, 60] {
+            let count = fired.clone();
+            go(async move {
+                time::sleep(Duration::from_millis(millis)).await;
+                time::sleep(Duration::from_millis(millis)).await;
+                count.up();
+            });
+        }
+        compute_everywhere("timers", move || fired.get() == 3).await;
+    });
+}
+
+/// What was ready before, what is woken from outside, and what these wake.
+#[test]
+fn goroutines_run_while_all_workers_compute() {
+    on_two_workers(async {
+        let ran = Count::default();
+        let (tx, rx) = chan(0);
+        let count = ran.clone();
+        go(async move {
+            while rx.recv().await.is_some() {
+                count.up();
+            }
+        });
+        let handle = gorin::runtime::Handle::current();
+        let outside = std::thread::spawn(move || {
+            for _ in 0..100 {
+                let tx = tx.clone();
+                drop(handle.go(async move { tx.send(()).await }));
+            }
+        });
+        let count = ran.clone();
+        compute_everywhere("goroutines", move || count.get() == 100).await;
+        outside.join().unwrap();
+    });
+}
+
+#[test]
+fn connections_are_served_while_all_workers_block_in_place() {
+    on_two_workers(async {
+        let served = serve(8).await;
+        for _ in 0..5 {
+            let end = served.get() + 1000;
+            let block = move |served: Count| {
+                gorin::block_in_place(|| compute("connections", || served.get() >= end));
+            };
+            let count = served.clone();
+            let other = go(async move { block(count) });
+            block(served.clone());
+            other.await.unwrap();
+        }
+    });
+}
+
+/// A goroutine that the spare worker runs, and that computes, is a hog like others.
+#[test]
+fn who_computes_on_the_spare_worker_strands_nobody() {
+    on_two_workers(async {
+        let served = serve(8).await;
+        let (count, hogged) = (served.clone(), Count::default());
+        let hog = hogged.clone();
+        let third = go(async move {
+            // Behind both: it runs on the spare worker first, and holds it until the others are free.
+            hog.up();
+            let end = count.get() + 1000;
+            compute("connections", || count.get() >= end);
+        });
+        compute_everywhere("the third one", move || hogged.get() == 1).await;
+        third.await.unwrap();
+    });
+}
+
+/// The names of this process's threads that begin with `prefix`, without it.
+fn threads(prefix: &str) -> Vec<String> {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+    let names =
+        tasks.filter_map(|task| std::fs::read_to_string(task.unwrap().path().join("comm")).ok());
+    let mut names: Vec<_> = names
+        .filter_map(|name| Some(name.trim().strip_prefix(prefix)?.to_owned()))
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn there_is_a_spare_worker_where_several_watch_each_other() {
+    let start = |workers, name| Runtime::builder().workers(workers).thread_name(name);
+    let two = start(2, "two").build().unwrap();
+    assert_eq!(two.handle().num_workers(), 2);
+    assert_eq!(threads("two"), ["-0", "-1", "-spare"]);
+    let alone = start(1, "alone").build().unwrap();
+    assert_eq!(threads("alone"), ["-0"]);
+    let blind = start(2, "blind").rescue(false).build().unwrap();
+    assert_eq!(threads("blind"), ["-0", "-1"]);
+    drop((two, alone, blind));
+    assert_eq!(threads("two"), [""; 0]);
+}

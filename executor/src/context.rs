@@ -70,6 +70,8 @@ pub(crate) struct Desk {
     pub(crate) blocked: Cell<bool>,
     /// The worker sits on the idle list and was not called by this thread yet.
     pub(crate) seated: Cell<bool>,
+    /// The spare worker has relieved another one, and looks for what others may leave.
+    pub(crate) on_duty: Cell<bool>,
 }
 
 /// What a worker does at the moment.
@@ -98,6 +100,11 @@ impl Context {
     /// True if it is a worker's, not only that of a thread that entered.
     pub(crate) fn is_worker(&self) -> bool {
         self.desk.is_some()
+    }
+
+    /// True if it is the spare worker's.
+    pub(crate) fn is_spare(&self) -> bool {
+        self.index() == self.shared.workers
     }
 
     /// The number of the worker.
@@ -168,6 +175,10 @@ impl Context {
         if more {
             self.shared.idle.call_one();
         }
+        if self.is_spare() && self.shared.has_visible_work() {
+            desk.on_duty.set(true);
+            self.get_up();
+        }
         stuck || more
     }
 
@@ -235,6 +246,7 @@ impl Entry {
                 before_main: Cell::new(0),
                 blocked: Cell::new(false),
                 seated: Cell::new(false),
+                on_duty: Cell::new(false),
             }),
         });
         STACK.with(|stack| stack.borrow_mut().push(context.clone()));

@@ -58,6 +58,9 @@ pub enum PanicPolicy {
 pub struct Config {
     /// How many workers there are; at least 1.
     pub workers: usize,
+    /// One worker more, number `workers`. It is not called, and takes no goroutine but those that become
+    /// ready on its own thread, until it [relieves](crate::relieve) another one.
+    pub spare: bool,
     /// What happens to a panic that nobody can join.
     pub panic_policy: PanicPolicy,
     /// How many workers go on as usual where CPUs are contended. Who narrows it must
@@ -75,6 +78,7 @@ impl Default for Config {
     fn default() -> Config {
         Config {
             workers: std::thread::available_parallelism().map_or(1, Into::into),
+            spare: false,
             panic_policy: PanicPolicy::default(),
             width: PlainArc::default(),
             blocking: BlockingConfig::default(),
@@ -126,7 +130,10 @@ pub(crate) fn count(counter: &AtomicUsize) {
 
 /// What all parts of one executor share.
 pub(crate) struct Shared {
+    /// All workers; the spare one, if there is one, is the last.
     pub(crate) colleagues: Box<[Colleague]>,
+    /// How many there are without it.
+    pub(crate) workers: usize,
     pub(crate) width: PlainArc<Width>,
     pub(crate) idle: Idle,
     pub(crate) registry: Registry,
@@ -205,10 +212,13 @@ impl Shared {
             }
         };
         Shared {
-            colleagues: (0..config.workers).map(colleague).collect(),
-            idle: Idle::new(config.workers),
+            colleagues: (0..config.workers + usize::from(config.spare))
+                .map(colleague)
+                .collect(),
+            workers: config.workers,
+            idle: Idle::new(config.workers, config.spare),
             // One per worker, one for other threads, one per worker for its local tasks.
-            registry: Registry::new(2 * config.workers + 1),
+            registry: Registry::new(2 * (config.workers + usize::from(config.spare)) + 1),
             pool: Pool::new(config.blocking.clone()),
             errands: Pool::new(config.errands.clone()),
             drained: Drained::default(),
@@ -457,7 +467,7 @@ impl Executor {
     /// # Panics
     /// If `index` is out of range or the worker was taken before.
     pub fn worker(&self, index: usize) -> Worker {
-        let workers = self.num_workers();
+        let workers = self.shared.colleagues.len();
         assert!(
             index < workers,
             "there are {workers} workers, so no worker {index}"
@@ -486,9 +496,14 @@ impl Executor {
         self.shared.registry.len()
     }
 
-    /// How many workers the executor has.
+    /// How many workers the executor has, without the spare one.
     pub fn num_workers(&self) -> usize {
-        self.shared.colleagues.len()
+        self.shared.workers
+    }
+
+    /// True if there is one more, number [`num_workers`](Self::num_workers); see [`Config::spare`].
+    pub fn has_spare(&self) -> bool {
+        self.shared.colleagues.len() > self.shared.workers
     }
 
     /// What all workers together have done since the executor was made; counts that move meanwhile

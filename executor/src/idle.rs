@@ -24,6 +24,10 @@
 //! between push and read, W's between step and look) W's look sees the push. W then stands up, or
 //! calls the next worker, and so on; the chain ends only when the task is taken.
 //!
+//! The spare worker, if there is one, sits without being on the list. It is a searcher like others while it
+//! is on duty (`worker.rs`), and may leave the last look to the next one who comes: that is itself, as long
+//! as all others are stuck, and else they.
+//!
 //! The LIFO slot is outside of this: its owner takes it next, so filling it calls nobody.
 //!
 //! Must not: hold its lock while a waker is cloned, woken or dropped, or know what a queue is.
@@ -44,6 +48,7 @@ pub(crate) struct Idle {
     /// it is the length of the list; searching changes by anyone. All changes are
     /// read-modify-writes; the fences of the rules above order them against the queues.
     counts: AtomicUsize,
+    /// Without the spare one.
     workers: usize,
     list: Mutex<List>,
 }
@@ -81,8 +86,8 @@ pub(crate) enum Stood {
 }
 
 impl Idle {
-    /// All of `workers` are up.
-    pub(crate) fn new(workers: usize) -> Idle {
+    /// All of `workers` are up, and the spare one, if there is one.
+    pub(crate) fn new(workers: usize, spare: bool) -> Idle {
         assert!(
             workers <= IDLE_MASK,
             "at most {IDLE_MASK} workers, not {workers}"
@@ -92,7 +97,9 @@ impl Idle {
             workers,
             list: Mutex::new(List {
                 idle: Vec::with_capacity(workers),
-                seats: (0..workers).map(|_| Seat::Up).collect(),
+                seats: (0..workers + usize::from(spare))
+                    .map(|_| Seat::Up)
+                    .collect(),
                 calls: 0,
             }),
         }
@@ -128,8 +135,15 @@ impl Idle {
     pub(crate) fn sit(&self, index: usize, waker: Waker, searching: bool) {
         let previous = {
             let mut list = self.list.lock();
-            list.idle.push(index);
-            let change = IDLE.wrapping_sub(if searching { SEARCHING } else { 0 });
+            let mut change = if searching {
+                0_usize.wrapping_sub(SEARCHING)
+            } else {
+                0
+            };
+            if !self.is_spare(index) {
+                list.idle.push(index);
+                change = change.wrapping_add(IDLE);
+            }
             self.counts.fetch_add(change, Ordering::AcqRel);
             std::mem::replace(&mut list.seats[index], Seat::Idle(waker))
         };
@@ -139,6 +153,23 @@ impl Idle {
         );
         if !seeded::bug("idle.no_fence_after_sitting") {
             fence(Ordering::SeqCst);
+        }
+    }
+
+    /// Lets the spare worker `index` sit. What was pushed while it searched, and called nobody, is the
+    /// others': one who is idle is called for it. If nobody is, all others are up, and look before they
+    /// sit; or they are stuck, and the spare will be asked to come back.
+    pub(crate) fn sit_as_spare(
+        &self,
+        index: usize,
+        waker: Waker,
+        searching: bool,
+        has_work: impl FnOnce() -> bool,
+    ) {
+        debug_assert!(self.is_spare(index));
+        self.sit(index, waker, searching);
+        if has_work() && !seeded::bug("idle.spare_leaves_work") {
+            self.call_one();
         }
     }
 
@@ -157,8 +188,16 @@ impl Idle {
         }
     }
 
+    /// The spare worker has a seat, but is never on the list: only its own thread calls it.
+    fn is_spare(&self, index: usize) -> bool {
+        index == self.workers
+    }
+
     /// Takes an idle worker off the list, under the lock.
     fn remove(&self, list: &mut List, index: usize) {
+        if self.is_spare(index) {
+            return;
+        }
         let place = list.idle.iter().rposition(|&idle| idle == index);
         list.idle
             .remove(place.expect("an idle worker is on the list"));
@@ -218,7 +257,8 @@ impl Idle {
 
     /// Wakes all idle workers.
     pub(crate) fn call_all(&self) {
-        for index in 0..self.workers {
+        let seats = self.list.lock().seats.len();
+        for index in 0..seats {
             self.call(index);
         }
     }

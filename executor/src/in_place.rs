@@ -4,7 +4,8 @@
 //! closure readies goes through the injector, so that no task waits for the closure's end; except
 //! local tasks, which nobody else may run, and the main future of `run_until`.
 //!
-//! While all workers are blocked no goroutine runs; the public documentation says so.
+//! While all workers are blocked the spare one ([`Config::spare`](crate::Config::spare)) runs the others'
+//! goroutines. If it blocks as well, or there is none, no goroutine runs; the public documentation says so.
 //!
 //! Rejected for that case:
 //! - Moving the worker to another thread, as tokio moves its core: the worker's ring serves the thread
@@ -12,12 +13,10 @@
 //! - A spare thread that runs goroutines without a ring: channels would go on, but sockets, files and
 //!   timers are served by the workers, all of which are blocked; what such a program waits for is
 //!   mostly a socket. That it helps sometimes is worse than a limit that is known.
-//! - Spare workers with rings of their own, on duty only while all others are blocked. It is the way
-//!   to do it, and larger than what it cures: the reactor counts its workers when it is made (who is
-//!   the last to end, whose epoll set, who watches whom, who keeps the time), so each of these
-//!   protocols would get workers that come late or never, and a spare that goes off duty keeps the
-//!   sockets armed on its ring and its local goroutines. Meanwhile a worker more does the same: it is
-//!   a thread that sleeps.
+//! - More spare workers, made when they are needed: the reactor counts its workers when it is made (who
+//!   is the last to end, whose epoll set, who keeps the time), so each of these protocols would get workers
+//!   that come late or never. Who blocks so much has [`unblock`](crate::Executor::unblock), or takes more
+//!   workers: they are threads that sleep.
 //!
 //! Must not: wait for anything itself.
 

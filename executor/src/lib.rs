@@ -41,6 +41,7 @@ mod local;
 mod main_future;
 #[cfg(test)]
 mod models;
+mod pace;
 mod registry;
 mod report;
 mod run_queue;

@@ -1,7 +1,7 @@
 //! A worker: the future that finds goroutines and polls them.
 //!
 //! One *turn* is one poll of that future. It runs goroutines until
-//! - [`TURN_POLLS`] polls are done, or about [`TURN_TIME`] has passed, or
+//! - [`TURN_POLLS`] polls are done, or about [`TURN_TIME`](crate::pace::TURN_TIME) has passed, or
 //! - another worker says that this one was stuck in a poll, or
 //! - the worker has run dry after work, so that what the goroutines asked for is submitted and what
 //!   has arrived is seen before anybody searches or sleeps;
@@ -20,6 +20,10 @@
 //! Where CPUs are contended ([`Width`](gorin_base::width::Width)) a worker calls nobody for what is in
 //! its ring until that has not run dry for [`QUIET_TIME`]: who is called takes the CPU from somebody.
 //!
+//! The spare worker ([`Config::spare`](crate::Config::spare)) runs what becomes ready on its own thread and
+//! nothing else, until it [relieves](crate::relieve) another one: then it looks at all queues once, and sits
+//! down without being on the idle list.
+//!
 //! Every second poll is a local task's (`local.rs`), if one is ready.
 //!
 //! The main future of [`Worker::run_until`] goes before the tasks when it was woken, and behind all
@@ -35,26 +39,19 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::iter;
 use std::pin::pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use gorin_base::primitive::{Arc, Ordering, spin_loop, unwinding};
-use gorin_base::{clock, coop, rng, seeded};
+use gorin_base::{coop, rng, seeded};
 
 use crate::context::{Desk, Doing, Entry};
 use crate::executor::{Colleague, Executor, Shared, count};
 use crate::idle::Stood;
 use crate::main_future::{Main, UntilMain, UntilOver};
+use crate::pace::{Pace, TURN_POLLS};
 use crate::run_queue::{CAPACITY, Owner};
 use crate::task::Runnable;
-
-/// Polls of one turn; also how often the injector goes first.
-const TURN_POLLS: u32 = 61;
-
-/// About how long a turn may take. Completions wait for its end. (Turns of twice and four times the length
-/// mean as many fewer entries into the kernel, but cost as much: 1.00 and 0.99 of the CPU time of 50
-/// connections in a closed loop, ± 0.02.)
-const TURN_TIME: Duration = Duration::from_micros(100);
 
 /// How long a worker that has not run dry calls nobody where CPUs are contended.
 const QUIET_TIME: Duration = Duration::from_millis(1);
@@ -152,7 +149,7 @@ impl Worker {
     fn turn(&mut self, cx: &mut Context<'_>, main: &mut impl Main) -> Poll<()> {
         self.stand_up();
         let mut pace = Pace::new();
-        self.keep_quiet(pace.started);
+        self.keep_quiet(pace.started());
         if self.desk().queued() > 1 {
             // The reactor brought more than one worker can run at once.
             self.entry.context().call_colleague();
@@ -277,7 +274,10 @@ impl Worker {
     /// first task.
     fn take_injected(&self) -> Option<Runnable> {
         let shared = self.shared();
-        let workers = shared.colleagues.len();
+        if !self.helps() {
+            return None;
+        }
+        let workers = shared.workers;
         let queued = self.desk().queue.len();
         // The one that is returned needs no room.
         let most = match queued > 0 && seeded::bug("worker.one_at_a_time") {
@@ -297,6 +297,11 @@ impl Worker {
         first
     }
 
+    /// Whether it takes what is for all, and what others have: the spare worker does while it is on duty.
+    fn helps(&self) -> bool {
+        !self.entry.context().is_spare() || self.desk().on_duty.get()
+    }
+
     /// The next task that no other worker may run.
     fn next_local(&self) -> Option<Runnable> {
         self.desk().ready.pop(&self.colleague().mailbox)
@@ -304,7 +309,7 @@ impl Worker {
 
     /// Becomes a searcher, if that is allowed, and looks at the others' queues.
     fn search(&mut self) -> Option<Runnable> {
-        if self.shared().colleagues.len() < 2 {
+        if self.shared().colleagues.len() < 2 || !self.helps() {
             return None;
         }
         self.searching = self.searching || self.shared().idle.try_search();
@@ -354,8 +359,7 @@ impl Worker {
         let searching = std::mem::take(&mut self.searching);
         self.sat = true;
         self.desk().seated.set(true);
-        self.shared().idle.sit(self.desk().index, waker, searching);
-        let work = self.shared().has_visible_work() && !seeded::bug("worker.no_look_after_sitting");
+        let work = self.sit(waker, searching) && !seeded::bug("worker.no_look_after_sitting");
         let local = self.desk().ready.len(&self.colleague().mailbox) > 0
             && !seeded::bug("local.no_look_after_sitting");
         if !work && !local && !main.is_due(self.shared()) {
@@ -368,6 +372,19 @@ impl Worker {
             self.searching = true;
         }
         false
+    }
+
+    /// Puts it on the idle list; true if there is work for it then.
+    fn sit(&self, waker: Waker, searching: bool) -> bool {
+        let (shared, index) = (self.shared(), self.desk().index);
+        if self.entry.context().is_spare() {
+            self.desk().on_duty.set(false);
+            let has_work = || shared.has_visible_work();
+            shared.idle.sit_as_spare(index, waker, searching, has_work);
+            return false;
+        }
+        shared.idle.sit(index, waker, searching);
+        shared.has_visible_work()
     }
 
     /// Gets up if it sat.
@@ -454,47 +471,5 @@ impl Polling<'_> {
 impl Drop for Polling<'_> {
     fn drop(&mut self) {
         self.0.doing.set(Doing::Nothing);
-    }
-}
-
-/// Measures a turn. The clock costs as much as a short poll, so it is read only as often as the
-/// polls so far suggest.
-struct Pace {
-    started: Instant,
-    polls: u32,
-    /// The number of polls at which the clock is read next.
-    next_look: u32,
-}
-
-impl Pace {
-    fn new() -> Pace {
-        Pace {
-            started: clock::now(),
-            polls: 0,
-            next_look: 1,
-        }
-    }
-
-    /// Nothing was polled in this turn.
-    fn is_fresh(&self) -> bool {
-        self.polls == 0
-    }
-
-    /// Counts a poll; true if the turn is over.
-    fn count(&mut self) -> bool {
-        self.polls += 1;
-        if self.polls >= TURN_POLLS {
-            return true;
-        }
-        if self.polls < self.next_look {
-            return false;
-        }
-        let spent = clock::now().duration_since(self.started);
-        // Look again after a quarter of the polls that fit into what is left.
-        let left = TURN_TIME.saturating_sub(spent).as_nanos() as u64;
-        let spent = u64::try_from(spent.as_nanos()).unwrap_or(u64::MAX);
-        let fit = left.saturating_mul(u64::from(self.polls)) / spent.max(1);
-        self.next_look = self.polls + (fit / 4).clamp(1, u64::from(TURN_POLLS)) as u32;
-        left == 0
     }
 }

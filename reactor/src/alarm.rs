@@ -51,6 +51,17 @@ impl Alarm {
             return;
         }
         self.until.store(until, Ordering::Relaxed);
+        // Not 0, which would disarm it.
+        self.set_timer(delay.max(Duration::from_nanos(1)));
+    }
+
+    /// Keeps it from expiring, until it is set again.
+    pub(crate) fn take_back(&self) {
+        self.until.store(0, Ordering::Relaxed);
+        self.set_timer(Duration::ZERO);
+    }
+
+    fn set_timer(&self, delay: Duration) {
         let zero = libc::timespec {
             tv_sec: 0,
             tv_nsec: 0,
@@ -59,8 +70,7 @@ impl Alarm {
             it_interval: zero,
             it_value: libc::timespec {
                 tv_sec: delay.as_secs() as libc::time_t,
-                // Not 0, which would disarm it.
-                tv_nsec: delay.subsec_nanos().max(1).into(),
+                tv_nsec: delay.subsec_nanos().into(),
             },
         };
         // SAFETY: reads one itimerspec of this frame.
@@ -114,6 +124,12 @@ mod tests {
         wait();
         alarm.set(2_000_000, Duration::from_secs(3600));
         assert!(!is_readable(alarm.as_raw_fd()), "set anew");
+        alarm.set(3_000_000, Duration::from_micros(1));
+        wait();
+        alarm.take_back();
+        assert!(!is_readable(alarm.as_raw_fd()), "taken back");
+        alarm.set(3_000_000, Duration::ZERO);
+        wait();
     }
 
     #[test]

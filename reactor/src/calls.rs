@@ -2,7 +2,7 @@
 //! initialised buffer, or not without libc's wrappers: each is one call, which is for
 //! [`Socket::io`](crate::Socket::io) to repeat.
 //!
-//! What moves bytes goes past libc's wrappers ([`direct`]). They let a thread be cancelled (`pthread_cancel`)
+//! What moves bytes goes past libc's wrappers (`direct`). They let a thread be cancelled (`pthread_cancel`)
 //! while it waits, which ours never do in these calls, and pay two atomic exchanges each time for it: 35
 //! to 45 ns per call.
 

@@ -105,6 +105,8 @@ impl Reading {
 pub(crate) struct Crowd {
     /// How many this process may use.
     cpus: usize,
+    /// Without the spare one, which always stands down.
+    workers: usize,
     width: PlainArc<Width>,
     /// When a worker that had not stood down was kept from running last, in the reactor's nanoseconds;
     /// 0 for never. Written by workers, read by who makes the next step; relaxed: advice.
@@ -117,6 +119,7 @@ impl Crowd {
     pub(crate) fn new(width: PlainArc<Width>, workers: usize, cpus: usize) -> Crowd {
         Crowd {
             cpus,
+            workers,
             width,
             kept_at: AtomicU64::new(0),
             trial: Mutex::new(Trial::new(workers)),
@@ -131,10 +134,7 @@ impl Crowd {
 
     /// Who goes on for worker `index`: itself, unless it stands down.
     fn host(&self, index: usize, now: Instant) -> usize {
-        match self.width.limit(now) {
-            Some(limit) => index % limit,
-            None => index,
-        }
+        index % self.width.limit(now).unwrap_or(self.workers)
     }
 
     /// A worker that has not stood down has gauged itself. `at` is `now` in the reactor's nanoseconds;

@@ -49,6 +49,7 @@ mod op;
 mod park;
 mod pulse;
 mod readiness;
+mod spare;
 mod standing;
 mod table;
 mod timer;

@@ -112,8 +112,8 @@ pub(crate) fn with_worker<R>(shared: &PlainArc<Shared>, f: impl FnOnce(&Worker) 
 pub(crate) fn with_timers<R>(f: impl FnOnce(&Timers, Option<usize>) -> R) -> Option<R> {
     with(|current| {
         let worker = match current {
-            Current::Worker(worker) => Some(worker.index()),
-            Current::Entered(_) => None,
+            Current::Worker(worker) if !worker.is_spare() => Some(worker.index()),
+            Current::Worker(_) | Current::Entered(_) => None,
         };
         f(&current.shared().timers, worker)
     })

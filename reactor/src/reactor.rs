@@ -65,6 +65,9 @@ pub struct Config {
     /// Where it says how many workers go on if CPUs are contended; for who shares out work. Nothing is
     /// said without `rescue`.
     pub width: PlainArc<Width>,
+    /// One worker more, number `workers`, that does nothing until all others compute at once; then it
+    /// serves what waits for them. It attaches like the others. Only with `rescue`.
+    pub spare: bool,
     /// Called when such a worker was found.
     pub on_hog: Option<OnHog>,
     /// How workers wait for the kernel. `None`: what the environment variable `GORIN_DRIVER` says
@@ -87,6 +90,7 @@ impl Default for Config {
             poll_before_sleep: Duration::from_micros(50),
             rescue: true,
             width: PlainArc::default(),
+            spare: false,
             on_hog: None,
             driver: None,
             require_io_uring: false,
@@ -201,18 +205,25 @@ impl Shared {
     /// A worker for what a thread that is no worker wants of thing number `number`: always the same
     /// one while it lives, unless it computes and another one does not. `None` once all are gone.
     pub(crate) fn home(&self, number: usize) -> Option<usize> {
-        let workers = self.posts.len();
+        let workers = self.config.workers;
         let now = self.number(clock::now());
         let mut open = (0..workers)
             .map(|step| (number + step) % workers)
             .filter(|&index| self.posts[index].mailbox.is_open());
         let first = open.next()?;
         let other = if self.computes(first, now) {
-            open.find(|&index| !self.computes(index, now))
+            let spare = self.spare();
+            let spare = spare.filter(|&index| self.posts[index].mailbox.is_open());
+            open.find(|&index| !self.computes(index, now)).or(spare)
         } else {
             None
         };
         Some(other.unwrap_or(first))
+    }
+
+    /// The number of the spare worker.
+    pub(crate) fn spare(&self) -> Option<usize> {
+        self.config.spare.then_some(self.config.workers)
     }
 
     /// Whether worker `index` computes and does not come back, at `now`.
@@ -273,25 +284,27 @@ impl Reactor {
     /// If `config.workers` is 0 or more than 4,094.
     pub fn new(mut config: Config) -> io::Result<Reactor> {
         assert!(config.workers <= MAX_OWNERS, "too many workers");
+        config.spare &= config.rescue;
+        let all = config.workers + usize::from(config.spare);
         let driver = choice::choose(&config)?;
         let poller = match driver.shares_sockets() {
-            true => Some(Poller::new(config.workers)?),
+            true => Some(Poller::new(all)?),
             false => None,
         };
         let cpus = polling::cpus(config.workers);
         config.poll_before_sleep = polling::allowed(config.poll_before_sleep, config.workers, cpus);
-        let posts: PlainArc<[Post]> = (0..config.workers).map(|_| Post::new()).collect();
+        let posts: PlainArc<[Post]> = (0..all).map(|_| Post::new()).collect();
         let timers = {
             let posts = posts.clone();
-            Timers::new(config.workers, move |index| {
+            Timers::new(all, move |index| {
                 posts[index].signal.notify_mail();
             })
         };
-        let guard = config.rescue && config.workers > 1;
+        let guard = config.rescue && all > 1;
         let shared = Shared {
             guard: guard.then(|| Guard::new(&mut config, cpus)),
             origin: clock::now(),
-            living: AtomicUsize::new(config.workers),
+            living: AtomicUsize::new(all),
             config,
             posts,
             sockets: readiness::Table::new(),

@@ -54,6 +54,7 @@ use crate::mailbox::Message;
 use crate::pulse::{Episode, HOG};
 use crate::reactor::{Config, Post};
 use crate::readiness::{self, Moved};
+use crate::spare::Spare;
 use crate::watch::{Watch, Woken};
 use crate::worker::Worker;
 
@@ -187,15 +188,17 @@ pub(crate) struct Guard {
     pub(crate) watch: Watch,
     pub(crate) crowd: Crowd,
     pace: Pace,
+    pub(crate) spare: Option<Spare>,
     on_hog: Option<OnHog>,
 }
 
 impl Guard {
     pub(crate) fn new(config: &mut Config, cpus: usize) -> Guard {
         Guard {
-            watch: Watch::new(config.workers),
+            watch: Watch::new(config.workers + usize::from(config.spare)),
             crowd: Crowd::new(config.width.clone(), config.workers, cpus),
             pace: Pace::new(),
+            spare: config.spare.then(|| Spare::new(config.workers)),
             on_hog: config.on_hog.take(),
         }
     }
@@ -221,7 +224,16 @@ impl Worker {
     /// The worker is about to sleep.
     pub(crate) fn lie_down(&self) -> Nap {
         let guard = self.shared().guard.as_ref();
-        let watches = guard.filter(|guard| guard.watch.sleep(self.index()));
+        if let Some(guard) = guard.filter(|_| self.is_spare()) {
+            guard.watch.leave();
+            let limit = self.spare_nap(guard);
+            return Nap { limit };
+        }
+        let watches = guard.filter(|guard| {
+            let watches = guard.watch.sleep(self.index());
+            self.recall_spare(guard);
+            watches
+        });
         let limit = watches.map(|guard| guard.pace.sleep_limit());
         Nap { limit }
     }
@@ -231,6 +243,9 @@ impl Worker {
         let Some(guard) = &self.shared().guard else {
             return;
         };
+        if self.is_spare() {
+            return guard.watch.enter();
+        }
         let Woken { watched, alarmed } = guard.watch.wake(self.index());
         let over = nap.limit.is_some_and(|limit| slept >= limit);
         if alarmed || over {
@@ -263,8 +278,10 @@ impl Worker {
         };
         if self.post().pulse.expect_block() {
             guard.pace.hurry();
-            if let Some(sleeper) = guard.watch.sleeper() {
-                self.shared().posts[sleeper].signal.notify_mail();
+            let spare = guard.spare.as_ref().map(|spare| spare.index);
+            let other = guard.watch.sleeper().or(spare);
+            if let Some(other) = other.filter(|&other| other != self.index()) {
+                self.shared().posts[other].signal.notify_mail();
             }
         }
     }
@@ -274,6 +291,12 @@ impl Worker {
         let Some(guard) = &self.shared().guard else {
             return;
         };
+        if self.is_spare() {
+            if self.is_needed(now) {
+                self.look_at_others(guard, now);
+            }
+            return;
+        }
         match self.duty.take() {
             Duty::Look => {
                 let found = self.look_at_others(guard, now);

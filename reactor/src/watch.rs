@@ -218,6 +218,12 @@ impl Watch {
         self.abed[worker].load(Ordering::Relaxed)
     }
 
+    /// Whether any worker is counted as asleep.
+    pub(crate) fn sleeps(&self) -> bool {
+        // Acquire: what a sleeper did before it woke, too.
+        Roster(self.roster.load(Ordering::Acquire)).asleep() > 0
+    }
+
     /// How many workers are awake.
     pub(crate) fn awake(&self) -> usize {
         Roster(self.roster.load(Ordering::Relaxed)).awake() as usize

@@ -27,6 +27,7 @@
 mod end;
 mod rest;
 mod run;
+mod spare;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -60,6 +61,8 @@ use crate::simulated::Simulated;
 use crate::standing::Ride;
 use crate::table::Table;
 use crate::timer::Spacing;
+
+use spare::Shift;
 
 pub use end::Drained;
 pub use run::Local;
@@ -97,6 +100,7 @@ pub(crate) struct Worker {
     /// What it has to do for others when it has woken.
     pub(crate) duty: Cell<Duty>,
     pub(crate) gauge: Gauge,
+    shift: Shift,
     core: RefCell<Core>,
     /// Of the last read that was tried here: the socket's slot, and what was seen before.
     seen: Cell<Option<(usize, Seen)>>,
@@ -141,6 +145,7 @@ impl Worker {
             now: Cell::new(clock::now()),
             duty: Cell::default(),
             gauge: Gauge::default(),
+            shift: Shift::default(),
             core: RefCell::new(core),
             seen: Cell::new(None),
         })
@@ -342,6 +347,9 @@ impl Worker {
     fn fire_timers(&self) {
         let now = clock::now();
         self.now.set(now);
+        if self.stands_by() {
+            return;
+        }
         {
             let core = &mut *self.core.borrow_mut();
             let left = core.due.len();

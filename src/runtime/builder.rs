@@ -205,6 +205,11 @@ impl Builder {
     /// coming to an await point, another worker that has time takes over the sockets, timers and
     /// goroutines that wait for its worker. An idle program is not woken for it.
     ///
+    /// When all of several workers have computed for 10 ms, or block in place, a *spare* worker does the
+    /// same for all of them: one more thread, named `-spare`, which otherwise sleeps and is not counted. So
+    /// one goroutine more may run at a time than there are workers, and a server answers however many of
+    /// its goroutines compute. (Go interrupts them; what waits then shares their CPUs as threads do.)
+    ///
     /// Workers that watch each other also notice when they are kept from running because CPUs are
     /// contended, by clients on the same machine, say. Then fewer of them serve the sockets for some
     /// seconds, if that serves as much: a worker that is preempted holds its sockets for milliseconds.
@@ -251,8 +256,8 @@ impl Builder {
     /// coming to an await point: it computes, or blocks the thread.
     ///
     /// It is another worker that sees it, some milliseconds late, and calls `tell` where it stands:
-    /// that must be short, and must not block or panic. So nothing is told while all workers
-    /// compute, with a single one, or without [`rescue`](Builder::rescue).
+    /// that must be short, and must not block or panic. So nothing is told with a single worker or
+    /// without [`rescue`](Builder::rescue).
     ///
     /// Default: if the environment variable `GORIN_STALL_MS` is set, a line on stderr after so many
     /// milliseconds; else nothing.
@@ -367,7 +372,7 @@ impl Builder {
         };
         let mut config = gorin_reactor::Config {
             workers,
-            on_hog: Some(stall::on_hog(workers, report)),
+            on_hog: Some(stall::on_hog(workers + 1, report)),
             ..gorin_reactor::Config::default()
         };
         if let Err(text) = rng::configured_seed() {
@@ -395,9 +400,11 @@ impl Builder {
         if let Some(rescue) = rescue {
             config.rescue = rescue;
         }
+        config.spare = config.rescue && (2..MAX_WORKERS).contains(&workers);
         let executor = Executor::new(gorin_executor::Config {
             width: config.width.clone(),
             workers,
+            spare: config.spare,
             panic_policy: self.panic_policy,
             blocking: self.threads("block", self.max_blocking_threads),
             errands: self.threads(

@@ -437,7 +437,12 @@ impl Handle {
         self.shared.executor.tasks()
     }
 
-    /// Number of workers.
+    /// True if there is a worker that waits until all others compute; see [`Builder::rescue`].
+    fn has_spare(&self) -> bool {
+        self.shared.executor.has_spare()
+    }
+
+    /// Number of workers, without the spare one (see [`Builder::rescue`]).
     pub fn num_workers(&self) -> usize {
         self.shared.executor.num_workers()
     }

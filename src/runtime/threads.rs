@@ -44,7 +44,7 @@ enum Event {
 
 /// How the thread of a worker is made.
 pub(super) struct WorkerThread<'a> {
-    /// Its name, to which the worker's number is added.
+    /// Its name, to which the worker's number is added, or that it is the spare one.
     pub(super) name: &'a str,
     /// The size of its stack; `None` for std's.
     pub(super) stack_bytes: Option<usize>,
@@ -66,7 +66,8 @@ impl Threads {
             events: Mutex::new(events),
         };
         let mut outcome = Ok(());
-        for index in first..handle.num_workers() {
+        let spare = usize::from(handle.has_spare());
+        for index in first..handle.num_workers() + spare {
             match spawn(handle.clone(), index, made, sender.clone()) {
                 Ok(thread) => threads.running.push(Worker { index, thread }),
                 Err(error) => {
@@ -151,7 +152,11 @@ fn spawn(
     made: &WorkerThread<'_>,
     events: mpsc::Sender<Event>,
 ) -> io::Result<thread::JoinHandle<()>> {
-    let mut thread = thread::Builder::new().name(format!("{}-{index}", made.name));
+    let name = match index == handle.num_workers() {
+        true => format!("{}-spare", made.name),
+        false => format!("{}-{index}", made.name),
+    };
+    let mut thread = thread::Builder::new().name(name);
     if let Some(bytes) = made.stack_bytes {
         thread = thread.stack_size(bytes);
     }

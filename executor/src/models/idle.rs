@@ -5,7 +5,7 @@
 //! look again, sleep, stand up, search.
 
 use std::future::poll_fn;
-use std::task::Poll;
+use std::task::{Poll, Waker};
 
 use gorin_base::check::{block_on, model, model_bounded};
 use gorin_base::primitive::{AtomicUsize, Ordering, PlainArc, thread};
@@ -24,8 +24,12 @@ struct Office {
 
 impl Office {
     fn new(workers: usize, total: usize) -> PlainArc<Office> {
+        Office::of(Idle::new(workers, false), total)
+    }
+
+    fn of(idle: Idle, total: usize) -> PlainArc<Office> {
         PlainArc::new(Office {
-            idle: Idle::new(workers),
+            idle,
             tasks: AtomicUsize::new(0),
             taken: AtomicUsize::new(0),
             total,
@@ -112,6 +116,33 @@ fn push_vs_sit() {
         };
         office.push();
         worker.join().unwrap();
+        assert!(office.is_done());
+    });
+}
+
+/// Property: what is pushed while the spare worker searches, which calls nobody, and the only other worker
+/// sits down, is taken.
+/// Bug: the spare leaves what it has not found.
+#[test]
+fn spare_vs_sit() {
+    model_bounded("spare_vs_sit", 3, || {
+        let office = Office::of(Idle::new(1, true), 1);
+        // It has relieved the other one, and has looked in vain.
+        office.idle.start_search();
+        let worker = {
+            let office = office.clone();
+            thread::spawn(move || office.work(0))
+        };
+        let spare = {
+            let office = office.clone();
+            thread::spawn(move || {
+                let idle = &office.idle;
+                idle.sit_as_spare(1, Waker::noop().clone(), true, || office.has_tasks());
+            })
+        };
+        office.push();
+        worker.join().unwrap();
+        spare.join().unwrap();
         assert!(office.is_done());
     });
 }

@@ -20,6 +20,9 @@ impl Worker {
     /// Waits for a notice, a completion or a deadline: looks for them for a while if that pays
     /// (`polling.rs`), then sleeps.
     pub(super) fn park(&self) {
+        if self.stands_by() {
+            return self.stand_by();
+        }
         let timers = &self.shared.timers;
         let due = timers.park(self.index);
         let core = &mut *self.core.borrow_mut();
@@ -89,7 +92,7 @@ impl Worker {
     }
 
     /// Sleeps, for a timer only until `due` or a little longer, unless there is a notice to take.
-    fn sleep(&self, core: &mut Core, due: Option<Instant>) -> io::Result<()> {
+    pub(super) fn sleep(&self, core: &mut Core, due: Option<Instant>) -> io::Result<()> {
         if !self.signal().try_sleep() {
             return Ok(());
         }

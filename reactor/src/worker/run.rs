@@ -37,6 +37,7 @@ impl Looping<'_> {
         let now = self.0.shared.number(self.0.now.get());
         self.0.ask_to_be_watched();
         self.0.post().pulse.begin(now);
+        self.0.call_spare();
         let result = code();
         self.0.post().pulse.end();
         result

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use common::{everywhere, within_patience};
 use futures::StreamExt;
 use gorin::Runtime;
-use gorin::io::AsyncReadExt;
+use gorin::io::{AsyncReadExt, AsyncWriteExt};
 use gorin::net::{TcpListener, TcpSocket, TcpStream, UnixStream};
 use gorin::prelude::*;
 use gorin_base::check::poll_once;
@@ -542,6 +542,23 @@ fn a_write_to_a_peer_that_is_gone_is_an_error_and_no_signal() {
         use io::ErrorKind::{BrokenPipe, ConnectionReset};
         assert!(matches!(kind, BrokenPipe | ConnectionReset), "{kind}");
         Ok(())
+    });
+}
+
+#[test]
+fn ending_what_the_peer_has_ended_is_no_error() {
+    everywhere(|| async {
+        let (mut client, server) = connection().await?;
+        server.set_linger(Some(Duration::ZERO))?;
+        drop(server); // a reset
+        assert!(client.read(&mut [0]).await.is_err());
+        let error = client.shutdown(Shutdown::Write).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotConnected);
+        // `close` of the trait, which generic code calls when it is through.
+        AsyncWriteExt::close(&mut client).await?;
+        AsyncWriteExt::close(&mut &client).await?;
+        client.close();
+        AsyncWriteExt::close(&mut client).await
     });
 }
 

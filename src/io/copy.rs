@@ -211,11 +211,8 @@ where
 
 async fn one_way(from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin) -> io::Result<u64> {
     let copied = copy(from, &mut to).await?;
-    match to.close().await {
-        // The peer has gone meanwhile, with all that it wanted.
-        Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(copied),
-        closed => closed.map(|()| copied),
-    }
+    to.close().await?;
+    Ok(copied)
 }
 
 /// The two directions of any stream as two values.

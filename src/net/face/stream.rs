@@ -339,9 +339,13 @@ macro_rules! stream_face {
                     Poll::Ready(Ok(()))
                 }
 
-                /// Ends the writing direction; reading goes on.
+                /// Ends the writing direction; reading goes on. Where the connection is gone
+                /// already there is nothing to end, which is no error.
                 fn poll_close(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Result<()>> {
-                    Poll::Ready(self.shutdown(std::net::Shutdown::Write))
+                    Poll::Ready(match self.shutdown(std::net::Shutdown::Write) {
+                        Err(error) if error.kind() == std::io::ErrorKind::NotConnected => Ok(()),
+                        result => result,
+                    })
                 }
             }
 
@@ -385,7 +389,8 @@ macro_rules! stream_face {
                     Pin::new(&mut &*self).poll_flush(cx)
                 }
 
-                /// Ends the writing direction; reading goes on.
+                /// Ends the writing direction; reading goes on. Where the connection is gone
+                /// already there is nothing to end, which is no error.
                 fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
                     Pin::new(&mut &*self).poll_close(cx)
                 }

@@ -19,10 +19,15 @@ use gorin::Runtime;
 /// Longer than any step of a test takes on a slow and busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The path of the example `name`, built with the profile of this test.
+/// The path of the example `name` of the root package, built with the profile of this test.
+pub(crate) fn example(name: &str) -> PathBuf {
+    example_of("gorin", name)
+}
+
+/// As [`example`], of another package.
 ///
 /// Bare `cargo test` has built it already; `cargo test --test echo` has not.
-pub(crate) fn example(name: &str) -> PathBuf {
+pub(crate) fn example_of(package: &str, name: &str) -> PathBuf {
     // One at a time and each once: cargo takes a second to see that there is nothing to do.
     static BUILT: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
     let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
@@ -44,9 +49,15 @@ pub(crate) fn example(name: &str) -> PathBuf {
         Some(other) => other,
         None => panic!("{} is no profile", profile_dir.display()),
     };
-    let cargo = std::env::var_os("CARGO").unwrap_or("cargo".into());
-    let output = Command::new(cargo)
-        .args(["build", "--quiet", "--package", "gorin", "--example", name])
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
+    // What cargo tells this test of its own package would have build scripts run anew that look for it.
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(is_of_a_package) {
+            cargo.env_remove(name);
+        }
+    }
+    let output = cargo
+        .args(["build", "--quiet", "--package", package, "--example", name])
         .args(["--profile", profile, "--target-dir"])
         .arg(target_dir)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
@@ -59,6 +70,11 @@ pub(crate) fn example(name: &str) -> PathBuf {
     );
     built.push(path.clone());
     path
+}
+
+/// True for the variables by which cargo tells a program of its package.
+fn is_of_a_package(variable: &str) -> bool {
+    variable.starts_with("CARGO_PKG_") || variable.starts_with("CARGO_MANIFEST_")
 }
 
 /// A process that is killed when the test ends, however it ends.

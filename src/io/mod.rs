@@ -2,7 +2,8 @@
 //! copies from one to another.
 //!
 //! gorin's streams implement [`AsyncRead`] and [`AsyncWrite`]; whatever is written against these
-//! traits works on them. gorin's own are [`IoBuf`] and [`IoBufMut`], for calls that own their buffer.
+//! traits works on them. gorin's own are [`IoBuf`] and [`IoBufMut`], for calls that own their buffer. With
+//! the feature `tokio-io` they implement tokio's traits of the same names too.
 //!
 //! # Cancel safety
 //! What gorin's streams do is safe to drop, as their pages say. The extension traits put it together
@@ -56,10 +57,29 @@
 //!     assert_eq!(text, "five rings");
 //! });
 //! ```
+//!
+//! # tokio's traits
+//!
+//! With the feature `tokio-io` gorin's streams have tokio's `AsyncRead` and `AsyncWrite` too, so that
+//! what asks for them (the codecs of tokio-util, h2, tokio-rustls) takes them as they are. Of tokio
+//! nothing but these traits is compiled: no runtime, no sockets.
+//!
+#![cfg_attr(not(doctest), doc = include_str!("tokio.md"))]
+//!
+//! They are the futures crate's traits under other names: what is said of a stream's `AsyncRead` and
+//! `AsyncWrite`, of dropped calls and of errors, holds for both, and `poll_shutdown` is `poll_close`.
+//! Which have them: [`TcpStream`](crate::net::TcpStream) and [`UnixStream`](crate::net::UnixStream),
+//! their [halves](crate::net::ReadHalf), the ends of a [`pipe`](pipe()), [`AsyncFd`], references to these
+//! (but for the halves), [`DuplexStream`], [`Join`], [`File`](crate::fs::File) (but not tokio's
+//! `AsyncSeek`), and the standard streams.
+//!
+//! Methods of the type itself come first: `stream.shutdown(…)` is gorin's, tokio's is
+//! `AsyncWriteExt::shutdown(&mut stream)`. Where a type has none of its own, the compiler cannot choose
+//! between the extension traits of both crates: import those of one.
 
 #[cfg(not(loom))]
 mod async_fd;
-mod copy;
+pub(crate) mod copy;
 mod duplex;
 mod join;
 #[cfg(not(loom))]
@@ -68,6 +88,8 @@ mod pipe;
 pub(crate) mod splice;
 #[cfg(not(loom))]
 mod stdio;
+#[cfg(all(feature = "tokio-io", not(loom)))]
+mod tokio;
 #[cfg(any(not(loom), test))]
 pub(crate) mod turns;
 

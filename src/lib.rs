@@ -15,6 +15,8 @@ pub mod fs;
 #[doc(hidden)]
 pub mod fuzzing;
 mod goroutine;
+#[cfg(all(feature = "hyper", not(loom)))]
+pub mod hyper;
 pub mod io;
 pub mod model;
 #[cfg(not(loom))]

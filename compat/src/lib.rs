@@ -3,5 +3,9 @@
 #![cfg(not(loom))]
 
 #[cfg(doctest)]
+#[doc = include_str!("../../src/hyper.md")]
+struct Hyper;
+
+#[cfg(doctest)]
 #[doc = include_str!("../../src/io/tokio.md")]
 struct TokioIo;

@@ -25,8 +25,9 @@ std::thread_local! {
     static BUFFER: Cell<Option<Box<[u8]>>> = const { Cell::new(None) };
 }
 
-/// Calls `f` with this thread's buffer, or with a new one if a copy runs inside of a copy.
-fn with_buffer<R>(f: impl FnOnce(&mut [u8]) -> R) -> R {
+/// Calls `f` with this thread's buffer, or with a new one if that is in use further up. What it holds is
+/// what others have read.
+pub(crate) fn with_buffer<R>(f: impl FnOnce(&mut [u8]) -> R) -> R {
     let kept = BUFFER.try_with(Cell::take).ok().flatten();
     let mut buffer = kept.unwrap_or_else(|| vec![0; BUFFER_BYTES].into_boxed_slice());
     let result = f(&mut buffer);

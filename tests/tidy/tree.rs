@@ -68,7 +68,10 @@ impl Tree {
     pub(crate) fn examples(&self) -> Vec<&str> {
         self.files
             .iter()
-            .filter_map(|file| file.path.strip_prefix("examples/"))
+            .filter_map(|file| {
+                let path = file.path.strip_prefix("compat/").unwrap_or(&file.path);
+                path.strip_prefix("examples/")
+            })
             .filter_map(|path| path.strip_suffix("/main.rs").or(path.strip_suffix(".rs")))
             .filter(|name| !name.contains('/'))
             .collect()

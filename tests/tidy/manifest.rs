@@ -3,6 +3,8 @@
 //! The members do not know each other: executor, channel and reactor meet in std's `Future` and
 //! `Waker`, and share `gorin-base`. A dependency that a test needs counts too, or the seam could
 //! be passed there.
+//!
+//! Nor does a bare `cargo test` compile other runtimes, or what the features are for.
 
 /// Packages of this repository that a manifest may name, by the directory of the manifest. What is
 /// not listed (the root package, benchmarks) may name all.
@@ -22,6 +24,12 @@ const KERNEL: &[&str] = &["io-uring", "libc"];
 /// Directories whose packages are parts of the runtime.
 const MEMBERS: &[&str] = &["base", "executor", "channel", "macros"];
 
+/// What a bare `cargo test` must not compile: outside of [`EXTRA`] it is optional, or not there.
+const OPTIONAL: &[&str] = &["hyper", "tokio"];
+
+/// Directories of packages that are built only when asked for.
+const EXTRA: &[&str] = &["bench", "compat"];
+
 /// Findings in the manifest at `path`.
 pub(crate) fn check(path: &str, text: &str) -> Vec<String> {
     let directory = path.strip_suffix("/Cargo.toml").unwrap_or_default();
@@ -30,7 +38,21 @@ pub(crate) fn check(path: &str, text: &str) -> Vec<String> {
         .find(|(name, _)| *name == directory)
         .map(|(_, list)| *list);
     let mut findings = Vec::new();
-    for (section, name) in dependencies(text) {
+    for line in text
+        .lines()
+        .filter(|line| line.starts_with("default-members"))
+    {
+        for extra in EXTRA.iter().filter(|extra| line.contains(*extra)) {
+            findings.push(format!("{path}: {extra} is built only when asked for"));
+        }
+    }
+    for (section, name, line) in dependencies(text) {
+        let is_optional = line.contains("optional = true");
+        if OPTIONAL.contains(&name) && !is_optional && !EXTRA.contains(&directory) {
+            findings.push(format!(
+                "{path}: [{section}] names {name}, and not as optional: a bare `cargo test` compiles it"
+            ));
+        }
         let ours = name == "gorin" || name.starts_with("gorin-");
         if ours && allowed.is_some_and(|allowed| !allowed.contains(&name)) {
             findings.push(format!(
@@ -46,8 +68,8 @@ pub(crate) fn check(path: &str, text: &str) -> Vec<String> {
     findings
 }
 
-/// Section and name of each dependency; those of `[workspace.dependencies]` are only offers.
-fn dependencies(text: &str) -> Vec<(&str, &str)> {
+/// Section, name and line of each dependency; those of `[workspace.dependencies]` are only offers.
+fn dependencies(text: &str) -> Vec<(&str, &str, &str)> {
     let mut section = "";
     let mut found = Vec::new();
     for line in text.lines().map(str::trim) {
@@ -63,12 +85,13 @@ fn dependencies(text: &str) -> Vec<(&str, &str)> {
                         table
                     },
                     name,
+                    line,
                 ));
             }
         } else if section.ends_with("dependencies") && section != "workspace.dependencies" {
             let name = line.split(['=', '.', ' ']).next().unwrap_or_default();
             if !name.is_empty() && !name.starts_with('#') {
-                found.push((section, name.trim_matches('"')));
+                found.push((section, name.trim_matches('"'), line));
             }
         }
     }
@@ -95,6 +118,22 @@ mod tests {
         let text = "[dependencies]\nio-uring.workspace = true";
         assert_eq!(check("channel/Cargo.toml", text).len(), 1);
         assert_eq!(check("reactor/Cargo.toml", text).len(), 0);
+    }
+
+    #[test]
+    fn what_a_bare_test_must_not_compile_is_found() {
+        for text in [
+            "[dependencies]\nhyper.workspace = true",
+            "[dev-dependencies]\ntokio = { version = \"1\", features = [\"rt\"] }",
+            "[dev-dependencies.tokio]\nversion = \"1\"",
+            "[workspace]\ndefault-members = [\".\", \"compat\"]",
+        ] {
+            assert_eq!(check("Cargo.toml", text).len(), 1, "{text}");
+        }
+        let text = "[dependencies]\nhyper = { workspace = true, optional = true }";
+        assert_eq!(check("Cargo.toml", text).len(), 0);
+        let text = "[dependencies]\nhyper = { workspace = true }";
+        assert_eq!(check("compat/Cargo.toml", text).len(), 0);
     }
 
     #[test]

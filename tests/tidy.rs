@@ -130,6 +130,7 @@ const STD_EXCEPTIONS: &[Exception] = &[
 const UNSAFE_FILES: &[&str] = &[
     "bench/contenders/raw/multishot.rs",
     "bench/contenders/raw/uring.rs",
+    "base/src/prefetch.rs",
     "channel/src/lock.rs",
     "channel/src/spin.rs",
     "channel/tests/",

@@ -16,7 +16,7 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::OnceLock;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
@@ -57,6 +57,8 @@ pub struct Socket {
     /// The slot in `shared.sockets`, of which this holds a pin.
     slot: usize,
     file: PlainArc<OwnedFd>,
+    /// The number of `file`, so that calls need not look there.
+    fd: RawFd,
     /// Written by the user, read when it ends; relaxed, nothing hangs on it.
     duplicated: AtomicBool,
     /// The moment (see `Worker::moment`) in which reading was found likely to block, or 0: see
@@ -108,12 +110,14 @@ impl Socket {
             is_non_blocking(&fd),
             "a blocking descriptor stops its worker"
         );
+        let number = fd.as_raw_fd();
         let file = PlainArc::new(fd);
         let slot = shared.sockets.insert(file.clone());
         Ok(Socket {
             shared,
             slot,
             file,
+            fd: number,
             duplicated: AtomicBool::new(false),
             drained: AtomicU64::new(0),
             alarms: OnceLock::new(),
@@ -324,7 +328,7 @@ impl Socket {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         loop {
-            match call(self.file.as_fd()) {
+            match call(self.as_fd()) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 result => return result,
             }
@@ -366,7 +370,7 @@ impl Socket {
 
     /// Has `owner` watch the descriptor.
     fn submit(&self, owner: usize, direction: Direction, key: Key) {
-        let fd = self.file.as_raw_fd();
+        let fd = self.fd;
         let armed = local::with_worker(&self.shared, |worker| {
             match direction {
                 _ if worker.index() != owner => return false,
@@ -426,7 +430,8 @@ impl Drop for Socket {
 
 impl AsFd for Socket {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.file.as_fd()
+        // SAFETY: `file` keeps it open, and is never exchanged.
+        unsafe { BorrowedFd::borrow_raw(self.fd) }
     }
 }
 

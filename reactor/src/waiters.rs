@@ -18,7 +18,11 @@ struct Waiter {
 #[derive(Debug, Default)]
 pub(crate) struct Waiters {
     first: Option<Waiter>,
-    rest: Vec<Waiter>,
+    #[expect(
+        clippy::box_collection,
+        reason = "seldom there, and a vector would not fit into the socket's cache line"
+    )]
+    rest: Option<Box<Vec<Waiter>>>,
 }
 
 /// Waiters taken out of their list, to be woken when no lock is held. A waker that panics does not
@@ -37,7 +41,7 @@ impl Taken {
         if let Some(first) = self.0.first.take() {
             first.waker.wake();
         }
-        while let Some(next) = self.0.rest.pop() {
+        while let Some(next) = self.0.rest.as_mut().and_then(|rest| rest.pop()) {
             next.waker.wake();
         }
     }
@@ -59,16 +63,16 @@ impl Waiters {
         let Waiters { first, rest } = self;
         let known = first
             .iter_mut()
-            .chain(rest.iter_mut())
+            .chain(rest.iter_mut().flat_map(|rest| rest.iter_mut()))
             .find(|waiter| waiter.id == id && (id != 0 || waiter.waker.will_wake(&waker)));
         if let Some(known) = known {
             return Some(std::mem::replace(&mut known.waker, waker));
         }
         let waiter = Waiter { id, waker };
-        if first.is_none() && rest.is_empty() {
+        if first.is_none() && rest.as_ref().is_none_or(|rest| rest.is_empty()) {
             *first = Some(waiter);
         } else {
-            rest.push(waiter);
+            rest.get_or_insert_default().push(waiter);
         }
         None
     }
@@ -79,6 +83,7 @@ impl Waiters {
         if first.as_ref().is_some_and(|waiter| waiter.id == id) {
             return first.take().map(|waiter| waiter.waker);
         }
+        let rest = rest.as_mut()?;
         let place = rest.iter().position(|waiter| waiter.id == id)?;
         Some(rest.remove(place).waker)
     }
@@ -86,8 +91,10 @@ impl Waiters {
     /// Takes all waiters out.
     pub(crate) fn take(&mut self) -> Taken {
         let mut taken = std::mem::take(self);
-        // Woken by popping, hence in the reverse order.
-        taken.rest.reverse();
+        if let Some(rest) = &mut taken.rest {
+            // Woken by popping, hence in the reverse order.
+            rest.reverse();
+        }
         Taken(taken)
     }
 }

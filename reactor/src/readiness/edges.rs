@@ -195,7 +195,7 @@ impl<R> Table<R> {
         for index in 0..used {
             let (chunk, place) = locate(index);
             // Made here if it is not there yet, so that who uses it comes later.
-            for side in &self.chunk(chunk)[place].sides {
+            for side in self.chunk(chunk)[place].sides() {
                 if side.advance(0) {
                     side.wake();
                 }

@@ -118,7 +118,7 @@ impl<R> Table<R> {
     pub(crate) fn abandon(&self, owner: usize) {
         let used = self.free.lock().fresh as usize;
         for slot in (0..used).filter_map(|index| self.existing(index)) {
-            for side in &slot.sides {
+            for side in slot.sides() {
                 let word = side.load();
                 if word.is_armed() && word.owner() == owner && disarm(side, word.generation()) {
                     side.wake();

@@ -90,33 +90,49 @@ impl Side {
     }
 }
 
-/// What one socket waits by.
+/// What one socket waits by. In two cache lines, of which reading takes the first and closing both.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub(super) struct Slot<R> {
-    pub(super) sides: [Side; 2],
+    read: Side,
     /// Invariant 2. Written by whoever arms, completes or drops. The decrement releases what its
     /// thread did with the file, and the last one acquires it before it closes.
     pub(super) pins: AtomicU32,
-    /// `Some` while pinned.
-    pub(super) file: Mutex<Option<PlainArc<R>>>,
     /// The ring with a standing poll (`standing.rs`) of this socket, plus one; or 0. Taken by a ring
     /// that submits one, given back by the same with its last completion, read by who closes;
     /// relaxed: an exchange decides who, and who closes comes after everybody who could submit one.
     pub(super) stands_on: AtomicU32,
+    write: Side,
+    /// `Some` while pinned.
+    pub(super) file: Mutex<Option<PlainArc<R>>>,
 }
+
+#[cfg(not(loom))]
+const _: () = {
+    use gorin_base::prefetch::LINE;
+    assert!(std::mem::offset_of!(Slot<()>, write) <= LINE && size_of::<Slot<()>>() == 2 * LINE);
+};
 
 impl<R> Slot<R> {
     pub(super) fn new() -> Self {
         Self {
-            sides: [Side::new(), Side::new()],
+            read: Side::new(),
             pins: AtomicU32::new(0),
-            file: Mutex::new(None),
             stands_on: AtomicU32::new(0),
+            write: Side::new(),
+            file: Mutex::new(None),
         }
     }
 
     pub(super) fn side(&self, direction: Direction) -> &Side {
-        &self.sides[direction as usize]
+        match direction {
+            Direction::Read => &self.read,
+            Direction::Write => &self.write,
+        }
+    }
+
+    pub(super) fn sides(&self) -> [&Side; 2] {
+        [&self.read, &self.write]
     }
 
     /// Adds a pin for who has none; fails if the slot is being freed.

@@ -6,6 +6,7 @@
 
 use std::sync::OnceLock;
 
+use gorin_base::prefetch::prefetch;
 use gorin_base::primitive::{AtomicBool, Mutex, Ordering, PlainArc};
 use gorin_base::seeded;
 
@@ -67,6 +68,13 @@ impl<R> Table<R> {
         self.chunks[chunk].get().map(|chunk| &chunk[place])
     }
 
+    /// Has the processor fetch what a completion of slot `index` will need.
+    pub(crate) fn prefetch(&self, index: usize) {
+        if let Some(slot) = self.existing(index) {
+            prefetch(slot, 1);
+        }
+    }
+
     /// A slot for `file`, pinned once for the socket: to be given back by [`release`](Self::release).
     pub(crate) fn insert(&self, file: PlainArc<R>) -> usize {
         let index = {
@@ -79,7 +87,7 @@ impl<R> Table<R> {
         } as usize;
         let (chunk, place) = locate(index);
         let slot = &self.chunk(chunk)[place];
-        for side in &slot.sides {
+        for side in slot.sides() {
             side.reopen();
         }
         *slot.file.lock() = Some(file);
@@ -119,8 +127,7 @@ impl<R> Table<R> {
         let file = slot.file.lock().take();
         // Wakers of futures that are gone; after this nobody reaches the list.
         let waiters = slot
-            .sides
-            .each_ref()
+            .sides()
             .map(|side| std::mem::take(&mut *side.waiters.lock()));
         drop(waiters);
         drop(file);

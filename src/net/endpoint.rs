@@ -199,9 +199,10 @@ impl Endpoint {
     ///
     /// Rejected: to expect the same after reads that filled the buffer exactly, where the one after such a
     /// read has often found nothing. With messages as large as the buffer each second `recv(2)` fails. To
-    /// wait instead, and to look at those sockets with one `poll(2)` per turn, took 2 % (± 1.3 %) off the CPU
-    /// time of 50 connections with 4 KiB messages, and less at 64 KiB; a wrong guess costs up to a turn.
-    /// `TCP_INQ` would tell, but makes a read 150 ns dearer, and a read that fails costs 190 ns.
+    /// wait instead, and to look at those sockets with one `poll(2)` per turn, took 2 to 3 % (± 1.5 %) off
+    /// the CPU time of 50 connections with 4 KiB messages, and 5 % with 1,000; but whenever the guess is
+    /// wrong, a message waits for up to a turn though it is there. `TCP_INQ` would tell, but makes a read
+    /// 150 ns dearer, and a read that fails costs 190 ns.
     fn note_short_read(&self, result: &io::Result<usize>, room: usize) {
         if matches!(result, Ok(read) if (1..room).contains(read)) {
             self.socket().set_drained();

@@ -386,16 +386,67 @@ fn who_computes_on_the_spare_worker_strands_nobody() {
     });
 }
 
-/// The names of this process's threads that begin with `prefix`, without it.
-fn threads(prefix: &str) -> Vec<String> {
+/// The threads of this process whose names begin with `prefix`: the rest of their names, and how often
+/// they have slept.
+fn threads(prefix: &str) -> Vec<(String, u64)> {
     let tasks = std::fs::read_dir("/proc/self/task").unwrap();
-    let names =
-        tasks.filter_map(|task| std::fs::read_to_string(task.unwrap().path().join("comm")).ok());
-    let mut names: Vec<_> = names
-        .filter_map(|name| Some(name.trim().strip_prefix(prefix)?.to_owned()))
+    let mut threads: Vec<_> = tasks
+        .filter_map(|task| std::fs::read_to_string(task.unwrap().path().join("status")).ok())
+        .filter_map(|status| {
+            let field = |name: &str| {
+                let line = status.lines().find_map(|line| line.strip_prefix(name));
+                line.unwrap_or_default().trim().to_owned()
+            };
+            let name = field("Name:").strip_prefix(prefix)?.to_owned();
+            Some((name, field("voluntary_ctxt_switches:").parse().unwrap()))
+        })
         .collect();
-    names.sort();
-    names
+    threads.sort();
+    threads
+}
+
+/// The names alone.
+fn names(prefix: &str) -> Vec<String> {
+    threads(prefix).into_iter().map(|(name, _)| name).collect()
+}
+
+/// When the others are free again the spare worker sleeps on, whatever comes. While it is on duty, or
+/// still hears of sockets, it sleeps once in a millisecond, or for each message.
+#[test]
+fn a_spare_worker_that_was_needed_is_left_alone_afterwards() {
+    let builder = Runtime::builder().workers(2).thread_name("after");
+    let outcome = builder.run(async {
+        let (server, client) = gorin::net::UnixStream::pair().unwrap();
+        let echo = go(async move { gorin::io::copy(&server, &mut &server).await });
+        let fired = Count::default();
+        let count = fired.clone();
+        go(async move {
+            time::sleep(Duration::from_millis(50)).await;
+            count.up();
+        });
+        compute_everywhere("a timer", move || fired.get() == 1).await;
+
+        let sleeps = || threads("after-spare")[0].1;
+        let (start, mut before) = (Instant::now(), sleeps());
+        loop {
+            let round = Instant::now();
+            for _ in 0..100 {
+                client.write_all(&[7]).await.unwrap();
+                client.read_exact(&mut [0]).await.unwrap();
+                time::sleep(Duration::from_millis(1)).await;
+            }
+            let after = sleeps();
+            // It may look after the others every 10 ms.
+            if u128::from(after - before) < 20 + round.elapsed().as_millis() / 5 {
+                break;
+            }
+            before = after;
+            assert!(start.elapsed() < LIMIT, "it is woken again and again");
+        }
+        client.close();
+        echo.await.unwrap()
+    });
+    outcome.unwrap().unwrap();
 }
 
 #[test]
@@ -403,11 +454,11 @@ fn there_is_a_spare_worker_where_several_watch_each_other() {
     let start = |workers, name| Runtime::builder().workers(workers).thread_name(name);
     let two = start(2, "two").build().unwrap();
     assert_eq!(two.handle().num_workers(), 2);
-    assert_eq!(threads("two"), ["-0", "-1", "-spare"]);
+    assert_eq!(names("two"), ["-0", "-1", "-spare"]);
     let alone = start(1, "alone").build().unwrap();
-    assert_eq!(threads("alone"), ["-0"]);
+    assert_eq!(names("alone"), ["-0"]);
     let blind = start(2, "blind").rescue(false).build().unwrap();
-    assert_eq!(threads("blind"), ["-0", "-1"]);
+    assert_eq!(names("blind"), ["-0", "-1"]);
     drop((two, alone, blind));
-    assert_eq!(threads("two"), [""; 0]);
+    assert_eq!(names("two"), [""; 0]);
 }

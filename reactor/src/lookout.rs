@@ -13,7 +13,7 @@
 //!    nothing is lost between two turns, or between a last look and the hand-over.
 //!
 //! A worker that does not rest may be switched on: nobody listens to it, and it is spared the turn
-//! when it rests again.
+//! when it rests again. But for the one that sleeps without resting, the spare one: it is switched off.
 //!
 //! This file knows no epoll: what is switched is a [`Switch`].
 
@@ -89,6 +89,14 @@ impl Lookout {
         {
             state.switch(next, true, switch);
         }
+    }
+
+    /// `worker`, which does not rest, will sleep without resting: it hears of nothing from now on, until it
+    /// rests again.
+    pub(crate) fn retire(&self, worker: usize, switch: &impl Switch) {
+        let state = &mut *self.state.lock();
+        debug_assert!(!state.resting.contains(&worker), "it rests");
+        state.switch(worker, false, switch);
     }
 }
 

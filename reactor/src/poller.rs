@@ -165,6 +165,11 @@ impl Poller {
         self.lookout.resume(worker, &self.nests);
     }
 
+    /// It does not rest, and will sleep without hearing of the sockets.
+    pub(crate) fn retire(&self, worker: usize) {
+        self.lookout.retire(worker, &self.nests);
+    }
+
     /// The set that worker `worker` sleeps on.
     pub(crate) fn nest(&self, worker: usize) -> RawFd {
         self.nests.sets[worker].as_raw_fd()

@@ -132,4 +132,10 @@ fn the_last_to_come_is_the_lookout() {
     assert_eq!(taken(), [(0, true)]);
     lookout.rest(2, &turns);
     assert_eq!(taken(), [(0, false)], "it was never switched off");
+    lookout.resume(2, &turns);
+    assert_eq!(taken(), [(0, true)]);
+    lookout.retire(2, &turns);
+    assert_eq!(taken(), [(2, false)], "it sleeps, and hears of nothing");
+    lookout.rest(2, &turns);
+    assert_eq!(taken(), [(2, true), (0, false)]);
 }

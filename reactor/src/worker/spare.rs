@@ -96,6 +96,9 @@ impl Worker {
         if self.shift.until.take() != 0 {
             // It may have kept the time.
             self.shared.timers.leave(self.index);
+            if let Some(poller) = &self.shared.poller {
+                poller.retire(self.index);
+            }
         }
         let core = &mut *self.core.borrow_mut();
         if self.shared.poller.is_none() {

@@ -34,6 +34,7 @@ pub mod plan;
 pub mod process;
 pub mod round;
 pub mod runner;
+pub mod slices;
 pub mod stats;
 pub mod table;
 pub mod wire;

@@ -5,8 +5,8 @@
 use gorin_bench::args::Args;
 use gorin_bench::build::{Program, Programs};
 use gorin_bench::contender::{CONTENDERS, Contender};
-use gorin_bench::plan::Size;
-use gorin_bench::{machine, runner, table};
+use gorin_bench::plan::{Row, Size};
+use gorin_bench::{machine, runner, slices, table};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -17,6 +17,8 @@ cargo run --release -p gorin-bench -- [options]
   --quick              small sizes, 3 rounds, under 3 minutes: for finding gross changes
   --smoke              as small as it goes, 1 round: does everything work?
   --rounds 5           rounds over all contenders of a row
+  --slices 30          server rows only: the servers stay up, and are asked in turns of a moment each;
+                       for small differences, told as ratios to the first contender
   --rows chan,echo     only rows whose names begin so
   --contenders go,tokio  only these columns (monoio, compio and glommio, which are heavy to
                        build, take part by name or with `--features tpc` before the `--`)
@@ -56,6 +58,15 @@ fn list(text: &str) -> Vec<String> {
         .collect()
 }
 
+/// As they were named; the others follow.
+fn in_the_order_of(mut contenders: Vec<Contender>, names: &[String]) -> Vec<Contender> {
+    contenders.sort_by_key(|contender| {
+        let place = names.iter().position(|name| name == contender.name);
+        place.unwrap_or(names.len())
+    });
+    contenders
+}
+
 fn run(mut args: Args, command: &str) -> Result<(), String> {
     let size = match (args.take_flag("quick")?, args.take_flag("smoke")?) {
         (_, true) => Size::SMOKE,
@@ -63,6 +74,7 @@ fn run(mut args: Args, command: &str) -> Result<(), String> {
         (false, false) => Size::FULL,
     };
     let rounds = args.take("rounds", size.rounds)?;
+    let slices = args.take("slices", 0)?;
     let filters = list(&args.take("rows", String::new())?);
     let names = list(&args.take("contenders", String::new())?);
     let out = args.take("out", PathBuf::new())?;
@@ -96,7 +108,7 @@ fn run(mut args: Args, command: &str) -> Result<(), String> {
     let programs = Programs::build(needed.chain([Program::Client]), skip_build);
     let start = Instant::now();
     let mut done = 0;
-    let results = runner::run(&rows, &contenders, &programs, rounds, |row| {
+    let progress = |row: &Row| {
         done += 1;
         eprintln!(
             "{:5.0} s  {done}/{}  {}",
@@ -104,7 +116,16 @@ fn run(mut args: Args, command: &str) -> Result<(), String> {
             rows.len(),
             row.id
         );
-    });
+    };
+    if slices > 0 {
+        let contenders = in_the_order_of(contenders, &names);
+        print!(
+            "{}",
+            slices::run(&rows, &contenders, &programs, slices, progress)
+        );
+        return Ok(());
+    }
+    let results = runner::run(&rows, &contenders, &programs, rounds, progress);
     eprintln!("measured in {:.0} s", start.elapsed().as_secs_f64());
 
     let lock = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.lock");

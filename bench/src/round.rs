@@ -8,7 +8,7 @@ use crate::stats::Samples;
 use crate::wire::{Line, Metrics, Usage};
 use std::net::SocketAddr;
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The CPUs that measurements may use.
 #[derive(Clone, Debug)]
@@ -67,11 +67,12 @@ pub fn sample(
     match &row.load {
         Load::Work(words) => round.work(words),
         Load::ColdStart(times) => round.cold_start(*times),
-        Load::Client(server, words) => round.client(server, words),
+        Load::Client(..) => Serving::start(row, contender, programs, machine, row.limit)?.sample(),
         Load::Idle(server, connections) => round.idle(server, *connections),
     }
 }
 
+#[derive(Clone, Copy)]
 struct Round<'a> {
     row: &'a Row,
     contender: &'a Contender,
@@ -92,11 +93,11 @@ impl Round<'_> {
     }
 
     fn start(&self, command: &mut Command) -> Result<Child, Failure> {
-        Child::start(
-            command,
-            &self.machine.measured(self.row.cpus),
-            self.row.limit,
-        )
+        self.start_for(command, self.row.limit)
+    }
+
+    fn start_for(&self, command: &mut Command, limit: Duration) -> Result<Child, Failure> {
+        Child::start(command, &self.machine.measured(self.row.cpus), limit)
     }
 
     fn work(&self, words: &[String]) -> Result<Metrics, Failure> {
@@ -127,8 +128,8 @@ impl Round<'_> {
             .collect())
     }
 
-    /// Starts the server; returns it with its address.
-    fn server(&self, server: &Server) -> Result<(Child, SocketAddr), Failure> {
+    /// Starts the server, to be done within `limit`; returns it with its address.
+    fn server(&self, server: &Server, limit: Duration) -> Result<(Child, SocketAddr), Failure> {
         let words = format!(
             "serve --workers {} --buffer {} --hogs {}",
             server.workers, server.buffer_bytes, server.hogs
@@ -136,7 +137,7 @@ impl Round<'_> {
         let udp = server.udp.then_some("--udp");
         let words = words.split_whitespace().chain(udp);
         let words: Vec<_> = words.map(str::to_owned).collect();
-        let mut child = self.start(&mut self.command(&words)?)?;
+        let mut child = self.start_for(&mut self.command(&words)?, limit)?;
         let addr = child.expect(|line| match line {
             Line::Addr(addr) => Some(*addr),
             _ => None,
@@ -158,21 +159,8 @@ impl Round<'_> {
         )
     }
 
-    fn client(&self, server: &Server, words: &[String]) -> Result<Metrics, Failure> {
-        let (mut server, addr) = self.server(server)?;
-        let before = usage(&mut server)?;
-        let mut metrics = self.client_of(addr, words)?.finish()?;
-        let after = usage(&mut server)?;
-        let requests = metrics.get("requests").copied().unwrap_or(0.0).max(1.0);
-        let cpu_us = (after.cpu - before.cpu).as_secs_f64() * 1e6;
-        metrics.insert("cpu".to_owned(), cpu_us / requests);
-        let sleeps = after.sleeps - before.sleeps;
-        metrics.insert("sleeps".to_owned(), sleeps as f64 / requests);
-        Ok(metrics)
-    }
-
     fn idle(&self, server: &Server, connections: usize) -> Result<Metrics, Failure> {
-        let (mut server, addr) = self.server(server)?;
+        let (mut server, addr) = self.server(server, self.row.limit)?;
         // A first connection, so that what is set up once is not counted.
         let words = |count: usize| ["idle".into(), "--connections".into(), count.to_string()];
         let held = |child: &mut Child| child.expect(|line| (*line == Line::Ready).then_some(()));
@@ -187,6 +175,71 @@ impl Round<'_> {
             "mem".to_owned(),
             grown as f64 / connections as f64,
         )]))
+    }
+}
+
+/// A server that is asked by one client after another.
+pub struct Serving<'a> {
+    round: Round<'a>,
+    words: &'a [String],
+    server: Child,
+    addr: SocketAddr,
+}
+
+impl<'a> Serving<'a> {
+    /// Starts the server of `row` for `contender`, to be done within `limit`.
+    ///
+    /// # Errors
+    /// The contender cannot do the row, could not be built or failed; or the row has no client.
+    pub fn start(
+        row: &'a Row,
+        contender: &'a Contender,
+        programs: &'a Programs,
+        machine: &'a Machine,
+        limit: Duration,
+    ) -> Result<Serving<'a>, Failure> {
+        let round = Round {
+            row,
+            contender,
+            programs,
+            machine,
+        };
+        let Load::Client(server, words) = &row.load else {
+            return Err(Failure::Unsupported("it has no client".to_owned()));
+        };
+        let (server, addr) = round.server(server, limit)?;
+        Ok(Serving {
+            round,
+            words,
+            server,
+            addr,
+        })
+    }
+
+    /// Lets a client measure once.
+    ///
+    /// # Errors
+    /// Server or client failed or was too slow.
+    pub fn sample(&mut self) -> Result<Metrics, Failure> {
+        let before = usage(&mut self.server)?;
+        let mut metrics = self.round.client_of(self.addr, self.words)?.finish()?;
+        let after = usage(&mut self.server)?;
+        let requests = metrics.get("requests").copied().unwrap_or(0.0).max(1.0);
+        let cpu_us = (after.cpu - before.cpu).as_secs_f64() * 1e6;
+        metrics.insert("cpu".to_owned(), cpu_us / requests);
+        let sleeps = after.sleeps - before.sleeps;
+        metrics.insert("sleeps".to_owned(), sleeps as f64 / requests);
+        Ok(metrics)
+    }
+}
+
+impl std::fmt::Debug for Serving<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Serving")
+            .field("row", &self.round.row.id)
+            .field("contender", &self.round.contender.name)
+            .field("addr", &self.addr)
+            .finish_non_exhaustive()
     }
 }
 

@@ -22,6 +22,14 @@ impl Samples {
         }
     }
 
+    /// The standard error of the median, as of samples that are spread normally. `None` with fewer than two.
+    pub fn error_of_median(&self) -> Option<f64> {
+        let n = self.0.len() as f64;
+        let mean = self.0.iter().sum::<f64>() / n;
+        let squares: f64 = self.0.iter().map(|sample| (sample - mean).powi(2)).sum();
+        (self.0.len() > 1).then(|| (std::f64::consts::FRAC_PI_2 * squares / (n - 1.0) / n).sqrt())
+    }
+
     /// (largest − smallest) ÷ median: the noise. `None` with fewer than two samples, or a median of
     /// zero.
     pub fn spread(&self) -> Option<f64> {
@@ -86,6 +94,18 @@ mod tests {
         assert_eq!(samples(&[0.0, 0.0]).spread(), None);
         assert_eq!(samples(&[5.0]).spread(), None);
         assert_eq!(samples(&[]).spread(), None);
+    }
+
+    #[test]
+    fn the_median_of_many_samples_has_a_small_error() {
+        assert_eq!(samples(&[5.0]).error_of_median(), None);
+        assert_eq!(samples(&[5.0, 5.0]).error_of_median(), Some(0.0));
+        let error = |times: usize| samples(&[9.0, 11.0].repeat(times)).error_of_median();
+        let (few, many) = (error(5).unwrap(), error(500).unwrap());
+        assert!(
+            (0.3..0.5).contains(&few) && many < few / 9.0,
+            "{few} {many}"
+        );
     }
 
     #[test]

@@ -57,6 +57,30 @@ fn a_run_measures_and_writes_its_report_between_the_markers() {
 }
 
 #[test]
+fn servers_are_compared_in_turns() {
+    let words =
+        "--smoke --no-build --slices 2 --rows echo.c1.m64,spawn_join --contenders smol,tokio";
+    let output = run(env!("CARGO_BIN_EXE_gorin-bench"), words);
+    let (report, errors) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{errors}");
+    assert!(
+        report.starts_with("| benchmark | unit | smol | tokio |"),
+        "{report}"
+    );
+    let cpu = report
+        .lines()
+        .find(|line| line.starts_with("| echo.c1.m64.cpu | us/req |"));
+    assert!(
+        cpu.is_some_and(|cpu| cpu.contains("(1.000 ± 0.000)")),
+        "{report}"
+    );
+    assert!(
+        !report.contains('–') && !report.contains("spawn_join"),
+        "{report}"
+    );
+}
+
+#[test]
 fn mistakes_on_the_command_line_are_told_and_fail() {
     for words in ["--quik", "--rows nothing.like.this", "--rounds many"] {
         let output = run(env!("CARGO_BIN_EXE_gorin-bench"), words);

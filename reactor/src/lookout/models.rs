@@ -1,7 +1,7 @@
 //! Models of the hand-over against mock switches. Stress tests on std threads without loom.
 
 use super::*;
-use gorin_base::check::model;
+use gorin_base::check::{model, model_bounded};
 use gorin_base::primitive::{Condvar, PlainArc, thread, wait};
 
 /// Two workers, their switches, and one socket.
@@ -60,7 +60,7 @@ impl World {
 /// that rests without being told.
 #[test]
 fn while_anybody_sleeps_somebody_is_told() {
-    model("lookout: sleep × rest and work × event", || {
+    model_bounded("lookout: sleep × rest and work × event", 3, || {
         let (lookout, world) = (
             PlainArc::new(Lookout::new()),
             PlainArc::new(World::default()),

@@ -11,6 +11,7 @@ use crate::contender::Contender;
 use crate::plan::{Load, Row};
 use crate::round::{Machine, Serving};
 use crate::stats::Samples;
+use crate::table::number;
 use crate::wire::Metrics;
 use std::fmt::Write;
 
@@ -106,9 +107,10 @@ fn cell(
     let Some(median) = samples.median() else {
         return "–".to_owned();
     };
+    let median = number(median);
     match paired_ratio(&values, &reference) {
-        Some((ratio, error)) => format!("{median:.4} ({ratio:.3} ± {error:.3})"),
-        None => format!("{median:.4}"),
+        Some((ratio, error)) => format!("{median} ({ratio:.3} ± {error:.3})"),
+        None => median,
     }
 }
 
@@ -154,6 +156,6 @@ mod tests {
         assert_eq!(cell(&failed, &measured, "cpu"), "–");
         assert_eq!(cell(&measured, &failed, "cpu"), "–");
         assert_eq!(cell(&measured, &measured, "rate"), "–");
-        assert_eq!(cell(&measured, &measured, "cpu"), "2.0000 (1.000 ± 0.000)");
+        assert_eq!(cell(&measured, &measured, "cpu"), "2.00 (1.000 ± 0.000)");
     }
 }

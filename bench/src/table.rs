@@ -127,7 +127,7 @@ fn render_cells(
 }
 
 /// Three significant digits, thousands separated.
-fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     match value.abs() {
         0.0 => "0".to_owned(),
         0.0..0.0001 => "<0.0001".to_owned(),

@@ -81,13 +81,20 @@ fn a_worker_that_wakes_itself_makes_no_call_for_it() {
 fn a_sleeping_worker_uses_no_cpu() {
     let reactor = reactor(1);
     let mut local = reactor.attach(0).unwrap();
-    let (cpu, enters) = (cpu_time(), reactor.stats().enters);
-    let start = Instant::now();
-    local.block_on(Sleep::until(start + Duration::from_secs(1)));
-    assert!(start.elapsed() >= Duration::from_secs(1));
-    let used = cpu_time() - cpu;
-    assert!(used < Duration::from_millis(5), "{used:?} in a second");
-    assert!(reactor.stats().enters - enters < 5, "{:?}", reactor.stats());
+    // Of a busy machine's interrupts some time may be charged to this thread: not each time.
+    let mut least = Duration::MAX;
+    for _ in 0..5 {
+        let (cpu, enters) = (cpu_time(), reactor.stats().enters);
+        let start = Instant::now();
+        local.block_on(Sleep::until(start + Duration::from_secs(1)));
+        assert!(start.elapsed() >= Duration::from_secs(1));
+        least = least.min(cpu_time() - cpu);
+        assert!(reactor.stats().enters - enters < 5, "{:?}", reactor.stats());
+        if least < Duration::from_millis(5) {
+            break;
+        }
+    }
+    assert!(least < Duration::from_millis(5), "{least:?} in a second");
     shut_down(local);
 }
 

@@ -11,6 +11,7 @@ use std::mem;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
 
+use rustix::net::{RecvFlags, SendFlags};
 use socket2::{SockAddr, SockAddrStorage};
 
 use crate::driver::Direction;
@@ -64,10 +65,9 @@ pub(crate) fn thread_usage() -> ThreadUsage {
 /// # Errors
 /// Those of the system call.
 pub fn recv(fd: BorrowedFd<'_>, buf: &mut [u8], flags: libc::c_int) -> io::Result<usize> {
-    let (pointer, len) = (buf.as_mut_ptr().expose_provenance(), buf.len());
-    let arguments = [number(fd), pointer, len, flags as usize, 0, 0];
-    // SAFETY: `pointer` is valid for writing `len` bytes during the call; no address is asked for.
-    unsafe { direct(libc::SYS_recvfrom, arguments) }
+    let flags = RecvFlags::from_bits_retain(flags as u32);
+    let (received, _) = rustix::net::recv(fd, buf, flags)?;
+    Ok(received)
 }
 
 /// `recvmsg(2)` into `bufs`, one after the other.
@@ -118,13 +118,7 @@ pub fn recv_from(
 /// # Errors
 /// Those of the system call.
 pub fn send(fd: BorrowedFd<'_>, buf: &[u8]) -> io::Result<usize> {
-    let (pointer, flags) = (
-        buf.as_ptr().expose_provenance(),
-        libc::MSG_NOSIGNAL as usize,
-    );
-    let arguments = [number(fd), pointer, buf.len(), flags, 0, 0];
-    // SAFETY: `pointer` is valid for reading so many bytes during the call; there is no address.
-    unsafe { direct(libc::SYS_sendto, arguments) }
+    Ok(rustix::net::send(fd, buf, SendFlags::NOSIGNAL)?)
 }
 
 /// As [`send`], from several buffers, one after the other: `sendmsg(2)`.

@@ -50,6 +50,7 @@ mod park;
 mod pulse;
 mod readiness;
 mod spare;
+mod special;
 mod standing;
 mod table;
 mod timer;
@@ -121,7 +122,7 @@ pub use reactor::{Config, Reactor, Setup, Stats};
 #[cfg(not(loom))]
 pub use rescue::{Hog, OnHog};
 #[cfg(not(loom))]
-pub use socket::Socket;
+pub use socket::{Io, Socket};
 #[cfg(not(loom))]
 pub use timer::Sleep;
 #[cfg(not(loom))]

@@ -4,7 +4,7 @@
 //! A thread is a worker, or has entered a reactor, or neither. This file holds that in a
 //! thread-local and nothing else; no user code runs while it is borrowed.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
 use std::marker::PhantomData;
@@ -37,6 +37,8 @@ impl Current {
 
 std::thread_local! {
     static CURRENT: RefCell<Option<Current>> = const { RefCell::new(None) };
+    /// The moment of the worker in `CURRENT`, or 0: in a cell of its own, which is read without more ado.
+    static MOMENT: Cell<u64> = const { Cell::new(0) };
 }
 
 /// Calls `f` with what this thread is. `None` while its thread-locals are being destroyed.
@@ -48,6 +50,10 @@ fn with<R>(f: impl FnOnce(&Current) -> R) -> Option<R> {
 }
 
 fn exchange(new: Option<Current>) -> Option<Current> {
+    set_moment(match &new {
+        Some(Current::Worker(worker)) => worker.moment(),
+        _ => 0,
+    });
     CURRENT
         .try_with(|current| current.replace(new))
         .ok()
@@ -96,6 +102,27 @@ pub(crate) fn is_worker() -> bool {
 
 pub(crate) fn current() -> Option<PlainArc<Shared>> {
     with(|current| current.shared().clone())
+}
+
+/// The moment of the worker that this thread is (`Worker::moment`), or 0.
+pub(crate) fn moment() -> u64 {
+    MOMENT.get()
+}
+
+/// To be called by the current worker when its moment has changed.
+pub(crate) fn set_moment(moment: u64) {
+    MOMENT.set(moment);
+}
+
+/// This thread's worker, if it is one of `shared`.
+pub(crate) fn worker(shared: &PlainArc<Shared>) -> Option<Rc<Worker>> {
+    with(|current| match current {
+        Current::Worker(worker) if PlainArc::ptr_eq(worker.shared(), shared) => {
+            Some(worker.clone())
+        }
+        _ => None,
+    })
+    .flatten()
 }
 
 /// Calls `f` if this thread is a worker of `shared`. `f` must run no user code.

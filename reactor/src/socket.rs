@@ -14,7 +14,6 @@
 //! This file must not touch a ring, nor run a call while anything is locked or borrowed.
 
 use std::fmt;
-use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::OnceLock;
@@ -33,13 +32,18 @@ use crate::local;
 use crate::mailbox::Message;
 use crate::reactor::Shared;
 use crate::readiness::Arm;
+use crate::special::Special;
 use crate::worker::Worker;
 
 mod edges;
 mod owned;
 mod ready;
+mod waiter;
+
+pub use waiter::Io;
 
 pub(crate) use owned::Link;
+pub(crate) use waiter::Waiter;
 
 /// A non-blocking descriptor (a socket, a pipe, anything that can be polled) of a reactor.
 ///
@@ -59,6 +63,8 @@ pub struct Socket {
     file: PlainArc<OwnedFd>,
     /// The number of `file`, so that calls need not look there.
     fd: RawFd,
+    /// It is closed, has had a deadline or a receive that owned its buffer, or waits by edges.
+    special: Special,
     /// Written by the user, read when it ends; relaxed, nothing hangs on it.
     duplicated: AtomicBool,
     /// The moment (see `Worker::moment`) in which reading was found likely to block, or 0: see
@@ -114,6 +120,7 @@ impl Socket {
         let file = PlainArc::new(fd);
         let slot = shared.sockets.insert(file.clone());
         Ok(Socket {
+            special: Special::new(shared.poller.is_some()),
             shared,
             slot,
             file,
@@ -143,11 +150,12 @@ impl Socket {
     /// at its first poll what is there, as a `select!` with `default` expects. On a thread that is
     /// no worker of this reactor nothing is noted.
     pub fn set_drained(&self) {
-        if self.shared.poller.is_some() {
+        if self.waits_by_edges() {
             self.set_short();
             return;
         }
-        if let Some(moment) = local::with_worker(&self.shared, Worker::moment) {
+        let moment = local::moment();
+        if moment != 0 {
             self.drained.store(moment, Ordering::Relaxed);
         }
     }
@@ -159,7 +167,16 @@ impl Socket {
             return false;
         }
         self.drained.store(0, Ordering::Relaxed);
-        local::with_worker(&self.shared, Worker::moment) == Some(drained)
+        local::moment() == drained
+    }
+
+    fn is_special(&self) -> bool {
+        self.special.is_announced()
+    }
+
+    /// Where workers share a set: see `socket/edges.rs`.
+    fn waits_by_edges(&self) -> bool {
+        self.is_special() && self.shared.poller.is_some()
     }
 
     /// Sets the deadline of the calls of `direction`, or lifts it (`None`): from then on they fail
@@ -171,11 +188,12 @@ impl Socket {
         if deadline.is_none() && self.alarms.get().is_none() {
             return;
         }
-        let alarms = self.alarms.get_or_init(|| {
-            let alarm = |direction| Alarm::new(&self.shared, self.slot, direction);
-            Box::new([Direction::Read, Direction::Write].map(alarm))
+        let alarm = |direction| Alarm::new(&self.shared, self.slot, direction);
+        let alarms = || Box::new([Direction::Read, Direction::Write].map(alarm));
+        self.special.announce(|| {
+            let alarms = self.alarms.get_or_init(alarms);
+            alarms[direction as usize].set(deadline);
         });
-        alarms[direction as usize].set(deadline);
     }
 
     fn deadline(&self, direction: Direction) -> Option<&Deadline> {
@@ -227,24 +245,19 @@ impl Socket {
     ///
     /// # Cancel safety
     /// Dropped while it waits, it has had no effect: what it would have read is still in the socket.
-    pub async fn io<R>(
-        &self,
-        direction: Direction,
-        mut call: impl FnMut(BorrowedFd<'_>) -> io::Result<R>,
-    ) -> io::Result<R> {
-        let mut waiter = self.waiter(direction);
-        poll_fn(|cx| {
-            ready!(coop::poll_ready(cx));
-            waiter.poll(cx.waker(), &mut call)
-        })
-        .await
+    pub fn io<R, F>(&self, direction: Direction, call: F) -> Io<'_, F, R>
+    where
+        F: FnMut(BorrowedFd<'_>) -> io::Result<R>,
+    {
+        Io::new(self.waiter(direction), call)
     }
 
     /// Ends all calls that wait, of this and other goroutines, and refuses later ones, with an
     /// error. A connection is shut down at once in both directions, unless it
     /// [has duplicates](Socket::set_duplicated). The descriptor is closed when the socket is dropped.
     pub fn close(&self) {
-        let armed = self.shared.sockets.close(self.slot);
+        let close = || self.shared.sockets.close(self.slot);
+        let armed = self.special.announce(close);
         self.shut_down();
         self.cancel(armed);
     }
@@ -257,7 +270,7 @@ impl Socket {
         waker: &Waker,
         call: &mut impl FnMut(BorrowedFd<'_>) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
-        if self.shared.poller.is_some() {
+        if self.waits_by_edges() {
             return self.poll_edges(direction, id, waker, call);
         }
         match self.attempt(direction, call) {
@@ -267,15 +280,14 @@ impl Socket {
     }
 
     pub(crate) fn waiter(&self, direction: Direction) -> Waiter<'_> {
-        Waiter {
-            socket: self,
-            direction,
-            listed: Listed::No,
-        }
+        Waiter::new(self, direction)
     }
 
     /// Whether calls of `direction` are allowed now.
     pub(crate) fn verdict(&self, direction: Direction) -> io::Result<()> {
+        if !self.is_special() {
+            return Ok(());
+        }
         if self.shared.sockets.is_closed(self.slot) {
             return Err(error::closed());
         }
@@ -337,7 +349,8 @@ impl Socket {
 
     /// Lists the waiter and has the descriptor watched. Ready with an error if that cannot be.
     fn wait<R>(&self, direction: Direction, id: usize, waker: &Waker) -> Poll<io::Result<R>> {
-        let here = local::with_worker(&self.shared, Worker::ring);
+        let worker = local::worker(&self.shared);
+        let here = worker.as_deref().map(Worker::ring);
         let Some(owner) = here.or_else(|| self.shared.home(self.slot)) else {
             return Poll::Ready(Err(error::shut_down("socket")));
         };
@@ -359,7 +372,11 @@ impl Socket {
         match arm {
             Arm::Already => {}
             Arm::Closed => return Poll::Ready(Err(error::closed())),
-            Arm::Submit(key) => self.submit(owner, direction, key),
+            Arm::Submit(key) => match worker.filter(|worker| worker.index() == owner) {
+                Some(worker) if direction == Direction::Read => worker.arm_tried(key, self.fd),
+                Some(worker) => worker.arm(key, self.fd, direction),
+                None => self.submit(owner, key),
+            },
         }
         verdict?;
         if again {
@@ -368,20 +385,9 @@ impl Socket {
         Poll::Pending
     }
 
-    /// Has `owner` watch the descriptor.
-    fn submit(&self, owner: usize, direction: Direction, key: Key) {
-        let fd = self.fd;
-        let armed = local::with_worker(&self.shared, |worker| {
-            match direction {
-                _ if worker.index() != owner => return false,
-                Direction::Read => worker.arm_tried(key, fd),
-                Direction::Write => worker.arm(key, fd, direction),
-            }
-            true
-        });
-        if armed == Some(true) {
-            return;
-        }
+    /// Has `owner`, which is not this thread, watch the descriptor.
+    #[cold]
+    fn submit(&self, owner: usize, key: Key) {
         if self.shared.posts[owner].send(Message::Arm(key)).is_err() {
             // That worker has ended meanwhile: all who wait try again, with another one.
             self.shared.sockets.complete(key);
@@ -441,70 +447,6 @@ impl fmt::Debug for Socket {
             .field("fd", &self.file.as_raw_fd())
             .field("closed", &self.shared.sockets.is_closed(self.slot))
             .finish_non_exhaustive()
-    }
-}
-
-/// One call of [`Socket::io`] that waits. Its number in the list is its address, which is no other's
-/// while it lives: it does not move once its future is polled, and takes itself out when it ends.
-pub(crate) struct Waiter<'a> {
-    socket: &'a Socket,
-    direction: Direction,
-    listed: Listed,
-}
-
-/// Whether a waiter may be in the list.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Listed {
-    No,
-    /// As long as a poll is armed.
-    WithPoll,
-    /// Whatever the word says.
-    Alone,
-}
-
-impl Waiter<'_> {
-    fn id(&self) -> usize {
-        std::ptr::from_ref(self).addr()
-    }
-
-    /// Into the list, for what others do to the socket: no poll is armed.
-    pub(crate) fn list(&mut self, waker: &Waker) {
-        self.listed = Listed::Alone;
-        let Socket { shared, slot, .. } = self.socket;
-        shared.sockets.list(*slot, self.direction, self.id(), waker);
-    }
-
-    fn poll<R>(
-        &mut self,
-        waker: &Waker,
-        call: &mut impl FnMut(BorrowedFd<'_>) -> io::Result<R>,
-    ) -> Poll<io::Result<R>> {
-        let id = self.id();
-        let socket = self.socket;
-        if socket.shared.poller.is_some() {
-            // Who waits by edges may be listed and try again.
-            self.listed = Listed::Alone;
-        }
-        let polled = socket.poll_call(self.direction, id, waker, call);
-        if polled.is_pending() && self.listed != Listed::Alone {
-            // A dropped receive that is waited for arms no poll.
-            self.listed = match socket.early() {
-                None => Listed::WithPoll,
-                Some(_) => Listed::Alone,
-            };
-        }
-        polled
-    }
-}
-
-impl Drop for Waiter<'_> {
-    fn drop(&mut self) {
-        let Socket { shared, slot, .. } = self.socket;
-        match self.listed {
-            Listed::No => {}
-            Listed::WithPoll => shared.sockets.leave(*slot, self.direction, self.id()),
-            Listed::Alone => shared.sockets.unregister(*slot, self.direction, self.id()),
-        }
     }
 }
 

@@ -37,7 +37,7 @@ use std::task::Waker;
 use std::time::Instant;
 
 use gorin_base::clock;
-use gorin_base::primitive::PlainArc;
+use gorin_base::primitive::{AtomicU32, Ordering, PlainArc};
 
 use crate::alarm::Alarm;
 use crate::bell::RingBell;
@@ -48,6 +48,7 @@ use crate::driver::{Completion, Direction, Driver};
 use crate::epoll::Epoll;
 use crate::hybrid::Hybrid;
 use crate::key::{Key, Kind};
+use crate::local;
 use crate::mailbox::{Message, Operation};
 use crate::op::{Op, Opcode};
 use crate::park::Signal;
@@ -71,8 +72,12 @@ pub use run::Local;
 /// slots that are read in one cache line, took 3 % (± 0.6 %) off the CPU time per request.
 const FETCHED_AHEAD: usize = 3;
 
-/// Bits of a moment that hold the worker's index.
-const MOMENT_SHIFT: u32 = readiness::MAX_OWNERS.ilog2();
+/// Bits of a moment that hold the worker's number.
+const NUMBER_BITS: u32 = u16::BITS;
+
+/// Numbers the workers of all reactors. (A number comes again after 65,536 workers; two that had it at once,
+/// in the same tick, might take each other's hints, which cost a delay of some ms at the worst.)
+static WORKERS: AtomicU32 = AtomicU32::new(0);
 
 /// What only the worker's thread touches.
 struct Core {
@@ -97,6 +102,8 @@ struct Core {
 pub(crate) struct Worker {
     shared: PlainArc<Shared>,
     index: usize,
+    /// Of all workers of all reactors.
+    number: u16,
     /// Ticks so far; see [`moment`](Worker::moment).
     ticks: Cell<u64>,
     /// The clock, as it was read last.
@@ -145,6 +152,8 @@ impl Worker {
         Ok(Worker {
             shared,
             index,
+            // Relaxed: a number.
+            number: WORKERS.fetch_add(1, Ordering::Relaxed) as u16,
             ticks: Cell::new(1),
             now: Cell::new(clock::now()),
             duty: Cell::default(),
@@ -168,10 +177,10 @@ impl Worker {
         self.now.get()
     }
 
-    /// Names the time between two ticks of this worker; no two workers of a reactor share a moment,
-    /// and none is 0. What is known of the kernel now is news only until the next tick.
+    /// Names the time between two ticks of this worker; no two workers share a moment, and none is 0.
+    /// What is known of the kernel now is news only until the next tick.
     pub(crate) fn moment(&self) -> u64 {
-        self.ticks.get() << MOMENT_SHIFT | self.index as u64
+        self.ticks.get() << NUMBER_BITS | u64::from(self.number)
     }
 
     /// Takes note of a read that is about to be tried.
@@ -260,6 +269,7 @@ impl Worker {
     /// Everything that is due and needs no sleep.
     fn tick(&self, mail: bool) {
         self.ticks.set(self.ticks.get() + 1);
+        local::set_moment(self.moment());
         if mail {
             self.serve_mailbox();
         }

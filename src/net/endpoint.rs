@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use gorin_reactor::{Direction, IoBuf, IoBufMut, Socket, calls, ops};
+use gorin_reactor::{Direction, Io, IoBuf, IoBufMut, Socket, calls, ops};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Type};
 
 use crate::io::splice;
@@ -76,13 +76,13 @@ impl Endpoint {
     ///
     /// # Cancel safety
     /// Dropped while it waits, it has had no effect.
-    pub(super) async fn read<R>(&self, call: impl Call<R>) -> io::Result<R> {
-        self.socket().io(Direction::Read, call).await
+    pub(super) fn read<R, F: Call<R>>(&self, call: F) -> Io<'_, F, R> {
+        self.socket().io(Direction::Read, call)
     }
 
     /// As [`read`](Self::read), for what waits for room.
-    pub(super) async fn write<R>(&self, call: impl Call<R>) -> io::Result<R> {
-        self.socket().io(Direction::Write, call).await
+    pub(super) fn write<R, F: Call<R>>(&self, call: F) -> Io<'_, F, R> {
+        self.socket().io(Direction::Write, call)
     }
 
     pub(super) fn poll_read<R>(

@@ -53,11 +53,15 @@ impl Socket {
     }
 
     pub(crate) fn early(&self) -> Option<&Early> {
+        if !self.is_special() {
+            return None;
+        }
         self.early.get().map(|early| &**early)
     }
 
     pub(crate) fn early_or_new(&self) -> &PlainArc<Early> {
-        self.early.get_or_init(|| PlainArc::new(Early::new()))
+        let early = || PlainArc::new(Early::new());
+        self.special.announce(|| self.early.get_or_init(early))
     }
 
     /// For an operation that is about to be submitted.

@@ -87,12 +87,14 @@ pub(crate) enum Doing {
 
 impl Desk {
     /// Tasks in the LIFO slot and the ring.
+    #[inline]
     pub(crate) fn queued(&self) -> usize {
         self.queue.len() + usize::from(self.queue.has_lifo())
     }
 }
 
 impl Context {
+    #[inline]
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }
@@ -108,11 +110,13 @@ impl Context {
     }
 
     /// The number of the worker.
+    #[inline]
     pub(crate) fn index(&self) -> usize {
         self.desk().index
     }
 
     /// The worker's things; the context must be a worker's.
+    #[inline]
     pub(crate) fn desk(&self) -> &Desk {
         self.desk
             .as_ref()
@@ -120,6 +124,7 @@ impl Context {
     }
 
     /// Takes over a task on the thread of its executor's worker.
+    #[inline]
     pub(crate) fn ready(&self, task: Runnable, readied: Readied) {
         let desk = self.desk();
         if desk.blocked.get() && !seeded::bug("in_place.wakes_kept") {
@@ -183,6 +188,7 @@ impl Context {
     }
 
     /// Has another worker look for what this one, which runs, has put into its ring.
+    #[inline]
     pub(crate) fn call_colleague(&self) {
         // Alone it has nobody to call, and a fence costs as much as all the rest of a push.
         if self.shared.colleagues.len() > 1 && !self.desk().quiet.get() {
@@ -191,6 +197,7 @@ impl Context {
     }
 
     /// Puts a task at the back of the ring.
+    #[inline]
     pub(crate) fn push(&self, task: Runnable) {
         self.desk()
             .queue
@@ -198,6 +205,7 @@ impl Context {
     }
 
     /// Wakes this very worker, if it sits.
+    #[inline]
     pub(crate) fn get_up(&self) {
         let desk = self.desk();
         if desk.seated.replace(false) {
@@ -207,6 +215,7 @@ impl Context {
 }
 
 /// This thread's topmost entry.
+#[inline]
 pub(crate) fn top() -> Option<Rc<Context>> {
     // No entry while the thread's locals are being destroyed: wakers may be used there.
     STACK
@@ -216,6 +225,7 @@ pub(crate) fn top() -> Option<Rc<Context>> {
 }
 
 /// The context of this thread if it is a worker of `shared`.
+#[inline]
 pub(crate) fn worker_of(shared: &Arc<Shared>) -> Option<Rc<Context>> {
     top().filter(|context| context.desk.is_some() && Arc::ptr_eq(&context.shared, shared))
 }

@@ -122,6 +122,7 @@ pub(crate) struct Colleague {
 }
 
 /// Adds one to a count that its worker alone writes.
+#[inline]
 pub(crate) fn count(counter: &AtomicUsize) {
     // Relaxed, and no read-modify-write: one writer, and nothing depends on what readers see.
     let count = counter.load(Ordering::Relaxed);
@@ -169,6 +170,7 @@ pub(crate) struct Scheduler {
 impl Schedule for Scheduler {
     const REGISTERS: bool = true;
 
+    #[inline]
     fn schedule(task: TaskOf<Scheduler>, readied: Readied) {
         let shared = &task.scheduler().shared;
         match context::worker_of(shared) {
@@ -326,6 +328,7 @@ impl Shared {
     }
 
     /// True if a panic waits to be raised again.
+    #[inline]
     pub(crate) fn has_crashed(&self) -> bool {
         // Relaxed: see `crash`.
         self.crashed.load(Ordering::Relaxed)

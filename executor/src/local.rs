@@ -77,6 +77,7 @@ impl Ready {
     }
 
     /// The next one, those in the mailbox included.
+    #[inline]
     pub(crate) fn pop(&self, mailbox: &Mailbox) -> Option<Runnable> {
         if mailbox.live() == 0 {
             return None;
@@ -87,6 +88,7 @@ impl Ready {
     }
 
     /// How many there are at most.
+    #[inline]
     pub(crate) fn len(&self, mailbox: &Mailbox) -> usize {
         if mailbox.live() == 0 {
             return 0;

@@ -38,6 +38,7 @@ pub(crate) trait Main {
 pub(crate) struct UntilOver;
 
 impl Main for UntilOver {
+    #[inline]
     fn is_due(&self, shared: &Shared) -> bool {
         shared.is_over()
     }
@@ -83,6 +84,7 @@ impl<'a, F: Future> UntilMain<'a, F> {
 }
 
 impl<F: Future> Main for UntilMain<'_, F> {
+    #[inline]
     fn is_due(&self, shared: &Shared) -> bool {
         // Relaxed: a set flag is followed by a call of this worker, whose lock orders it.
         self.flag.woken.load(Ordering::Relaxed) || shared.has_crashed()

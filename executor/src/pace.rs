@@ -24,6 +24,7 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
+    #[inline]
     pub(crate) fn new() -> Pace {
         Pace {
             started: clock::now(),
@@ -33,16 +34,19 @@ impl Pace {
     }
 
     /// When the turn began.
+    #[inline]
     pub(crate) fn started(&self) -> Instant {
         self.started
     }
 
     /// Nothing was polled in this turn.
+    #[inline]
     pub(crate) fn is_fresh(&self) -> bool {
         self.polls == 0
     }
 
     /// Counts a poll; true if the turn is over.
+    #[inline]
     pub(crate) fn count(&mut self) -> bool {
         self.polls += 1;
         if self.polls >= TURN_POLLS {

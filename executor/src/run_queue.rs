@@ -98,11 +98,13 @@ pub(crate) fn new_at(start: u32) -> (Owner, Stealer) {
 }
 
 impl RunQueue {
+    #[inline]
     fn slot(&self, position: u32) -> &AtomicPtr<Header> {
         &self.slots[(position & MASK) as usize]
     }
 
     /// Moves `head` over `count` tasks; false if somebody else moved it first.
+    #[inline]
     fn claim(&self, head: u32, count: u32) -> bool {
         if seeded::bug("run_queue.claim_by_store") {
             self.head.store(head.wrapping_add(count), Ordering::Release);
@@ -120,6 +122,7 @@ impl RunQueue {
             .is_ok()
     }
 
+    #[inline]
     fn len(&self) -> usize {
         // Relaxed: a hint.
         let head = self.head.load(Ordering::Relaxed);
@@ -128,6 +131,7 @@ impl RunQueue {
     }
 
     /// Empties the LIFO slot.
+    #[inline]
     fn take_lifo(&self) -> Option<Runnable> {
         if self.lifo.load(Ordering::Relaxed).is_null() {
             return None;
@@ -144,12 +148,14 @@ impl RunQueue {
 }
 
 /// The task of a pointer that was just claimed.
+#[inline]
 fn owned(task: NonNull<Header>) -> Runnable {
     // SAFETY: each pointer in the queue came from `into_raw`, and is claimed once (invariant 2).
     unsafe { Runnable::from_raw(task) }
 }
 
 /// As [`owned`], for what a slot held.
+#[inline]
 fn claimed(task: *mut Header) -> Runnable {
     owned(NonNull::new(task).expect("a slot between head and tail holds a task"))
 }
@@ -157,6 +163,7 @@ fn claimed(task: *mut Header) -> Runnable {
 impl Owner {
     /// Adds a task at the back. If the ring is full, its older half and then `task` go to
     /// `overflow`.
+    #[inline]
     pub(crate) fn push(&self, task: Runnable, overflow: impl FnOnce(Vec<Runnable>)) {
         let queue = &*self.queue;
         // Relaxed: our own.
@@ -189,6 +196,7 @@ impl Owner {
     }
 
     /// Takes the oldest task.
+    #[inline]
     pub(crate) fn pop(&self) -> Option<Runnable> {
         let queue = &*self.queue;
         // Relaxed: our own.
@@ -212,6 +220,7 @@ impl Owner {
 
     /// Puts `task` into the LIFO slot and returns the one it displaced. No read-modify-write if the
     /// slot was empty.
+    #[inline]
     pub(crate) fn put_lifo(&self, task: Runnable) -> Option<Runnable> {
         let lifo = &self.queue.lifo;
         let task = task.into_raw().as_ptr();
@@ -228,22 +237,26 @@ impl Owner {
     }
 
     /// Takes the task from the LIFO slot.
+    #[inline]
     pub(crate) fn take_lifo(&self) -> Option<Runnable> {
         self.queue.take_lifo()
     }
 
     /// How many tasks the ring holds; the LIFO slot does not count.
+    #[inline]
     pub(crate) fn len(&self) -> usize {
         self.queue.len()
     }
 
     /// True if the LIFO slot holds a task.
+    #[inline]
     pub(crate) fn has_lifo(&self) -> bool {
         // Relaxed: a hint.
         !self.queue.lifo.load(Ordering::Relaxed).is_null()
     }
 
     /// True if the ring holds no task; the LIFO slot does not count.
+    #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -293,6 +306,7 @@ impl Stealer {
     }
 
     /// True if the LIFO slot holds a task; a hint.
+    #[inline]
     pub(crate) fn has_lifo(&self) -> bool {
         !self.queue.lifo.load(Ordering::Relaxed).is_null()
     }

@@ -132,15 +132,18 @@ impl Worker {
         }
     }
 
+    #[inline]
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         self.executor.shared()
     }
 
     /// What the others see of this worker.
+    #[inline]
     fn colleague(&self) -> &Colleague {
         &self.shared().colleagues[self.desk().index]
     }
 
+    #[inline]
     pub(crate) fn desk(&self) -> &Desk {
         self.entry.context().desk()
     }
@@ -199,6 +202,7 @@ impl Worker {
 
     /// True once if another worker has found this one stuck: what waits for the turn's end has waited
     /// long, though the pace may not look at the clock for many polls.
+    #[inline]
     fn is_overdue(&self) -> bool {
         let overdue = &self.colleague().overdue;
         let seen = overdue.load(Ordering::Relaxed);
@@ -298,11 +302,13 @@ impl Worker {
     }
 
     /// Whether it takes what is for all, and what others have: the spare worker does while it is on duty.
+    #[inline]
     fn helps(&self) -> bool {
         !self.entry.context().is_spare() || self.desk().on_duty.get()
     }
 
     /// The next task that no other worker may run.
+    #[inline]
     fn next_local(&self) -> Option<Runnable> {
         self.desk().ready.pop(&self.colleague().mailbox)
     }
@@ -343,6 +349,7 @@ impl Worker {
     }
 
     /// Ends the search after work was found, and calls the next worker if there is more.
+    #[inline]
     fn stop_searching(&mut self) {
         if !std::mem::take(&mut self.searching) {
             return;

@@ -36,6 +36,7 @@ impl Arms {
     }
 
     /// Owner: a poll was queued.
+    #[inline]
     pub(crate) fn note(&self, key: Key) {
         // Relaxed: our own.
         let count = self.count.load(Ordering::Relaxed);

@@ -64,6 +64,7 @@ pub(crate) fn thread_usage() -> ThreadUsage {
 ///
 /// # Errors
 /// Those of the system call.
+#[inline]
 pub fn recv(fd: BorrowedFd<'_>, buf: &mut [u8], flags: libc::c_int) -> io::Result<usize> {
     let flags = RecvFlags::from_bits_retain(flags as u32);
     let (received, _) = rustix::net::recv(fd, buf, flags)?;
@@ -117,6 +118,7 @@ pub fn recv_from(
 ///
 /// # Errors
 /// Those of the system call.
+#[inline]
 pub fn send(fd: BorrowedFd<'_>, buf: &[u8]) -> io::Result<usize> {
     Ok(rustix::net::send(fd, buf, SendFlags::NOSIGNAL)?)
 }

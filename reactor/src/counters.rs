@@ -18,6 +18,7 @@ pub(crate) struct Counters {
 }
 
 /// Adds to a counter that one thread writes.
+#[inline]
 pub(crate) fn count(counter: &AtomicU64, n: u64) {
     counter.store(counter.load(Ordering::Relaxed) + n, Ordering::Relaxed);
 }

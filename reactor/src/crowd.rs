@@ -180,6 +180,7 @@ impl Worker {
 
     /// Whose ring is to watch what a goroutine on this worker waits for: its own, unless it stands
     /// down and the one that goes on for it is awake and has control.
+    #[inline]
     pub(crate) fn ring(&self) -> usize {
         let Some(guard) = &self.shared().guard else {
             return self.index();

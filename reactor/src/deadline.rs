@@ -65,6 +65,7 @@ impl Deadline {
         due
     }
 
+    #[inline]
     pub(crate) fn has_passed(&self) -> bool {
         self.passed.load(Ordering::Relaxed)
     }
@@ -72,6 +73,7 @@ impl Deadline {
 
 /// Lets `list` put a call into the list of those who wait, and then looks at what else may concern
 /// it: the deadline (invariant 1), what dropped receives have left.
+#[inline]
 pub(crate) fn list_then_look<R, L>(list: impl FnOnce() -> R, look: impl Fn() -> L) -> (R, L) {
     if seeded::bug("deadline.look_before_listing") {
         let looked = look();

@@ -55,6 +55,7 @@ impl Key {
     ///
     /// # Panics
     /// If `index` is not below [`MAX_INDEX`]: a table that large cannot be addressed.
+    #[inline]
     pub(crate) fn new(kind: Kind, index: usize, generation: u32) -> Key {
         assert!(
             index < MAX_INDEX,
@@ -66,15 +67,18 @@ impl Key {
     }
 
     /// The key that a completion carries.
+    #[inline]
     pub(crate) fn from_raw(raw: u64) -> Key {
         Key(raw)
     }
 
     /// The 64 bits that go into `user_data`.
+    #[inline]
     pub(crate) fn raw(self) -> u64 {
         self.0
     }
 
+    #[inline]
     pub(crate) fn kind(self) -> Kind {
         match self.0 >> (INDEX_BITS + GENERATION_BITS) {
             0 => Kind::Wake,
@@ -85,10 +89,12 @@ impl Key {
         }
     }
 
+    #[inline]
     pub(crate) fn index(self) -> usize {
         (self.0 >> GENERATION_BITS) as usize & (MAX_INDEX - 1)
     }
 
+    #[inline]
     pub(crate) fn generation(self) -> u32 {
         self.0 as u32
     }

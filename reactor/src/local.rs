@@ -42,6 +42,7 @@ std::thread_local! {
 }
 
 /// Calls `f` with what this thread is. `None` while its thread-locals are being destroyed.
+#[inline]
 fn with<R>(f: impl FnOnce(&Current) -> R) -> Option<R> {
     CURRENT
         .try_with(|current| current.borrow().as_ref().map(f))
@@ -105,16 +106,19 @@ pub(crate) fn current() -> Option<PlainArc<Shared>> {
 }
 
 /// The moment of the worker that this thread is (`Worker::moment`), or 0.
+#[inline]
 pub(crate) fn moment() -> u64 {
     MOMENT.get()
 }
 
 /// To be called by the current worker when its moment has changed.
+#[inline]
 pub(crate) fn set_moment(moment: u64) {
     MOMENT.set(moment);
 }
 
 /// This thread's worker, if it is one of `shared`.
+#[inline]
 pub(crate) fn worker(shared: &PlainArc<Shared>) -> Option<Rc<Worker>> {
     with(|current| match current {
         Current::Worker(worker) if PlainArc::ptr_eq(worker.shared(), shared) => {

@@ -197,6 +197,7 @@ pub(crate) struct Shared {
 
 impl Shared {
     /// `instant` in nanoseconds since the reactor was made, and a little: never 0.
+    #[inline]
     pub(crate) fn number(&self, instant: Instant) -> u64 {
         let since = instant.saturating_duration_since(self.origin);
         u64::try_from(since.as_nanos()).map_or(u64::MAX, |nanos| nanos + 1)

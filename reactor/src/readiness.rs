@@ -151,6 +151,7 @@ impl<R> Table<R> {
     /// It saw the word armed after it was in the list. If the word is idle now, that arming has ended, and
     /// who has ended it takes the whole list, or has taken it: nothing is left to do, at the cost of a wake
     /// for nothing if it has not yet. That spares a lock that would be one of three per wait.
+    #[inline]
     pub(crate) fn leave(&self, index: usize, direction: Direction, id: usize) {
         let side = self.slot(index).side(direction);
         if side.load().is_armed() && !seeded::bug("readiness.stays_listed") {

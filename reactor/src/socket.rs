@@ -149,6 +149,7 @@ impl Socket {
     /// It holds until the worker looks at its ring again, about 100 µs at most: a later call finds
     /// at its first poll what is there, as a `select!` with `default` expects. On a thread that is
     /// no worker of this reactor nothing is noted.
+    #[inline]
     pub fn set_drained(&self) {
         if self.waits_by_edges() {
             self.set_short();
@@ -161,6 +162,7 @@ impl Socket {
     }
 
     /// True once if the socket was drained in this very moment.
+    #[inline]
     fn take_drained(&self) -> bool {
         let drained = self.drained.load(Ordering::Relaxed);
         if drained == 0 {
@@ -170,11 +172,13 @@ impl Socket {
         local::moment() == drained
     }
 
+    #[inline]
     fn is_special(&self) -> bool {
         self.special.is_announced()
     }
 
     /// Where workers share a set: see `socket/edges.rs`.
+    #[inline]
     fn waits_by_edges(&self) -> bool {
         self.is_special() && self.shared.poller.is_some()
     }
@@ -196,6 +200,7 @@ impl Socket {
         });
     }
 
+    #[inline]
     fn deadline(&self, direction: Direction) -> Option<&Deadline> {
         let alarms = self.alarms.get()?;
         Some(alarms[direction as usize].deadline())
@@ -284,6 +289,7 @@ impl Socket {
     }
 
     /// Whether calls of `direction` are allowed now.
+    #[inline]
     pub(crate) fn verdict(&self, direction: Direction) -> io::Result<()> {
         if !self.is_special() {
             return Ok(());
@@ -435,6 +441,7 @@ impl Drop for Socket {
 }
 
 impl AsFd for Socket {
+    #[inline]
     fn as_fd(&self) -> BorrowedFd<'_> {
         // SAFETY: `file` keeps it open, and is never exchanged.
         unsafe { BorrowedFd::borrow_raw(self.fd) }

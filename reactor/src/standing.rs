@@ -96,12 +96,14 @@ pub(crate) struct Standing {
 }
 
 impl Entry {
+    #[inline]
     fn rides(&self, generation: u32) -> bool {
         self.ridden && self.generation == generation
     }
 }
 
 impl Standing {
+    #[inline]
     fn entry(&mut self, slot: usize) -> &mut Entry {
         if slot >= self.entries.len() {
             self.entries.resize(slot + 1, Entry::default());
@@ -111,6 +113,7 @@ impl Standing {
 
     /// The poll of generation `generation` is to be armed, after a call that found nothing. Second:
     /// polls that complete now, by their generations: an older rider, or this one.
+    #[inline]
     pub(crate) fn ride(&mut self, slot: usize, generation: u32, fd: RawFd) -> (Ride, Option<u32>) {
         let entry = self.entry(slot);
         let before = std::mem::replace(&mut entry.generation, generation);
@@ -142,6 +145,7 @@ impl Standing {
     }
 
     /// The standing poll reports. `over`: the end of the stream, or an error; `more`: it goes on.
+    #[inline]
     pub(crate) fn report(&mut self, slot: usize, over: bool, more: bool) -> Report {
         let entry = self.entry(slot);
         let ridden = std::mem::take(&mut entry.ridden);

@@ -33,10 +33,12 @@ pub(crate) struct Taken(Waiters);
 
 impl Taken {
     /// Wakes all, in the order in which they came.
+    #[inline]
     pub(crate) fn wake(mut self) {
         self.wake_all();
     }
 
+    #[inline]
     fn wake_all(&mut self) {
         if let Some(first) = self.0.first.take() {
             first.waker.wake();
@@ -59,6 +61,7 @@ impl Waiters {
     /// Adds a waiter at the end, or gives `waker` to the waiter that has its `id` already. Waiters
     /// with `id` 0 have no identity; there one entry per task is kept. What must be dropped is
     /// returned.
+    #[inline]
     pub(crate) fn add(&mut self, id: usize, waker: Waker) -> Option<Waker> {
         let Waiters { first, rest } = self;
         let known = first
@@ -89,6 +92,7 @@ impl Waiters {
     }
 
     /// Takes all waiters out.
+    #[inline]
     pub(crate) fn take(&mut self) -> Taken {
         let mut taken = std::mem::take(self);
         if let Some(rest) = &mut taken.rest {

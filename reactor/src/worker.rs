@@ -164,21 +164,25 @@ impl Worker {
         })
     }
 
+    #[inline]
     pub(crate) fn shared(&self) -> &PlainArc<Shared> {
         &self.shared
     }
 
+    #[inline]
     pub(crate) fn index(&self) -> usize {
         self.index
     }
 
     /// The clock, as it was read last.
+    #[inline]
     pub(crate) fn now(&self) -> Instant {
         self.now.get()
     }
 
     /// Names the time between two ticks of this worker; no two workers share a moment, and none is 0.
     /// What is known of the kernel now is news only until the next tick.
+    #[inline]
     pub(crate) fn moment(&self) -> u64 {
         self.ticks.get() << NUMBER_BITS | u64::from(self.number)
     }
@@ -194,6 +198,7 @@ impl Worker {
         (last == slot).then_some(seen)
     }
 
+    #[inline]
     pub(crate) fn post(&self) -> &Post {
         &self.shared.posts[self.index]
     }
@@ -211,6 +216,7 @@ impl Worker {
     }
 
     /// As [`arm`](Worker::arm), for the read poll of who has just tried `fd` on this thread.
+    #[inline]
     pub(crate) fn arm_tried(&self, key: Key, fd: RawFd) {
         let core = &mut *self.core.borrow_mut();
         core.polls += 1;
@@ -316,6 +322,7 @@ impl Worker {
     }
 
     /// Wakes who waits for a socket.
+    #[inline]
     fn ready(&self, completion: Completion) {
         let (key, sockets) = (completion.key, &self.shared.sockets);
         if self.shared.poller.is_none() {
@@ -358,6 +365,7 @@ impl Worker {
         }
     }
 
+    #[inline]
     fn next_completion(&self) -> Option<Completion> {
         let completions = &mut self.core.borrow_mut().completions;
         let next = completions.pop_front();

@@ -69,6 +69,7 @@ impl Turns {
         Turn { turns: self }
     }
 
+    #[inline]
     fn exchange(&self, from: u32, to: u32) -> Result<u32, u32> {
         let (success, failure) = (Ordering::AcqRel, Ordering::Acquire);
         self.state.compare_exchange(from, to, success, failure)
@@ -87,6 +88,7 @@ impl Turns {
         }
     }
 
+    #[inline]
     fn give_back(&self) {
         if seeded::bug("turns.token_forgotten") {
             self.state.store(FREE, Ordering::Release);
@@ -102,6 +104,7 @@ impl Turns {
 }
 
 impl Drop for Turn<'_> {
+    #[inline]
     fn drop(&mut self) {
         if !primitive::unwinding() {
             self.turns.give_back();

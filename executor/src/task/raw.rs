@@ -38,6 +38,7 @@ pub(crate) struct Header {
 }
 
 impl Header {
+    #[inline]
     pub(super) fn id(&self) -> TaskId {
         self.id
     }
@@ -169,6 +170,7 @@ impl<F: Future, S: Schedule> Cell<F, S> {
 
     /// # Safety
     /// The caller must be the owner; it is not afterwards.
+    #[inline]
     unsafe fn run(task: NonNull<Header>) {
         // SAFETY: the owner keeps the cell alive.
         let cell = unsafe { Self::of(task) };
@@ -361,21 +363,25 @@ pub(super) struct RawTask(NonNull<Header>);
 
 impl RawTask {
     /// The header of the cell.
+    #[inline]
     fn header(&self) -> &Header {
         // SAFETY: every wrapper of a `RawTask` keeps the cell alive, and only shared references to
         // it exist.
         unsafe { self.0.as_ref() }
     }
 
+    #[inline]
     pub(super) fn state(&self) -> &State {
         &self.header().state
     }
 
+    #[inline]
     pub(super) fn id(&self) -> TaskId {
         self.header().id
     }
 
     /// Wakes or aborts through a reference that stays.
+    #[inline]
     pub(super) fn after_wake(self, outcome: OnWake) {
         match outcome {
             OnWake::Nothing => {}
@@ -455,6 +461,7 @@ impl RawTask {
     }
 
     /// The pointer that queues and wakers store.
+    #[inline]
     pub(super) fn as_ptr(self) -> NonNull<Header> {
         self.0
     }
@@ -462,6 +469,7 @@ impl RawTask {
     /// # Safety
     /// `task` must come from [`as_ptr`](Self::as_ptr), and what keeps the cell alive must come with
     /// it.
+    #[inline]
     pub(super) unsafe fn from_ptr(task: NonNull<Header>) -> RawTask {
         RawTask(task)
     }
@@ -470,6 +478,7 @@ impl RawTask {
     ///
     /// # Safety
     /// The caller must be the owner; it is not afterwards.
+    #[inline]
     pub(super) unsafe fn run(self) {
         // SAFETY: by contract.
         unsafe { (self.header().vtable.run)(self.0) };

@@ -31,6 +31,7 @@ impl Runnable {
     ///
     /// A panic of the future becomes the result of the task. What happens next is the state's
     /// business: idle, or given to the scheduler again, or complete.
+    #[inline]
     pub fn run(self) {
         let task = ManuallyDrop::new(self).0;
         // SAFETY: the runnable is the ownership, and `ManuallyDrop` gives it up here.
@@ -43,17 +44,20 @@ impl Runnable {
     }
 
     /// Its number.
+    #[inline]
     pub fn id(&self) -> TaskId {
         self.0.id()
     }
 
     /// The pointer a queue stores; ownership goes with it.
+    #[inline]
     pub(crate) fn into_raw(self) -> NonNull<Header> {
         ManuallyDrop::new(self).0.as_ptr()
     }
 
     /// # Safety
     /// `task` must come from [`into_raw`](Self::into_raw), once.
+    #[inline]
     pub(crate) unsafe fn from_raw(task: NonNull<Header>) -> Runnable {
         // SAFETY: by contract; ownership keeps the cell alive.
         Runnable(unsafe { RawTask::from_ptr(task) })
@@ -105,12 +109,14 @@ impl<S: Schedule> TaskOf<S> {
     }
 
     /// The scheduler that the task was built with.
+    #[inline]
     pub fn scheduler(&self) -> &S {
         // SAFETY: the runnable keeps the cell alive, and the scheduler is written once.
         unsafe { self.scheduler.as_ref() }
     }
 
     /// The task alone.
+    #[inline]
     pub fn into_runnable(self) -> Runnable {
         self.runnable
     }
@@ -141,6 +147,7 @@ impl Registered {
         self.0.info()
     }
 
+    #[inline]
     pub(crate) fn id(&self) -> TaskId {
         self.0.id()
     }
@@ -175,6 +182,7 @@ impl<'a> TaskRef<'a> {
     }
 
     /// Its number.
+    #[inline]
     pub fn id(&self) -> TaskId {
         self.0.id()
     }
@@ -199,6 +207,7 @@ pub(super) static WAKER: RawWakerVTable =
 ///
 /// # Safety
 /// `data` must come from a waker of this file.
+#[inline]
 unsafe fn task_of(data: *const ()) -> RawTask {
     // SAFETY: by contract it points to a header.
     let header = unsafe { NonNull::new_unchecked(data.cast_mut().cast()) };
@@ -206,6 +215,7 @@ unsafe fn task_of(data: *const ()) -> RawTask {
     unsafe { RawTask::from_ptr(header) }
 }
 
+#[inline]
 unsafe fn clone_waker(data: *const ()) -> RawWaker {
     // SAFETY: only this file's vtable calls this.
     unsafe { task_of(data) }.state().add_reference();

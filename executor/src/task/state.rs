@@ -156,6 +156,7 @@ impl State {
     ///
     /// An owned task gets `NOTIFIED` by a read-modify-write even if the bit is set already: the
     /// owner's clearing of it must see what was written before *this* wake.
+    #[inline]
     pub(super) fn wake_by_ref(&self) -> OnWake {
         self.update(|state| {
             if state & COMPLETE != 0 {
@@ -173,6 +174,7 @@ impl State {
     }
 
     /// A wake that consumes its reference; one read-modify-write does both.
+    #[inline]
     pub(super) fn wake_by_value(&self) -> OnWake {
         self.update(|state| {
             let left = state - REFERENCE;
@@ -210,6 +212,7 @@ impl State {
     /// Without `NOTIFIED` no read-modify-write is needed: the queue's own synchronization has
     /// brought what the wake that queued it published, and a wake that this load misses is found by
     /// [`pause`](Self::pause).
+    #[inline]
     pub(super) fn start(&self) -> OnStart {
         let mut state = self.0.load(Ordering::Relaxed);
         debug_assert!(state & OWNED != 0 && state & COMPLETE == 0, "{self:?}");
@@ -224,6 +227,7 @@ impl State {
     }
 
     /// The poll returned `Pending`: gives ownership up unless something happened meanwhile.
+    #[inline]
     pub(super) fn pause(&self) -> OnPause {
         let mut state = self.0.load(Ordering::Relaxed);
         loop {
@@ -342,6 +346,7 @@ impl State {
     }
 
     /// One more reference.
+    #[inline]
     pub(super) fn add_reference(&self) {
         // Relaxed: the caller has a reference already, and passes the new one on by other means.
         let before = self.0.fetch_add(REFERENCE, Ordering::Relaxed);

@@ -30,10 +30,12 @@ impl Side {
         }
     }
 
+    #[inline]
     pub(super) fn load(&self) -> Word {
         Word(self.word.load(Ordering::Relaxed))
     }
 
+    #[inline]
     pub(super) fn exchange(&self, from: Word, to: Word) -> Result<(), Word> {
         self.word
             .compare_exchange_weak(from.0, to.0, Ordering::Relaxed, Ordering::Relaxed)
@@ -65,6 +67,7 @@ impl Side {
     }
 
     /// Adds `waker` to the waiters as number `id`.
+    #[inline]
     pub(super) fn register(&self, id: usize, waker: &Waker) {
         let waker = waker.clone();
         let replaced = self.waiters.lock().add(id, waker);
@@ -72,12 +75,14 @@ impl Side {
     }
 
     /// Takes waiter `id` out of the list, if it still is there.
+    #[inline]
     pub(super) fn unregister(&self, id: usize) {
         let removed = self.waiters.lock().remove(id);
         drop(removed);
     }
 
     /// Wakes all waiters, in their order.
+    #[inline]
     pub(super) fn wake(&self) {
         let mut waiters = self.waiters.lock();
         let taken = waiters.take();
@@ -124,6 +129,7 @@ impl<R> Slot<R> {
         }
     }
 
+    #[inline]
     pub(super) fn side(&self, direction: Direction) -> &Side {
         match direction {
             Direction::Read => &self.read,
@@ -155,6 +161,7 @@ impl<R> Slot<R> {
 }
 
 /// Armed → idle, if `generation` is the armed one.
+#[inline]
 pub(super) fn disarm(side: &Side, generation: u32) -> bool {
     let mut word = side.load();
     let any = seeded::bug("readiness.stale_counts");

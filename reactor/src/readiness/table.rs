@@ -35,6 +35,7 @@ pub(super) struct Free {
 }
 
 /// The chunk of slot `index`, and its place there.
+#[inline]
 pub(super) fn locate(index: usize) -> (usize, usize) {
     let shifted = index + FIRST_CHUNK;
     let chunk = (shifted.ilog2() - FIRST_CHUNK.ilog2()) as usize;
@@ -58,17 +59,20 @@ impl<R> Table<R> {
         })
     }
 
+    #[inline]
     pub(super) fn slot(&self, index: usize) -> &Slot<R> {
         self.existing(index).expect("an index that was given out")
     }
 
     /// `None` for an index that was given out a moment ago and may not have its chunk yet.
+    #[inline]
     pub(super) fn existing(&self, index: usize) -> Option<&Slot<R>> {
         let (chunk, place) = locate(index);
         self.chunks[chunk].get().map(|chunk| &chunk[place])
     }
 
     /// Has the processor fetch what a completion of slot `index` will need.
+    #[inline]
     pub(crate) fn prefetch(&self, index: usize) {
         if let Some(slot) = self.existing(index) {
             prefetch(slot, 1);
@@ -110,6 +114,7 @@ impl<R> Table<R> {
     }
 
     /// As [`release`](Self::release), of a slot that was looked up already.
+    #[inline]
     pub(super) fn release_slot(&self, index: usize, slot: &Slot<R>) {
         let before = slot.pins.fetch_sub(1, Ordering::AcqRel);
         debug_assert!(before > 0, "a pin was taken away twice");

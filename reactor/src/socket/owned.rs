@@ -34,6 +34,7 @@ impl Socket {
     /// Moves to `buf` what a dropped [receive](crate::ops::recv_owned) had taken from the stream, or
     /// copies it if `keep`. `None` if there is nothing: the socket is to be asked. Each call for
     /// [`Direction::Read`] that takes bytes begins with it, unless no such receives are used.
+    #[inline]
     pub fn read_early(&self, buf: &mut [u8], keep: bool) -> Option<io::Result<usize>> {
         let early = self.early().filter(|early| early.is_present())?;
         early.read(buf, keep)
@@ -52,6 +53,7 @@ impl Socket {
         self.shared.poller.is_none() && local::with_worker(&self.shared, |_| ()).is_some()
     }
 
+    #[inline]
     pub(crate) fn early(&self) -> Option<&Early> {
         if !self.is_special() {
             return None;
@@ -78,6 +80,7 @@ impl Socket {
     }
 
     /// True if reads have to wait for the end of a dropped receive.
+    #[inline]
     pub(super) fn waits_for_orphan(&self, direction: Direction) -> bool {
         direction == Direction::Read && self.early().is_some_and(Early::is_awaited)
     }

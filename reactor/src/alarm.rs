@@ -51,13 +51,19 @@ impl Alarm {
             return;
         }
         self.until.store(until, Ordering::Relaxed);
+        self.start(delay);
+    }
+
+    /// Lets it expire once, after `delay`, whatever was set before. For an alarm that is also [taken
+    /// back](Self::take_back), which is never given to [`set`](Self::set): that would trust a time which is
+    /// noted before it is set, and may have been taken back between the two.
+    pub(crate) fn start(&self, delay: Duration) {
         // Not 0, which would disarm it.
         self.set_timer(delay.max(Duration::from_nanos(1)));
     }
 
-    /// Keeps it from expiring, until it is set again.
+    /// Keeps it from expiring, until it is [started](Self::start) again.
     pub(crate) fn take_back(&self) {
-        self.until.store(0, Ordering::Relaxed);
         self.set_timer(Duration::ZERO);
     }
 
@@ -128,7 +134,7 @@ mod tests {
         wait();
         alarm.take_back();
         assert!(!is_readable(alarm.as_raw_fd()), "taken back");
-        alarm.set(3_000_000, Duration::ZERO);
+        alarm.start(Duration::ZERO);
         wait();
     }
 

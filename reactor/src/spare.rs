@@ -17,16 +17,21 @@
 //! worker                                  spare
 //! pulse = since                           alert = false
 //! fence(SeqCst)                    (W)    fence(SeqCst)                   (S)
-//! anybody asleep? alert?                  read every pulse: all run?
-//! else swap it, set the alarm             swap alert, stay
+//! alert? anybody asleep?                  read every pulse: all run?
+//! else exchange it, set the alarm         exchange alert, stay
 //! ```
 //!
 //! Suppose that all workers run what is not ours, and look at the last of their fences, W. It comes after
 //! those of the others, so this worker sees all of them awake. If W comes before S in the one order of these
 //! fences, the spare sees every pulse, and stays alert unless somebody has called it meanwhile; else this
 //! worker sees that it has relaxed, or that another has called it since. Who goes to sleep relaxes it only
-//! when counted as asleep, and is awake again long after that. So while all workers run what is not ours the
-//! spare is alert.
+//! when counted as asleep, and is awake again when it has taken the alarm back. So while all workers run what
+//! is not ours the spare is alert.
+//!
+//! A worker may be late between its look at the others and its exchange: meanwhile another one calls the
+//! spare, runs for a moment, goes to sleep, and is about to take the alarm back, also the one that the late
+//! worker sets then. So each recall is counted beside `alert`, and a call succeeds only if there was none
+//! since the look. What one recalls is seen, with its sleep, by whoever's fence comes after its next one.
 //!
 //! An alert spare wakes after 10 ms, as Go's monitor does. That costs 10 to 70 µs, more than to set the alarm
 //! and to take it back by two calls of 0.4 µs: a process that is busy for a moment every 20 ms spent 16 % more
@@ -35,8 +40,11 @@
 //!
 //! Must not: know clocks, rings, or what it looks for.
 
-use gorin_base::primitive::{AtomicBool, AtomicU32, Ordering, fence};
+use gorin_base::primitive::{AtomicU32, Ordering, fence};
 use gorin_base::seeded;
+
+const ALERT: u32 = 1;
+const RECALL: u32 = 2;
 
 /// How often the alarm is taken back until the spare has woken.
 const MOST_RECALLS: u32 = 8;
@@ -46,9 +54,10 @@ const MOST_RECALLS: u32 = 8;
 pub(crate) struct Spare {
     /// Which worker it is.
     pub(crate) index: usize,
-    /// Written by workers and the spare, read by workers; the fences order it. Besides, who takes an alarm
-    /// back releases that it is counted as asleep, and who calls acquires that.
-    alert: AtomicBool,
+    /// [`ALERT`], and how often it was recalled, in units of [`RECALL`]. Written by workers and the spare by
+    /// read-modify-writes, read by workers; the fences order it. Besides, who takes an alarm back releases
+    /// that it is counted as asleep, and who calls acquires that.
+    word: AtomicU32,
     /// Alarms taken back since the spare woke last. Relaxed: a count that bounds a cost.
     recalls: AtomicU32,
 }
@@ -58,7 +67,7 @@ impl Spare {
     pub(crate) fn new(index: usize) -> Spare {
         Spare {
             index,
-            alert: AtomicBool::new(true),
+            word: AtomicU32::new(ALERT),
             recalls: AtomicU32::new(0),
         }
     }
@@ -70,17 +79,21 @@ impl Spare {
         if !seeded::bug("spare.called_without_fence") {
             fence(Ordering::SeqCst);
         }
-        !self.alert.load(Ordering::Acquire)
-            && !sleeps()
-            && !self.alert.swap(true, Ordering::Relaxed)
+        let seen = self.word.load(Ordering::Acquire);
+        if seen & ALERT != 0 || sleeps() {
+            return false;
+        }
+        if seeded::bug("spare.called_late") {
+            return self.set_alert();
+        }
+        self.exchange(seen, seen | ALERT, Ordering::Relaxed)
     }
 
     /// For a worker that is counted as asleep: true if it has to take the alarm back.
     #[must_use]
     pub(crate) fn recall(&self) -> bool {
-        if !self.alert.load(Ordering::Relaxed)
-            || self.recalls.load(Ordering::Relaxed) >= MOST_RECALLS
-        {
+        let seen = self.word.load(Ordering::Relaxed);
+        if seen & ALERT == 0 || self.recalls.load(Ordering::Relaxed) >= MOST_RECALLS {
             return false;
         }
         self.recalls.fetch_add(1, Ordering::Relaxed);
@@ -88,7 +101,7 @@ impl Spare {
             true => Ordering::Relaxed,
             false => Ordering::Release,
         };
-        self.alert.swap(false, order)
+        self.exchange(seen, (seen & !ALERT).wrapping_add(RECALL), order)
     }
 
     /// For the spare, about to sleep: true if it has to look again soon. `busy` looks whether all workers
@@ -97,9 +110,21 @@ impl Spare {
     pub(crate) fn relax(&self, busy: impl Fn() -> bool) -> bool {
         self.recalls.store(0, Ordering::Relaxed);
         let look_first = seeded::bug("spare.looks_before_it_relaxes").then(&busy);
-        self.alert.store(false, Ordering::Relaxed);
+        // No store: whoever sees this sees what the last recall has released, too.
+        self.word.fetch_and(!ALERT, Ordering::Relaxed);
         fence(Ordering::SeqCst);
-        look_first.unwrap_or_else(busy) && !self.alert.swap(true, Ordering::Relaxed)
+        look_first.unwrap_or_else(busy) && self.set_alert()
+    }
+
+    /// True if it was not alert.
+    fn set_alert(&self) -> bool {
+        self.word.fetch_or(ALERT, Ordering::Relaxed) & ALERT == 0
+    }
+
+    fn exchange(&self, from: u32, to: u32, order: Ordering) -> bool {
+        self.word
+            .compare_exchange(from, to, order, Ordering::Relaxed)
+            .is_ok()
     }
 }
 
@@ -109,7 +134,7 @@ mod tests {
     use crate::pulse::Pulse;
     use crate::watch::Watch;
     use gorin_base::check::{model, model_bounded};
-    use gorin_base::primitive::{PlainArc, thread};
+    use gorin_base::primitive::{AtomicBool, PlainArc, thread};
 
     /// The workers, and the spare's alarm.
     struct World {
@@ -208,6 +233,29 @@ mod tests {
             };
             first.join().unwrap();
             second.join().unwrap();
+            assert!(
+                world.alarm.load(Ordering::Relaxed),
+                "nobody wakes the spare"
+            );
+        });
+    }
+
+    /// As before, but who has seen all awake before the other one slept calls the spare only after that
+    /// has taken the alarm back, or while it does.
+    #[test]
+    fn a_late_call_is_no_lost_one() {
+        model_bounded("spare: begin × begin, nap, begin", 3, || {
+            let world = World::new();
+            assert!(!world.relax());
+            let first = {
+                let world = world.clone();
+                thread::spawn(move || world.run(0))
+            };
+            world.run(1);
+            world.pulses[1].end();
+            world.nap(1);
+            world.run(1);
+            first.join().unwrap();
             assert!(
                 world.alarm.load(Ordering::Relaxed),
                 "nobody wakes the spare"

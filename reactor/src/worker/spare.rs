@@ -65,8 +65,7 @@ impl Worker {
             return;
         }
         if let Some(alarm) = self.shared.posts[spare.index].alarm.get() {
-            let now = gorin_base::clock::now();
-            alarm.set(self.shared.number(now), LONG);
+            alarm.start(LONG);
         }
     }
 

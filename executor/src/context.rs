@@ -34,14 +34,19 @@ use std::future::Future;
 use std::panic::Location;
 use std::rc::Rc;
 use std::task::Waker;
+use std::time::{Duration, Instant};
 
 use gorin_base::primitive::{Arc, Ordering, thread_local, unwinding};
-use gorin_base::seeded;
+use gorin_base::{clock, seeded};
 
 use crate::executor::{Executor, Shared, count, spawn_on};
 use crate::local::Ready;
 use crate::run_queue::Owner;
 use crate::task::{JoinHandle, Readied, Runnable, Spec};
+
+/// How long the spare worker looks for what others may leave after it has relieved one. While all are stuck it
+/// relieves one of them as often as that, and oftener while it has something to run.
+const DUTY_TIME: Duration = Duration::from_millis(1);
 
 thread_local! {
     #[allow(clippy::missing_const_for_thread_local, reason = "loom's macro has no const form")]
@@ -70,8 +75,8 @@ pub(crate) struct Desk {
     pub(crate) blocked: Cell<bool>,
     /// The worker sits on the idle list and was not called by this thread yet.
     pub(crate) seated: Cell<bool>,
-    /// The spare worker has relieved another one, and looks for what others may leave.
-    pub(crate) on_duty: Cell<bool>,
+    /// Until when the spare worker, which has relieved another one, looks for what others may leave.
+    pub(crate) on_duty: Cell<Option<Instant>>,
 }
 
 /// What a worker does at the moment.
@@ -181,7 +186,7 @@ impl Context {
             self.shared.idle.call_one();
         }
         if self.is_spare() && self.shared.has_visible_work() {
-            desk.on_duty.set(true);
+            desk.on_duty.set(Some(clock::now() + DUTY_TIME));
             self.get_up();
         }
         stuck || more
@@ -256,7 +261,7 @@ impl Entry {
                 before_main: Cell::new(0),
                 blocked: Cell::new(false),
                 seated: Cell::new(false),
-                on_duty: Cell::new(false),
+                on_duty: Cell::new(None),
             }),
         });
         STACK.with(|stack| stack.borrow_mut().push(context.clone()));

@@ -64,12 +64,14 @@ impl Drop for Blocked<'_> {
 impl Context {
     /// Gives what is queued on this worker to all; calls one of them, who calls the next if there is
     /// more.
-    fn hand_over(&self) {
+    pub(crate) fn hand_over(&self) {
         let queue = &self.desk().queue;
         let all: Vec<_> = iter::from_fn(|| queue.pop().or_else(|| queue.take_lifo())).collect();
-        let any = !all.is_empty();
+        if all.is_empty() {
+            return;
+        }
         self.shared().injector.append(all);
-        if any && !seeded::bug("in_place.nobody_called") {
+        if !seeded::bug("in_place.nobody_called") {
             self.shared().idle.call_one();
         }
     }

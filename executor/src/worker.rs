@@ -21,8 +21,10 @@
 //! its ring until that has not run dry for [`QUIET_TIME`]: who is called takes the CPU from somebody.
 //!
 //! The spare worker ([`Config::spare`](crate::Config::spare)) runs what becomes ready on its own thread and
-//! nothing else, until it [relieves](crate::relieve) another one: then it looks at all queues once, and sits
-//! down without being on the idle list.
+//! nothing else, until it [relieves](crate::relieve) another one: then it is on duty, and looks at all queues
+//! until they are empty, or for a millisecond. It sits down without being on the idle list. What is left on its
+//! own queue at the end of a turn in which it is not on duty goes to the others: goroutines that yield again
+//! and again made it one worker more for good.
 //!
 //! Every second poll is a local task's (`local.rs`), if one is ready.
 //!
@@ -185,6 +187,7 @@ impl Worker {
                 break;
             }
         }
+        self.end_duty(pace.started());
         cx.waker().wake_by_ref();
         Poll::Pending
     }
@@ -198,6 +201,17 @@ impl Worker {
         let quiet =
             now.duration_since(since) < QUIET_TIME && self.shared().width.limit(now).is_some();
         self.desk().quiet.set(quiet);
+    }
+
+    /// At the end of a turn that began at `now`: the spare worker gives away what is left, unless it is on duty.
+    fn end_duty(&self, now: Instant) {
+        let on_duty = &self.desk().on_duty;
+        if on_duty.get().is_some_and(|until| until <= now) {
+            on_duty.set(None);
+        }
+        if !self.helps() {
+            self.entry.context().hand_over();
+        }
     }
 
     /// True once if another worker has found this one stuck: what waits for the turn's end has waited
@@ -304,7 +318,7 @@ impl Worker {
     /// Whether it takes what is for all, and what others have: the spare worker does while it is on duty.
     #[inline]
     fn helps(&self) -> bool {
-        !self.entry.context().is_spare() || self.desk().on_duty.get()
+        !self.entry.context().is_spare() || self.desk().on_duty.get().is_some()
     }
 
     /// The next task that no other worker may run.
@@ -385,7 +399,7 @@ impl Worker {
     fn sit(&self, waker: Waker, searching: bool) -> bool {
         let (shared, index) = (self.shared(), self.desk().index);
         if self.entry.context().is_spare() {
-            self.desk().on_duty.set(false);
+            self.desk().on_duty.set(None);
             let has_work = || shared.has_visible_work();
             shared.idle.sit_as_spare(index, waker, searching, has_work);
             return false;

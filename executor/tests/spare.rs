@@ -2,12 +2,13 @@
 
 #![cfg(not(loom))]
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::mpsc;
 use std::task::{Context, Waker};
 use std::thread;
+use std::time::{Duration, Instant};
 
-use gorin_executor::{Config, Executor, Spec, relieve, spawn};
+use gorin_executor::{Config, Executor, Spec, relieve, spawn, yield_now};
 
 /// Turns of a worker that is polled by hand.
 const TURNS: usize = 10;
@@ -53,6 +54,56 @@ fn it_runs_what_others_leave_only_after_it_has_relieved_one() {
     relieve(0);
     (0..TURNS).for_each(|_| turn());
     assert_eq!(runs.try_iter().count(), 1);
+}
+
+/// A goroutine that is always ready does not make it one worker more for good.
+#[test]
+fn it_leaves_what_does_not_end_to_the_others_when_its_duty_is_over() {
+    const LIMIT: Duration = Duration::from_secs(20);
+    let executor = Executor::new(Config {
+        workers: 1,
+        spare: true,
+        ..Config::default()
+    });
+    let (ran, runs) = mpsc::channel();
+    let endless = || {
+        let ran = ran.clone();
+        async move {
+            while ran.send(thread::current().id()).is_ok() {
+                yield_now().await;
+            }
+        }
+    };
+    for _ in 0..3 {
+        drop(executor.spawn(Spec::new(), endless()));
+    }
+    let mut spare = executor.worker(1);
+    let mut run = pin!(spare.run());
+    let turn = |run: Pin<&mut dyn Future<Output = ()>>| {
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(run.poll(&mut cx).is_pending());
+        runs.try_iter().count()
+    };
+    relieve(0);
+    assert!(turn(run.as_mut()) > 0, "it is on duty");
+    let start = Instant::now();
+    while turn(run.as_mut()) > 0 {
+        assert!(start.elapsed() < LIMIT, "it goes on");
+    }
+    assert_eq!((0..TURNS).map(|_| turn(run.as_mut())).sum::<usize>(), 0);
+
+    // What becomes ready on its own thread has one turn.
+    drop(spawn(Spec::new(), endless()));
+    assert!(turn(run.as_mut()) > 0);
+    assert_eq!(turn(run.as_mut()), 0);
+    let theirs = executor.clone();
+    let other = thread::spawn(move || {
+        let mut worker = theirs.worker(0);
+        futures::executor::block_on(worker.run());
+    });
+    assert_eq!(runs.recv_timeout(LIMIT), Ok(other.thread().id()));
+    executor.stop();
+    other.join().unwrap();
 }
 
 #[test]

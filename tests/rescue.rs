@@ -410,8 +410,8 @@ fn names(prefix: &str) -> Vec<String> {
     threads(prefix).into_iter().map(|(name, _)| name).collect()
 }
 
-/// When the others are free again the spare worker sleeps on, whatever comes. While it is on duty, or
-/// still hears of sockets, it sleeps once in a millisecond, or for each message.
+/// When the others are free again the spare worker sleeps on, whatever comes. While it is on duty it sleeps
+/// once in a millisecond. (That it then hears of no socket is tested in `reactor/tests/kernel_spare.rs`.)
 #[test]
 fn a_spare_worker_that_was_needed_is_left_alone_afterwards() {
     let builder = Runtime::builder().workers(2).thread_name("after");

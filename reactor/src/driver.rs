@@ -184,8 +184,9 @@ pub(crate) trait Driver {
     /// memory where it can: for a worker that polls before it sleeps.
     fn is_due(&mut self) -> bool;
 
-    /// Moves all completions that have come to the end of `completions`.
-    fn reap(&mut self, completions: &mut VecDeque<Completion>);
+    /// Moves all completions that have come to the end of `completions`. Where workers share the sockets it
+    /// looks for news of them only if it `listens`.
+    fn reap(&mut self, completions: &mut VecDeque<Completion>, listens: bool);
 
     /// Lets [`park`](Driver::park) end each time that the timer `alarm`, a timerfd, expires. Called
     /// at most once; the caller keeps `alarm` open. Fails if the kernel has no memory for it.

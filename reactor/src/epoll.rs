@@ -105,8 +105,8 @@ impl Driver for Epoll {
         !self.harvest.is_empty() || self.jobs.is_due()
     }
 
-    fn reap(&mut self, completions: &mut VecDeque<Completion>) {
-        if !self.harvest.is_fresh() {
+    fn reap(&mut self, completions: &mut VecDeque<Completion>, listens: bool) {
+        if listens && !self.harvest.is_fresh() {
             self.look();
         }
         let before = completions.len();

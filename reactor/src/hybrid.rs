@@ -98,9 +98,9 @@ impl Driver for Hybrid {
         !self.harvest.is_empty() || self.ring.is_due()
     }
 
-    fn reap(&mut self, completions: &mut VecDeque<Completion>) {
-        self.ring.reap(completions);
-        if !self.harvest.is_fresh() {
+    fn reap(&mut self, completions: &mut VecDeque<Completion>, listens: bool) {
+        self.ring.reap(completions, listens);
+        if listens && !self.harvest.is_fresh() {
             self.harvest.look(self.shared.poller());
         }
         let before = completions.len();

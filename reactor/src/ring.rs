@@ -350,7 +350,7 @@ impl Driver for Ring {
         !queue.is_empty() || queue.taskrun() || queue.cq_overflow()
     }
 
-    fn reap(&mut self, completions: &mut VecDeque<Completion>) {
+    fn reap(&mut self, completions: &mut VecDeque<Completion>, _listens: bool) {
         loop {
             let drained = self.drain(completions);
             count(&self.counters.completions, drained);

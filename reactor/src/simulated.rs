@@ -424,7 +424,7 @@ impl Driver for Simulated {
         self.has_steps()
     }
 
-    fn reap(&mut self, completions: &mut VecDeque<Completion>) {
+    fn reap(&mut self, completions: &mut VecDeque<Completion>, _listens: bool) {
         if self.completed.is_empty() {
             return;
         }

@@ -315,10 +315,11 @@ impl Worker {
 
     /// Hands over what is queued, and takes what has completed.
     pub(crate) fn reap(&self) {
+        let listens = !self.stands_by();
         let core = &mut *self.core.borrow_mut();
         expect_enter(core.driver.flush());
         self.post().arms.note_submitted();
-        core.driver.reap(&mut core.completions);
+        core.driver.reap(&mut core.completions, listens);
     }
 
     /// Wakes who waits for a socket.

@@ -5,7 +5,7 @@
 //! |---|---|---|
 //! | comes to look | after [`LONG`] in which all were awake | every [`OFTEN`] |
 //! | takes over what waits for others | if all have computed for [`LONG`] | if all have for [`HOG`] |
-//! | keeps the time, hears of shared sockets | no | as any worker |
+//! | keeps the time, hears of shared sockets and looks for them | no | as any worker |
 //! | what wakes on its own ring | runs | runs |
 //!
 //! It stays on duty for [`SHIFT`] after the last time that it found all others computing. The sockets that it

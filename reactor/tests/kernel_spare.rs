@@ -1,0 +1,105 @@
+//! The spare worker on real drivers: what it hears of while it stands by.
+#![cfg(not(loom))]
+
+mod support;
+
+#[path = "support/hogs.rs"]
+mod hogs;
+
+use std::sync::mpsc;
+use std::task::Waker;
+use std::thread;
+use std::time::Duration;
+
+use gorin_reactor::{Config, DriverKind, Local, Reactor};
+use hogs::*;
+use support::*;
+
+/// Longer than a spare worker stays on duty.
+const AFTER_DUTY: Duration = Duration::from_millis(250);
+/// For nothing to happen in.
+const A_WHILE: Duration = Duration::from_millis(100);
+
+/// The spare worker of a reactor with one other, on a thread of its own.
+struct Spare {
+    jobs: mpsc::Sender<Box<dyn FnOnce() + Send>>,
+    waker: Waker,
+    thread: thread::JoinHandle<()>,
+}
+
+impl Spare {
+    fn start(reactor: &Reactor) -> Spare {
+        let (jobs, receiver) = mpsc::channel();
+        let (waker, thread) = on_demand(reactor, 1, receiver);
+        Spare {
+            jobs,
+            waker,
+            thread,
+        }
+    }
+
+    /// Wakes it, and waits until it sleeps again.
+    fn visit(&self) {
+        let (sender, visited) = mpsc::channel();
+        // SAFETY: a number.
+        let job = move || sender.send(unsafe { libc::gettid() }).expect("awaited");
+        self.jobs.send(Box::new(job)).expect("it lives");
+        self.waker.wake_by_ref();
+        wait_until_asleep(visited.recv_timeout(LIMIT).expect("it wakes"));
+    }
+
+    fn stop(self) {
+        drop(self.jobs);
+        self.waker.wake();
+        self.thread.join().expect("it ends in peace");
+    }
+}
+
+fn with_spare(driver: Option<DriverKind>) -> (Reactor, Local, Spare) {
+    let reactor = with_config(Config {
+        workers: 1,
+        spare: true,
+        driver,
+        ..Config::default()
+    });
+    let spare = Spare::start(&reactor);
+    let local = reactor.attach(0).expect("a ring");
+    (reactor, local, spare)
+}
+
+/// Computes on worker 0 until the spare one has served a socket for it.
+fn call_to_duty(local: &mut Local) {
+    local.block_on(async {
+        let mut waiting = Waiting::new();
+        turn().await;
+        waiting.send();
+        compute("the spare", || waiting.mark.was_woken_elsewhere());
+    });
+}
+
+/// For: a spare that still is told of the sockets that all share when its duty is over, or looks for them
+/// whenever it is woken for something else, and so is one worker more under load.
+#[test]
+fn what_stands_by_hears_of_no_shared_socket() {
+    for driver in [DriverKind::Epoll, DriverKind::Hybrid] {
+        let (reactor, mut local, spare) = with_spare(Some(driver));
+        call_to_duty(&mut local);
+        thread::sleep(AFTER_DUTY);
+        spare.visit();
+
+        let mut waiting = Waiting::new();
+        waiting.send();
+        let sleeps = reactor.stats().sleeps;
+        thread::sleep(A_WHILE);
+        assert_eq!(reactor.stats().sleeps, sleeps, "it is told");
+        (0..10).for_each(|_| spare.visit());
+        assert!(!waiting.mark.is_woken(), "it has looked");
+        local.block_on(turn());
+        assert!(waiting.mark.was_woken_here());
+
+        // On duty it hears of them again.
+        call_to_duty(&mut local);
+        spare.stop();
+        shut_down(local);
+    }
+}

@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use gorin_base::primitive::{AtomicU64, Ordering};
+use gorin_base::primitive::{AtomicU64, Ordering, fence};
 use gorin_base::seeded;
 
 /// In user code for that long: a hog. A worker has control about every 100 µs if its goroutines let
@@ -58,13 +58,19 @@ impl Pulse {
     }
 
     /// Owner, while it runs code that is not ours: it will not have control for long. False if it
-    /// is not in such code.
+    /// is not in such code. Of two workers that say so at the same time, and then look at each other, one
+    /// sees that the other has.
     pub(crate) fn expect_block(&self) -> bool {
         let since = self.since.load(Ordering::Relaxed);
-        if since != 0 {
-            self.since.store(since | EXPECTED, Ordering::Release);
+        if since == 0 {
+            return false;
         }
-        since != 0
+        self.since.store(since | EXPECTED, Ordering::Release);
+        if !seeded::bug("pulse.expected_without_fence") {
+            // Pairs with itself on another worker.
+            fence(Ordering::SeqCst);
+        }
+        true
     }
 
     /// Anybody, at `now`: the worker has not had control for so long.
@@ -125,6 +131,26 @@ mod tests {
                 assert_eq!(armed.load(Ordering::Relaxed), 7);
             }
             worker.join().unwrap();
+        });
+    }
+
+    /// The last of those who will block sees that all do, and calls the spare worker. For: two who do not
+    /// see each other.
+    #[test]
+    fn of_two_who_will_block_one_sees_the_other() {
+        model("pulse: expect × expect", || {
+            let pulses = PlainArc::new([Pulse::new(), Pulse::new()]);
+            pulses.iter().for_each(|pulse| pulse.begin(2));
+            let sees_the_other = |pulses: &[Pulse; 2], own: usize| {
+                assert!(pulses[own].expect_block());
+                pulses[1 - own].silence(2).unwrap().is_expected()
+            };
+            let other = {
+                let pulses = pulses.clone();
+                thread::spawn(move || sees_the_other(&pulses, 1))
+            };
+            let first = sees_the_other(&pulses, 0);
+            assert!(other.join().unwrap() || first);
         });
     }
 

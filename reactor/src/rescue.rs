@@ -278,8 +278,8 @@ impl Worker {
         };
         if self.post().pulse.expect_block() {
             guard.pace.hurry();
-            let spare = guard.spare.as_ref().map(|spare| spare.index);
-            let other = guard.watch.sleeper().or(spare);
+            let sleeper = guard.watch.sleeper();
+            let other = sleeper.or_else(|| self.spare_if_all_are_stuck());
             if let Some(other) = other.filter(|&other| other != self.index()) {
                 self.shared().posts[other].signal.notify_mail();
             }

@@ -1,4 +1,4 @@
-//! The spare worker on real drivers: what it hears of while it stands by.
+//! The spare worker on real drivers: what it hears of while it stands by, and who calls it.
 #![cfg(not(loom))]
 
 mod support;
@@ -11,7 +11,7 @@ use std::task::Waker;
 use std::thread;
 use std::time::Duration;
 
-use gorin_reactor::{Config, DriverKind, Local, Reactor};
+use gorin_reactor::{Config, DriverKind, Local, Reactor, expect_block};
 use hogs::*;
 use support::*;
 
@@ -20,7 +20,7 @@ const AFTER_DUTY: Duration = Duration::from_millis(250);
 /// For nothing to happen in.
 const A_WHILE: Duration = Duration::from_millis(100);
 
-/// The spare worker of a reactor with one other, on a thread of its own.
+/// The spare worker of a reactor, on a thread of its own.
 struct Spare {
     jobs: mpsc::Sender<Box<dyn FnOnce() + Send>>,
     waker: Waker,
@@ -28,9 +28,9 @@ struct Spare {
 }
 
 impl Spare {
-    fn start(reactor: &Reactor) -> Spare {
+    fn start(reactor: &Reactor, index: usize) -> Spare {
         let (jobs, receiver) = mpsc::channel();
-        let (waker, thread) = on_demand(reactor, 1, receiver);
+        let (waker, thread) = on_demand(reactor, index, receiver);
         Spare {
             jobs,
             waker,
@@ -55,14 +55,15 @@ impl Spare {
     }
 }
 
-fn with_spare(driver: Option<DriverKind>) -> (Reactor, Local, Spare) {
+/// Worker 0, on this thread, of `workers`, and a spare one.
+fn with_spare(workers: usize, driver: Option<DriverKind>) -> (Reactor, Local, Spare) {
     let reactor = with_config(Config {
-        workers: 1,
+        workers,
         spare: true,
         driver,
         ..Config::default()
     });
-    let spare = Spare::start(&reactor);
+    let spare = Spare::start(&reactor, workers);
     let local = reactor.attach(0).expect("a ring");
     (reactor, local, spare)
 }
@@ -82,7 +83,7 @@ fn call_to_duty(local: &mut Local) {
 #[test]
 fn what_stands_by_hears_of_no_shared_socket() {
     for driver in [DriverKind::Epoll, DriverKind::Hybrid] {
-        let (reactor, mut local, spare) = with_spare(Some(driver));
+        let (reactor, mut local, spare) = with_spare(1, Some(driver));
         call_to_duty(&mut local);
         thread::sleep(AFTER_DUTY);
         spare.visit();
@@ -101,5 +102,31 @@ fn what_stands_by_hears_of_no_shared_socket() {
         call_to_duty(&mut local);
         spare.stop();
         shut_down(local);
+    }
+}
+
+/// For: a call, and a wake, whenever anybody blocks for a moment, while all others are awake.
+#[test]
+fn who_will_block_calls_it_if_all_others_are_stuck() {
+    const ROUNDS: u64 = 10;
+    // Now and then it is awake to look after worker 0, and need not be called.
+    for (workers, expected) in [(1, 1..=ROUNDS), (2, 0..=0)] {
+        // The second one, if there is one, neither sleeps nor computes: it has not begun.
+        let (reactor, mut local, spare) = with_spare(workers, None);
+        let mut calls = 0;
+        for _ in 0..ROUNDS {
+            spare.visit();
+            calls += local.block_on(async {
+                let before = reactor.stats().wakes;
+                expect_block();
+                reactor.stats().wakes - before
+            });
+        }
+        assert!(expected.contains(&calls), "{calls} with {workers} workers");
+        spare.stop();
+        shut_down(local);
+        if workers > 1 {
+            drop(reactor.attach(1));
+        }
     }
 }

@@ -18,6 +18,8 @@
 use std::cell::Cell;
 use std::time::Duration;
 
+use gorin_base::clock;
+
 use super::{Worker, expect_enter};
 use crate::pulse::HOG;
 use crate::rescue::{Duty, Guard};
@@ -107,20 +109,35 @@ impl Worker {
         expect_enter(slept);
     }
 
+    /// Whether worker `index` has computed for `least`, or will block.
+    fn is_stuck(&self, index: usize, now: u64, least: Duration) -> bool {
+        let silence = self.shared.posts[index].pulse.silence(now);
+        silence.is_some_and(|episode| episode.lasted >= least || episode.is_expected())
+    }
+
+    /// For a worker that will block: the spare one, if it has to come at once, for all others are stuck. Who
+    /// blocks for a moment now and then calls nobody, while others have control.
+    pub(crate) fn spare_if_all_are_stuck(&self) -> Option<usize> {
+        let spare = self.shared.spare()?;
+        let now = self.shared.number(clock::now());
+        let mut others = (0..self.shared.config.workers).filter(|&other| other != self.index);
+        others
+            .all(|other| self.is_stuck(other, now, LONG))
+            .then_some(spare)
+    }
+
     /// Whether it is time to look, and all others compute: then the spare is on duty.
     pub(crate) fn is_needed(&self, now: u64) -> bool {
         let more = self.duty.take() == Duty::Look;
         let since = now.saturating_sub(self.shift.looked_at.get());
-        if !more && since < nanos(LEAST) {
+        let stands_by = self.stands_by();
+        // To look whether it has to begin costs little, and it may have been called.
+        if !more && !stands_by && since < nanos(LEAST) {
             return false;
         }
+        let least = if stands_by { LONG } else { HOG };
         self.shift.looked_at.set(now);
-        let least = if self.stands_by() { LONG } else { HOG };
-        let computes = |index: usize| {
-            let silence = self.shared.posts[index].pulse.silence(now);
-            silence.is_some_and(|episode| episode.lasted >= least || episode.is_expected())
-        };
-        let needed = (0..self.shared.config.workers).all(computes);
+        let needed = (0..self.shared.config.workers).all(|index| self.is_stuck(index, now, least));
         if needed {
             self.shift.until.set(now + nanos(SHIFT));
         }

@@ -233,6 +233,38 @@ fn when_the_ring_of_a_worker_cannot_be_had_run_says_why_and_leaves_nothing() {
     );
 }
 
+/// Workers come first: what is too little for the spare one as well is said, and no error.
+#[test]
+fn when_only_the_spare_worker_cannot_be_had_the_runtime_goes_on_without() {
+    let run = |descriptors: usize| {
+        let output = Command::new("sh")
+            .args(["-c", &format!("ulimit -n {descriptors}; exec \"$0\" 1")])
+            .arg(common::example("ping_pong"))
+            .env("GORIN_WORKERS", "2")
+            .output()
+            .unwrap();
+        (
+            output.status.success(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    let runs: Vec<_> = (3..40).map(run).collect();
+    let fails = runs.iter().take_while(|(success, _)| !success).count();
+    let goes_on = &runs[fails..];
+    assert!(fails > 0 && goes_on.iter().all(|(success, _)| *success));
+    let without = goes_on.iter().take_while(|(_, text)| !text.is_empty());
+    let without: Vec<_> = without.map(|(_, text)| text).collect();
+    assert!(!without.is_empty() && without.len() < goes_on.len());
+    for text in without {
+        assert_eq!(text.lines().count(), 1, "{text}");
+        assert!(
+            text.contains("RLIMIT_NOFILE") && text.contains("without the spare worker"),
+            "{text}"
+        );
+    }
+    assert!(goes_on.last().unwrap().1.is_empty());
+}
+
 #[test]
 fn block_on_ends_when_its_runtime_does() {
     within_patience(|| {

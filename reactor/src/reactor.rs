@@ -238,6 +238,23 @@ impl Shared {
         self.poller.as_ref().expect("this driver shares sockets")
     }
 
+    /// For worker `index`, which will not be there any more: refuses messages from now on, answers those that
+    /// were not served, and rings for nobody.
+    pub(crate) fn close_post(&self, index: usize) {
+        let post = &self.posts[index];
+        for message in post.mailbox.close() {
+            match message {
+                // Who waits tries again and finds another worker or an error.
+                Message::Arm(key) => {
+                    self.sockets.complete(key);
+                }
+                Message::Submit(operation) => operation.complete(-libc::ECANCELED),
+                Message::Disarm(_) | Message::Cancel(_) => {}
+            }
+        }
+        post.signal.close();
+    }
+
     /// A worker has ended. The last one leaves nobody who would fire timers.
     pub(crate) fn worker_ended(&self) {
         if self.living.fetch_sub(1, Ordering::AcqRel) == 1 {
@@ -348,6 +365,19 @@ impl Reactor {
                 post.taken.store(false, Ordering::Relaxed);
                 Err(error)
             }
+        }
+    }
+
+    /// Goes on without the [spare](Config::spare) worker, which has not attached and will not: nobody waits for
+    /// it, and nothing is given to it.
+    pub fn forgo_spare(&self) {
+        let Some(index) = self.shared.spare() else {
+            return;
+        };
+        // Relaxed: as in `attach`.
+        if !self.shared.posts[index].taken.swap(true, Ordering::Relaxed) {
+            self.shared.close_post(index);
+            self.shared.worker_ended();
         }
     }
 

@@ -6,12 +6,14 @@ mod support;
 #[path = "support/hogs.rs"]
 mod hogs;
 
+use std::future::Future;
+use std::pin::pin;
 use std::sync::mpsc;
-use std::task::Waker;
+use std::task::{Context, Waker};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use gorin_reactor::{Config, DriverKind, Local, Reactor, expect_block};
+use gorin_reactor::{Config, DriverKind, Local, Reactor, Sleep, expect_block};
 use hogs::*;
 use support::*;
 
@@ -129,4 +131,31 @@ fn who_will_block_calls_it_if_all_others_are_stuck() {
             drop(reactor.attach(1));
         }
     }
+}
+
+/// For: workers that wait for one that never comes.
+#[test]
+fn a_reactor_that_forgoes_it_ends_with_the_last_worker() {
+    let reactor = with_config(Config {
+        workers: 1,
+        spare: true,
+        ..Config::default()
+    });
+    reactor.forgo_spare();
+    assert!(reactor.attach(1).is_err());
+    let mut local = reactor.attach(0).expect("a ring");
+    local.block_on(async {
+        expect_block();
+        turn().await;
+    });
+    shut_down(local);
+    let late = thread::spawn({
+        let reactor = reactor.clone();
+        move || {
+            let _entered = reactor.enter();
+            let sleep = pin!(Sleep::until(Instant::now() + LIMIT));
+            let _ = sleep.poll(&mut Context::from_waker(Waker::noop()));
+        }
+    });
+    assert!(late.join().is_err(), "its timers have ended");
 }

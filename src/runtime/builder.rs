@@ -1,7 +1,7 @@
 //! Settings of a runtime, their defaults and checks; starting it.
 //!
 //! Starting is all or nothing: when the k-th thread or ring cannot be had, those before it are ended
-//! and the caller gets the error.
+//! and the caller gets the error. But for the spare worker's, which is the last.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -208,14 +208,17 @@ impl Builder {
     /// When all of several workers have computed for 10 ms, or block in place, a *spare* worker does the
     /// same for all of them: one more thread, named `-spare`, which otherwise sleeps and is not counted. So
     /// one goroutine more may run at a time than there are workers, and a server answers however many of
-    /// its goroutines compute. (Go interrupts them; what waits then shares their CPUs as threads do.)
+    /// its goroutines compute. (Go interrupts them; what waits then shares their CPUs as threads do.) Where
+    /// there is no thread, descriptor or memory left for it, the runtime goes on without, and one line on
+    /// stderr says why.
     ///
     /// Workers that watch each other also notice when they are kept from running because CPUs are
     /// contended, by clients on the same machine, say. Then fewer of them serve the sockets for some
     /// seconds, if that serves as much: a worker that is preempted holds its sockets for milliseconds.
     ///
     /// Operations on files that were started on such a worker end when it is free again; and with
-    /// one worker there is nobody to watch.
+    /// one worker there is nobody to watch, and no spare one: who asks for one has goroutines run one at a
+    /// time, also while one computes.
     ///
     /// Default: the environment variable `GORIN_RESCUE`, 0 or 1; else they do.
     pub fn rescue(mut self, rescue: bool) -> Builder {
@@ -311,14 +314,9 @@ impl Builder {
     pub fn run<F: Future>(self, main: F) -> io::Result<F::Output> {
         let _role = Role::enter(Role::Worker, "run");
         let handle = self.prepare()?;
+        // Before the spare worker's, which is the last one to be made.
+        let mut local = handle.shared.reactor.attach(0)?;
         let threads = Threads::start(&handle, 1, &self.worker_thread())?;
-        let mut local = match handle.shared.reactor.attach(0) {
-            Ok(local) => local,
-            Err(error) => {
-                threads.stop(&handle, self.exit_timeout).report();
-                return Err(error);
-            }
-        };
         let _current = current::set(&handle);
         let mut worker = handle.shared.executor.worker(0);
         // Caught so that goroutines, ring and threads are gone when the panic reaches the caller.
@@ -400,6 +398,8 @@ impl Builder {
         if let Some(rescue) = rescue {
             config.rescue = rescue;
         }
+        // None for a single worker. Go, with GOMAXPROCS=1, interrupts a goroutine that computes and lets others
+        // run, but never two at a time; a spare one would run beside it.
         config.spare = config.rescue && (2..MAX_WORKERS).contains(&workers);
         let executor = Executor::new(gorin_executor::Config {
             width: config.width.clone(),

@@ -5,13 +5,14 @@
 
 use std::fmt;
 use std::io;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use gorin_base::clock;
-use gorin_base::primitive::Mutex;
+use gorin_base::primitive::{AtomicBool, Mutex, Ordering};
 use gorin_executor::TaskInfo;
 use gorin_reactor::Drained;
 
@@ -21,7 +22,14 @@ use super::{EXIT_TIMEOUT, Handle, current};
 /// The worker threads of one runtime.
 #[derive(Debug)]
 pub(super) struct Threads {
-    /// By worker index, counted from the first one that has a thread of its own.
+    workers: Group,
+    /// The thread of the spare worker, if there is one.
+    spare: Option<Group>,
+}
+
+/// Threads that are started together.
+#[derive(Debug)]
+struct Group {
     running: Vec<Worker>,
     /// The mutex only makes the runtime `Sync`; nobody else locks it.
     events: Mutex<mpsc::Receiver<Event>>,
@@ -53,6 +61,9 @@ pub(super) struct WorkerThread<'a> {
 impl Threads {
     /// Starts a thread for each worker from `first` on; returns when all rings stand.
     ///
+    /// The spare worker comes after all others, so that it takes nothing from them; where there is no thread
+    /// or ring left for it the runtime goes on without.
+    ///
     /// # Errors
     /// If a thread or ring cannot be had; the threads already started are ended before.
     pub(super) fn start(
@@ -60,38 +71,28 @@ impl Threads {
         first: usize,
         made: &WorkerThread<'_>,
     ) -> io::Result<Threads> {
-        let (sender, events) = mpsc::channel();
+        let (workers, started) = Group::start(handle, first..handle.num_workers(), made);
         let mut threads = Threads {
-            running: Vec::new(),
-            events: Mutex::new(events),
+            workers,
+            spare: None,
         };
-        let mut outcome = Ok(());
-        let spare = usize::from(handle.has_spare());
-        for index in first..handle.num_workers() + spare {
-            match spawn(handle.clone(), index, made, sender.clone()) {
-                Ok(thread) => threads.running.push(Worker { index, thread }),
+        if let Err(error) = started {
+            threads.stop(handle, EXIT_TIMEOUT).report();
+            return Err(error);
+        }
+        if handle.has_spare() {
+            let index = handle.num_workers();
+            let (spare, started) = Group::start(handle, index..index + 1, made);
+            match started {
+                Ok(()) => threads.spare = Some(spare),
                 Err(error) => {
-                    outcome = Err(error);
-                    break;
+                    handle.shared.reactor.forgo_spare();
+                    spare.running.into_iter().for_each(Worker::join);
+                    warn_of_missing_spare(&error);
                 }
             }
         }
-        drop(sender);
-        for _ in 0..threads.running.len() {
-            let started = match threads.events.get_mut().recv() {
-                Ok(Event::Started(result)) => result,
-                Ok(Event::Ended { index, .. }) => unreachable!("worker {index} ended unasked"),
-                Err(mpsc::RecvError) => Err(io::Error::other("a gorin worker thread panicked")),
-            };
-            outcome = outcome.and(started);
-        }
-        match outcome {
-            Ok(()) => Ok(threads),
-            Err(error) => {
-                threads.stop(handle, EXIT_TIMEOUT).report();
-                Err(error)
-            }
-        }
+        Ok(threads)
     }
 
     /// Tells the runtime to stop and waits for its end, at most `limit`.
@@ -102,34 +103,17 @@ impl Threads {
 
     /// Waits until all threads have ended, at most until `deadline`; the others are left alone, and
     /// who is still in `block_on` then is told that the runtime is over.
-    pub(super) fn join(mut self, handle: &Handle, deadline: Instant) -> Shutdown {
+    pub(super) fn join(self, handle: &Handle, deadline: Instant) -> Shutdown {
+        let mut groups: Vec<Group> = [self.workers].into_iter().chain(self.spare).collect();
         let mut abandoned_operations = 0;
-        let mut ended = Vec::new();
-        let all_ended = loop {
-            let left = deadline.saturating_duration_since(clock::now());
-            match self.events.get_mut().recv_timeout(left) {
-                Ok(Event::Ended { index, drained }) => {
-                    abandoned_operations += abandoned(&drained);
-                    ended.push(index);
-                }
-                // Of a start that failed elsewhere.
-                Ok(Event::Started(_)) => {}
-                // Every thread has let go of its sender: each is about to return.
-                Err(mpsc::RecvTimeoutError::Disconnected) => break true,
-                Err(mpsc::RecvTimeoutError::Timeout) => break false,
-            }
-        };
+        let ended: Vec<Vec<usize>> = groups
+            .iter_mut()
+            .map(|group| group.wait(deadline, &mut abandoned_operations))
+            .collect();
         // Done by the workers, unless one that computes has kept all of them.
         handle.shared.over.close();
-        let mut lost_workers = 0;
-        for worker in self.running {
-            if all_ended || ended.contains(&worker.index) {
-                // A worker that panicked has said so on stderr, and its goroutines are in the list.
-                let _ = worker.thread.join();
-            } else {
-                lost_workers += 1;
-            }
-        }
+        let joined = groups.into_iter().zip(&ended);
+        let lost_workers = joined.map(|(group, ended)| group.join(ended)).sum();
         // Last: closures that workers are waiting for are among those that end here.
         let patience = match current::is_in_closure_of(handle) {
             true => clock::now(),
@@ -142,6 +126,91 @@ impl Threads {
             lost_workers,
             abandoned_operations,
         }
+    }
+}
+
+impl Group {
+    /// Starts the threads of these workers; says when all rings stand, or why not. Those that stand run on.
+    fn start(
+        handle: &Handle,
+        workers: Range<usize>,
+        made: &WorkerThread<'_>,
+    ) -> (Group, io::Result<()>) {
+        let (sender, events) = mpsc::channel();
+        let mut running = Vec::new();
+        let mut outcome = Ok(());
+        for index in workers {
+            match spawn(handle.clone(), index, made, sender.clone()) {
+                Ok(thread) => running.push(Worker { index, thread }),
+                Err(error) => {
+                    outcome = Err(error);
+                    break;
+                }
+            }
+        }
+        drop(sender);
+        for _ in 0..running.len() {
+            let started = match events.recv() {
+                Ok(Event::Started(result)) => result,
+                Ok(Event::Ended { index, .. }) => unreachable!("worker {index} ended unasked"),
+                Err(mpsc::RecvError) => Err(io::Error::other("a gorin worker thread panicked")),
+            };
+            outcome = outcome.and(started);
+        }
+        let group = Group {
+            running,
+            events: Mutex::new(events),
+        };
+        (group, outcome)
+    }
+
+    /// Waits until all have ended, at most until `deadline`; gives those that have. Adds the operations that
+    /// they have left in the kernel to `left`.
+    fn wait(&mut self, deadline: Instant, left: &mut usize) -> Vec<usize> {
+        let mut ended = Vec::new();
+        loop {
+            let patience = deadline.saturating_duration_since(clock::now());
+            match self.events.get_mut().recv_timeout(patience) {
+                Ok(Event::Ended { index, drained }) => {
+                    *left += abandoned(&drained);
+                    ended.push(index);
+                }
+                // Of a start that failed elsewhere.
+                Ok(Event::Started(_)) => {}
+                // Every thread has let go of its sender: each is about to return.
+                Err(mpsc::RecvTimeoutError::Disconnected) => {
+                    return self.running.iter().map(|worker| worker.index).collect();
+                }
+                Err(mpsc::RecvTimeoutError::Timeout) => return ended,
+            }
+        }
+    }
+
+    /// Joins the threads of the workers `ended`; gives the number of the others.
+    fn join(self, ended: &[usize]) -> usize {
+        let is_over = |worker: &Worker| ended.contains(&worker.index);
+        let (over, lost): (Vec<_>, Vec<_>) = self.running.into_iter().partition(is_over);
+        over.into_iter().for_each(Worker::join);
+        lost.len()
+    }
+}
+
+impl Worker {
+    fn join(self) {
+        // A worker that panicked has said so on stderr, and its goroutines are in the list.
+        let _ = self.thread.join();
+    }
+}
+
+/// Said once in a process, however many runtimes it starts.
+fn warn_of_missing_spare(error: &io::Error) {
+    static SAID: AtomicBool = AtomicBool::new(false);
+    // Relaxed: decides who says it, and hands nothing over.
+    if !SAID.swap(true, Ordering::Relaxed) {
+        eprintln!(
+            "gorin: {error} Going on without the spare worker: while all others compute at once \
+             nobody serves."
+        );
     }
 }
 

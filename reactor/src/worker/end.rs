@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use gorin_base::clock;
 
 use super::{Worker, expect_enter};
-use crate::mailbox::Message;
 
 /// How often cancellation is repeated while a worker ends: an operation that could not be cancelled
 /// when it ran may be when it waits.
@@ -30,25 +29,10 @@ impl Worker {
             && core.driver.is_quiet()
     }
 
-    /// Refuses messages from now on, and answers those that were not served.
-    fn close_mailbox(&self) {
-        for message in self.post().mailbox().close() {
-            match message {
-                // Who waits tries again and finds another worker or an error.
-                Message::Arm(key) => {
-                    self.shared.sockets.complete(key);
-                }
-                Message::Submit(operation) => operation.complete(-libc::ECANCELED),
-                Message::Disarm(_) | Message::Cancel(_) => {}
-            }
-        }
-    }
-
     /// Ends the worker: cancels and reaps until nothing is in flight or `deadline` has passed.
     pub(super) fn end(&self, deadline: Instant) -> Drained {
         self.post().set_probe(None);
-        self.close_mailbox();
-        self.signal().close();
+        self.shared.close_post(self.index);
         self.shared.timers.leave(self.index);
         self.shared.worker_ended();
         if clock::now() < deadline {

@@ -10,8 +10,10 @@
 use std::future::Future;
 use std::io::{Read, Write};
 use std::net::TcpStream as StdStream;
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
+use std::task::{Context, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use gorin::net::{TcpListener, TcpStream};
@@ -383,6 +385,49 @@ fn who_computes_on_the_spare_worker_strands_nobody() {
         });
         compute_everywhere("the third one", move || hogged.get() == 1).await;
         third.await.unwrap();
+    });
+}
+
+/// Panics, as no waker should.
+struct Panics(Count);
+
+impl Wake for Panics {
+    fn wake(self: Arc<Self>) {
+        self.0.up();
+        panic!("as expected by the test");
+    }
+}
+
+#[test]
+fn a_waker_that_panics_on_the_spare_worker_harms_nobody_else() {
+    on_two_workers(async {
+        let (computing, woken, served) = (Count::default(), Count::default(), Count::default());
+        let (both, done) = (computing.clone(), served.clone());
+        let other = go(async move {
+            both.up();
+            compute("the other one begins", || both.get() == 2);
+            compute("the spare one", || done.get() == 1);
+        });
+        let (before, done) = (woken.clone(), served.clone());
+        go(async move {
+            while before.get() == 0 {
+                time::sleep(Duration::from_millis(1)).await;
+            }
+            time::sleep(Duration::from_millis(1)).await;
+            done.up();
+        });
+        computing.up();
+        compute("the other one begins", || computing.get() == 2);
+        // From here on only the spare worker fires timers.
+        let waker = Waker::from(Arc::new(Panics(woken)));
+        let mut context = Context::from_waker(&waker);
+        let mut sleep = pin!(time::sleep(LIMIT));
+        while {
+            sleep.set(time::sleep(Duration::from_millis(5)));
+            sleep.as_mut().poll(&mut context).is_ready()
+        } {}
+        compute("the spare one", || served.get() == 1);
+        other.await.unwrap();
     });
 }
 

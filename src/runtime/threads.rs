@@ -319,7 +319,8 @@ impl Shutdown {
         &self.blocking_jobs
     }
 
-    /// Worker threads that were left behind; each ends by itself when its goroutine does.
+    /// Worker threads that were left behind, the [spare](super::Builder::rescue) one among them; each ends by
+    /// itself when its goroutine does, or the last one of all.
     pub fn lost_workers(&self) -> usize {
         self.lost_workers
     }

@@ -92,6 +92,28 @@ fn the_queue_of_a_hog_runs_while_it_computes() {
     });
 }
 
+/// Nobody is called for the second of two short polls, as far as can be known.
+#[test]
+fn who_has_woken_together_with_a_hog_runs_while_it_computes() {
+    on_two_workers(async {
+        for _ in 0..100 {
+            gorin::yield_now().await;
+        }
+        let at = Instant::now() + Duration::from_millis(2);
+        let ran = Count::default();
+        let pair = [ran.clone(), ran].map(|ran| {
+            go(async move {
+                time::sleep_until(at).await;
+                ran.up();
+                compute("one that has woken with it", || ran.get() == 2);
+            })
+        });
+        for one in pair {
+            one.await.unwrap();
+        }
+    });
+}
+
 #[test]
 fn timers_of_a_hog_fire_while_it_computes() {
     on_two_workers(async {

@@ -12,7 +12,7 @@
 //! | a goroutine yields or woke itself | ring | another worker, if there was more to run already |
 //! | the worker is in `block_in_place` | injector | another worker |
 //! | it is local (`local.rs`) | its worker's own queue | this worker itself, if it sits |
-//! | between polls (the reactor reaps) | ring | this worker itself, if it sits; [`Worker::run`] calls another if more than one came |
+//! | between polls (the reactor reaps) | ring | this worker itself, if it sits; [`Worker::run`] calls another if more came than it can do soon |
 //!
 //! Why a joiner goes behind what is ready: who awaits one goroutine after another would otherwise run
 //! after each of them. With a thousand that were started together this was a switch, and five
@@ -173,6 +173,7 @@ impl Context {
             return false;
         };
         colleague.overdue.store(true, Ordering::Relaxed);
+        count(&self.shared.reliefs);
         // Filling the LIFO slot calls nobody, since its owner takes it next.
         let next = colleague.stealer.steal_lifo();
         let stuck = next.is_some();

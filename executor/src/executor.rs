@@ -61,6 +61,9 @@ pub struct Config {
     /// One worker more, number `workers`. It is not called, and takes no goroutine but those that become
     /// ready on its own thread, until it [relieves](crate::relieve) another one.
     pub spare: bool,
+    /// Workers that stay in one poll are [relieved](crate::relieve) within a fraction of a millisecond. Then a
+    /// worker does what takes less time than to wake another one, some 50 µs, by itself.
+    pub relieved: bool,
     /// What happens to a panic that nobody can join.
     pub panic_policy: PanicPolicy,
     /// How many workers go on as usual where CPUs are contended. Who narrows it must
@@ -79,6 +82,7 @@ impl Default for Config {
         Config {
             workers: std::thread::available_parallelism().map_or(1, Into::into),
             spare: false,
+            relieved: false,
             panic_policy: PanicPolicy::default(),
             width: PlainArc::default(),
             blocking: BlockingConfig::default(),
@@ -143,6 +147,9 @@ pub(crate) struct Shared {
     pub(crate) errands: Pool,
     pub(crate) drained: Drained,
     pub(crate) injector: Injector,
+    pub(crate) relieved: bool,
+    /// How often a worker was found stuck in a poll. Written by who finds it, read by workers; relaxed, a hint.
+    pub(crate) reliefs: AtomicUsize,
     /// Set once, by `stop`, before the registry closes; read by who takes a task off the list, relaxed.
     stopped: AtomicBool,
     /// Set when no task lives any more after that, by whoever finds it so: who takes the last one off
@@ -225,6 +232,8 @@ impl Shared {
             errands: Pool::new(config.errands.clone()),
             drained: Drained::default(),
             injector: Injector::new(),
+            relieved: config.relieved,
+            reliefs: AtomicUsize::new(0),
             stopped: AtomicBool::new(false),
             over: AtomicBool::new(false),
             abandoned: AtomicBool::new(false),

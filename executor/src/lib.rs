@@ -47,6 +47,7 @@ mod report;
 mod run_queue;
 pub mod task;
 mod worker;
+mod worth;
 mod yield_now;
 
 pub use blocking::BlockingConfig;

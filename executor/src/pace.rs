@@ -21,6 +21,8 @@ pub(crate) struct Pace {
     polls: u32,
     /// The number of polls at which the clock is read next.
     next_look: u32,
+    /// How long a poll has taken on average, until the clock was read last.
+    poll_time: Duration,
 }
 
 impl Pace {
@@ -30,7 +32,14 @@ impl Pace {
             started: clock::now(),
             polls: 0,
             next_look: 1,
+            poll_time: Duration::ZERO,
         }
+    }
+
+    /// How long a poll of this turn takes; to be asked after the first one.
+    #[inline]
+    pub(crate) fn poll_time(&self) -> Duration {
+        self.poll_time
     }
 
     /// When the turn began.
@@ -56,6 +65,7 @@ impl Pace {
             return false;
         }
         let spent = clock::now().duration_since(self.started);
+        self.poll_time = spent / self.polls;
         // Look again after a quarter of the polls that fit into what is left.
         let left = TURN_TIME.saturating_sub(spent).as_nanos() as u64;
         let spent = u64::try_from(spent.as_nanos()).unwrap_or(u64::MAX);

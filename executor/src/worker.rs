@@ -20,6 +20,8 @@
 //! Where CPUs are contended ([`Width`](gorin_base::width::Width)) a worker calls nobody for what is in
 //! its ring until that has not run dry for [`QUIET_TIME`]: who is called takes the CPU from somebody.
 //!
+//! For what the reactor has brought another worker is called only if that is worth it: `worth.rs`.
+//!
 //! The spare worker ([`Config::spare`](crate::Config::spare)) runs what becomes ready on its own thread and
 //! nothing else, until it [relieves](crate::relieve) another one: then it is on duty, and looks at all queues
 //! until they are empty, or for a millisecond. It sits down without being on the idle list. What is left on its
@@ -54,6 +56,7 @@ use crate::main_future::{Main, UntilMain, UntilOver};
 use crate::pace::{Pace, TURN_POLLS};
 use crate::run_queue::{CAPACITY, Owner};
 use crate::task::Runnable;
+use crate::worth::Worth;
 
 /// How long a worker that has not run dry calls nobody where CPUs are contended.
 const QUIET_TIME: Duration = Duration::from_millis(1);
@@ -88,11 +91,13 @@ pub struct Worker {
     lifo_streak: u32,
     /// The first turn since the worker has run dry; `None` if it is dry.
     busy_since: Option<Instant>,
+    worth: Worth,
 }
 
 impl Worker {
     pub(crate) fn new(executor: Executor, index: usize, owner: Owner) -> Worker {
         Worker {
+            worth: Worth::new(executor.shared().relieved),
             entry: Entry::new(executor.shared(), Some((index, owner))),
             executor,
             searching: false,
@@ -155,10 +160,7 @@ impl Worker {
         self.stand_up();
         let mut pace = Pace::new();
         self.keep_quiet(pace.started());
-        if self.desk().queued() > 1 {
-            // The reactor brought more than one worker can run at once.
-            self.entry.context().call_colleague();
-        }
+        self.share(pace.started());
         loop {
             let main_due = main.is_due(self.shared());
             if main_due && self.desk().before_main.get() == 0 {
@@ -183,7 +185,11 @@ impl Worker {
             } else {
                 continue;
             }
-            if pace.count() || self.is_overdue() {
+            let over = pace.count();
+            if self.worth.polled(pace.poll_time(), self.desk().queue.len()) {
+                self.entry.context().call_colleague();
+            }
+            if over || self.is_overdue() {
                 break;
             }
         }
@@ -201,6 +207,15 @@ impl Worker {
         let quiet =
             now.duration_since(since) < QUIET_TIME && self.shared().width.limit(now).is_some();
         self.desk().quiet.set(quiet);
+    }
+
+    /// Calls another worker if the reactor has brought more than this one can do soon.
+    fn share(&mut self, now: Instant) {
+        // Relaxed: see the field.
+        let reliefs = self.shared().reliefs.load(Ordering::Relaxed);
+        if self.worth.begin(now, self.desk().queued(), reliefs) {
+            self.entry.context().call_colleague();
+        }
     }
 
     /// At the end of a turn that began at `now`: the spare worker gives away what is left, unless it is on duty.

@@ -103,12 +103,12 @@ impl Wake for Bell {
 }
 
 /// Two workers that are polled by hand: `second` on a thread of its own until it sits, then `turns` of
-/// the first one, on this thread, with goroutines that yield. Says whether the second one was called.
-fn is_called(width: Arc<Width>, mut turns: impl Iterator) -> bool {
+/// the first one, on this thread, with goroutines that compute for `work` and yield. Says whether the second
+/// one was called.
+fn is_called(config: Config, work: Duration, mut turns: impl Iterator) -> bool {
     let executor = Executor::new(Config {
         workers: 2,
-        width,
-        ..Config::default()
+        ..config
     });
     let bell = Arc::new(Bell::default());
     let (waker, other) = (Waker::from(bell.clone()), executor.clone());
@@ -126,8 +126,12 @@ fn is_called(width: Arc<Width>, mut turns: impl Iterator) -> bool {
     let bell = sat.recv().unwrap();
     let mut first = executor.worker(0);
     for _ in 0..10 {
-        let yielding = async {
+        let yielding = async move {
             loop {
+                let start = Instant::now();
+                while start.elapsed() < work {
+                    std::hint::spin_loop();
+                }
                 yield_now().await;
             }
         };
@@ -146,27 +150,40 @@ fn is_called(width: Arc<Width>, mut turns: impl Iterator) -> bool {
     is_called
 }
 
-fn narrow() -> Arc<Width> {
+fn narrow() -> Config {
     let width = Arc::new(Width::default());
     width.narrow(1, clock::now(), Duration::from_secs(3600));
-    width
+    Config {
+        width,
+        ..Config::default()
+    }
 }
 
 #[test]
 fn another_worker_is_called_for_what_a_worker_cannot_run_at_once() {
-    assert!(is_called(Arc::default(), 0..1));
+    assert!(is_called(Config::default(), Duration::ZERO, 0..1));
+}
+
+/// (That it is not called for little is tested in `src/worth.rs`: here the time is real.)
+#[test]
+fn where_workers_are_relieved_another_one_is_called_for_what_takes_long() {
+    let relieved = Config {
+        relieved: true,
+        ..Config::default()
+    };
+    assert!(is_called(relieved, Duration::from_millis(1), 0..1));
 }
 
 #[test]
 fn where_cpus_are_contended_nobody_is_called_for_what_has_just_come() {
-    assert!(!is_called(narrow(), 0..1));
+    assert!(!is_called(narrow(), Duration::ZERO, 0..1));
 }
 
 #[test]
 fn where_cpus_are_contended_another_worker_is_called_for_what_waits_long() {
     let end = Instant::now() + Duration::from_secs(20);
     let in_time = std::iter::repeat(()).take_while(|()| Instant::now() < end);
-    assert!(is_called(narrow(), in_time));
+    assert!(is_called(narrow(), Duration::ZERO, in_time));
 }
 
 #[test]

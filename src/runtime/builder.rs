@@ -405,6 +405,7 @@ impl Builder {
             width: config.width.clone(),
             workers,
             spare: config.spare,
+            relieved: config.rescue && workers > 1,
             panic_policy: self.panic_policy,
             blocking: self.threads("block", self.max_blocking_threads),
             errands: self.threads(

@@ -6,6 +6,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::num::IntErrorKind;
 
 use crate::goroutine::Spec;
 use crate::runtime::Handle;
@@ -126,15 +127,23 @@ impl Target {
             Some((host, port)) if !host.is_empty() && !host.contains(':') => {
                 Target::host(host, port)
             }
-            _ => Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                format!(
-                    "`{text}` is not an address: write host:port, as in 127.0.0.1:7777, \
-                     [::1]:7777 or localhost:7777"
-                ),
-            )),
+            _ => Err(invalid(text, parts)),
         }
     }
+}
+
+/// The error for what is no `host:port`; `parts` are what is before and after the last colon.
+fn invalid(text: &str, parts: Option<(&str, &str)>) -> io::Error {
+    let too_large = |port: &str| {
+        let parsed = port.parse::<u16>();
+        parsed.is_err_and(|error| *error.kind() == IntErrorKind::PosOverflow)
+    };
+    let cure = match parts {
+        Some((host, port)) if !host.contains(':') && too_large(port) => "a port is at most 65535",
+        _ => "write host:port, as in 127.0.0.1:7777, [::1]:7777 or localhost:7777",
+    };
+    let text = format!("`{text}` is not an address: {cure}");
+    io::Error::new(io::ErrorKind::InvalidInput, text)
 }
 
 mod sealed {
@@ -278,13 +287,17 @@ mod tests {
             "localhost",
             ":80",
             "host:",
-            "host:99999",
+            "host:-1",
             "::1",
+            "2001:db8::99999",
             "a:b:80",
         ] {
             let error = text.target().unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{text}");
             assert!(error.to_string().contains("host:port"), "{error}");
         }
+        let error = "host:99999".target().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        assert!(error.to_string().contains("at most 65535"), "{error}");
     }
 }

@@ -428,6 +428,27 @@ fn a_socket_that_was_an_end_lives_on_as_a_descriptor() {
     });
 }
 
+/// Whoever opens a FIFO to read and write counts as its writer.
+#[test]
+fn a_fifo_opened_to_read_and_write_waits_for_whoever_writes() {
+    on_two_workers(|| async {
+        let directory = common::TempDir::new();
+        let fifo = directory.path("fifo");
+        let made = Command::new("mkfifo").arg(&fifo).status().await.unwrap();
+        assert!(made.success());
+        let opened = std::fs::File::options().read(true).write(true).open(&fifo);
+        let reader = PipeReader::from_fd(opened.unwrap().into()).unwrap();
+        let mut buf = [0; 8];
+        for word in ["one", "two"] {
+            let early = timeout(Duration::ZERO, PipeReader::read(&reader, &mut buf)).await;
+            assert!(early.is_err(), "no end, though nobody writes");
+            gorin::fs::write(&fifo, word).await.unwrap();
+            let len = PipeReader::read(&reader, &mut buf).await.unwrap();
+            assert_eq!(&buf[..len], word.as_bytes());
+        }
+    });
+}
+
 #[test]
 fn a_dropped_writer_is_the_end_for_a_reader_that_waits() {
     on_two_workers(|| async {

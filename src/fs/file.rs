@@ -78,7 +78,7 @@ impl File {
         }
     }
 
-    /// Opens `path` to read it. See [`OpenOptions::open`].
+    /// Opens `path` to read it. See [`OpenOptions::open`], also for named pipes.
     ///
     /// # Errors
     /// Those of `open(2)`.

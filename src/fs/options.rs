@@ -103,8 +103,10 @@ impl OpenOptions {
 
     /// Opens `path`.
     ///
-    /// On the ring a named pipe is opened without waiting for the other end, unlike in std: for
-    /// reading it succeeds at once, for writing it fails with `ENXIO` while nobody reads.
+    /// On the ring a named pipe is opened without waiting for the other end, unlike in std and with
+    /// the driver `epoll`: for reading it succeeds at once, and reading gives the end while nobody
+    /// writes; for writing it fails with `ENXIO` while nobody reads. The same with any driver is
+    /// [`PipeReader::from_fd`](crate::io::PipeReader::from_fd), which waits for writers, too.
     ///
     /// # Errors
     /// `InvalidInput` for options that contradict each other and for a path with a zero byte; those

@@ -70,15 +70,15 @@ impl PipeReader {
     /// Takes over the reading end of a pipe, a FIFO, a terminal, or whatever else can be polled and
     /// read; it is set non-blocking, which others who share it will see.
     ///
-    /// A FIFO is to be opened with `O_NONBLOCK`, or opening it waits for a writer:
+    /// A FIFO is to be opened to read and write, as Linux allows: that waits for nobody, and reading
+    /// waits for whoever comes to write and never finds the end. (With `O_NONBLOCK` and to read
+    /// only, reads give the end while there is no writer; with neither, opening blocks the thread.)
     ///
     /// ```no_run
-    /// use std::os::unix::fs::OpenOptionsExt;
-    ///
     /// # fn main() -> std::io::Result<()> {
     /// gorin::run(async {
     ///     let mut options = std::fs::OpenOptions::new();
-    ///     let fifo = options.read(true).custom_flags(libc::O_NONBLOCK).open("commands")?;
+    ///     let fifo = options.read(true).write(true).open("commands")?;
     ///     let reader = gorin::io::PipeReader::from_fd(fifo.into())?;
     ///     # drop(reader);
     ///     Ok(())

@@ -105,6 +105,7 @@ impl<T> Receiver<T> {
     /// and nothing is left in it.
     #[track_caller]
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
+        self.recall();
         hook::step(
             "chan receive",
             self.shared.id,

@@ -1,9 +1,9 @@
 //! A receiver as a `Stream`, and iteration for threads.
 //!
 //! A stream's wait outlives each call of `poll_next`: the key of its waiter is in the receiver. When
-//! the same receiver is then used by `recv` or in a select, the waiter must not keep a value that was
-//! handed to it meanwhile: it is *recalled* first, which puts the value back to the front of the
-//! channel and leaves an empty waiter behind for the stream to clear away.
+//! the same receiver is then used by `recv`, by `try_recv` or in a select, the waiter must not keep a
+//! value that was handed to it meanwhile: it is *recalled* first, which puts the value back to the
+//! front of the channel and leaves an empty waiter behind for the stream to clear away.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};

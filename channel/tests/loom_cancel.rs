@@ -232,6 +232,22 @@ fn a_stream_gives_its_value_to_recv() {
     });
 }
 
+/// As before, to who does not wait. For: a receiver that says that there is nothing, or nothing any
+/// more, with a value in its own hand.
+#[test]
+fn a_stream_gives_its_value_to_try_recv() {
+    model("a stream gives its value to try_recv", || {
+        let (tx, mut rx) = chan(1);
+        let sender = thread::spawn(move || block_on(tx.send(1)).unwrap());
+        let early = futures::StreamExt::next(&mut rx).now_or_never().flatten();
+        let got = early.or_else(|| rx.try_recv().ok());
+        sender.join().unwrap();
+        let got = got.or_else(|| rx.try_recv().ok());
+        assert_eq!(got, Some(1));
+        assert_eq!(rx.try_recv(), Err(TryRecvError::Closed));
+    });
+}
+
 /// A stream that is dropped with a value in hand gives it to the next receiver.
 #[test]
 fn a_dropped_stream_puts_its_value_back() {

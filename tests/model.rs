@@ -485,6 +485,20 @@ mod explorer {
         );
     }
 
+    /// A value comes while the poll that has looked for it goes on: it waits for a handle next.
+    #[test]
+    fn who_is_woken_inside_of_a_poll_is_polled_again() {
+        async fn program() {
+            let (tx, rx) = chan(1);
+            let sender = go(async move { tx.send(1).await });
+            let (received, sent) = futures::future::join(rx.recv(), sender).await;
+            assert_eq!((received, sent.unwrap()), (Some(1), Ok(())));
+        }
+        passes(program);
+        passes(|| async { go(program()).await.unwrap() });
+        Builder::new().without_reduction().check(program);
+    }
+
     #[test]
     fn an_abort_comes_before_or_after_or_in_between() {
         let ends = ends(|seen| async move {

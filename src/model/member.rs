@@ -56,6 +56,9 @@ pub(super) struct Member {
     pub(super) waits: Vec<(Wait, usize)>,
     /// The task to run, once it is runnable; `main` has none.
     pub(super) runnable: Option<Runnable>,
+    /// It was woken inside of a poll, before an operation that it had announced: it is polled again
+    /// after that poll. Of `main` only, because a task remembers it by itself.
+    pub(super) woken_meanwhile: bool,
     /// It was woken while it ran, by itself: it yields.
     pub(super) woke_itself: bool,
     /// A timer of its own woke it.
@@ -83,6 +86,7 @@ impl Member {
             coroutine: Some(coroutine),
             waits: Vec::new(),
             runnable: None,
+            woken_meanwhile: false,
             woke_itself: false,
             timer_fired: false,
             waker: None,

@@ -103,6 +103,11 @@ pub(super) fn run_main<F: Future<Output = ()>>(main: impl FnOnce() -> F) {
     let ended = catch_unwind(AssertUnwindSafe(|| {
         let mut future = pin!(main());
         while future.as_mut().poll(&mut context).is_pending() {
+            let mut state = execution.state.borrow_mut();
+            if std::mem::take(&mut state.member_mut(MAIN).woken_meanwhile) {
+                wake_up(&execution.wakeups, MAIN, None);
+            }
+            drop(state);
             execution.wait();
             if execution.state.borrow().ending {
                 return;

@@ -275,7 +275,12 @@ impl State {
             Stage::New if !lazy => return true,
             Stage::New => {}
             Stage::Waiting => {}
-            Stage::Announced(_) | Stage::Woken(_) | Stage::Done => return false,
+            Stage::Announced(_) => {
+                member.woken_meanwhile =
+                    goroutine == MAIN && !seeded::bug("model.wake_inside_lost");
+                return false;
+            }
+            Stage::Woken(_) | Stage::Done => return false,
         }
         let is_new = matches!(member.stage, Stage::New);
         let opaque = objects.is_empty() && !member.timer_fired && !is_new;

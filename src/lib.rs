@@ -26,6 +26,7 @@ pub mod prelude;
 pub mod process;
 #[cfg(not(loom))]
 pub mod runtime;
+mod scope;
 #[cfg(not(loom))]
 pub mod signal;
 pub mod stream;
@@ -46,3 +47,4 @@ pub use model::model;
 #[cfg(not(loom))]
 #[doc(inline)]
 pub use runtime::{Runtime, run};
+pub use scope::{Scope, scope};

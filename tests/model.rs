@@ -313,6 +313,7 @@ mod explorer {
     use std::time::{Duration, Instant};
 
     use gorin::Spec;
+    use gorin::sync::Semaphore;
     use gorin::time::{after, sleep, timeout};
 
     use super::common::example;
@@ -483,6 +484,41 @@ mod explorer {
             expected.iter().all(|end| ends.contains(&end[..])),
             "{ends:?}"
         );
+    }
+
+    /// Two who need two permits each, and take them one by one.
+    async fn two_permits_each(permits: usize) {
+        let semaphore = Semaphore::new(permits);
+        let inside = semaphore.clone();
+        let other = go(async move {
+            let one = inside.acquire().await;
+            let two = inside.acquire().await;
+            drop((one, two));
+        });
+        let one = semaphore.acquire().await;
+        let two = semaphore.acquire().await;
+        drop((one, two));
+        other.await.unwrap();
+        assert_eq!(semaphore.available(), permits);
+    }
+
+    #[test]
+    fn permits_that_are_collected_are_a_deadlock() {
+        let failure = fails(|| two_permits_each(2));
+        let text = failure.to_string();
+        assert!(failure.is_deadlock(), "{text}");
+        assert!(
+            text.contains("on semaphore 1 made at tests/model.rs:"),
+            "{text}"
+        );
+        passes(|| two_permits_each(3));
+        let failure = Builder::new()
+            .without_reduction()
+            .explore(|| two_permits_each(2));
+        assert!(failure.unwrap_err().is_deadlock());
+        Builder::new()
+            .without_reduction()
+            .check(|| two_permits_each(3));
     }
 
     /// A value comes while the poll that has looked for it goes on: it waits for a handle next.

@@ -122,6 +122,13 @@ impl<T> State<T> {
         }
     }
 
+    /// Puts `values` into a channel that nobody has used yet.
+    pub(crate) fn fill(&mut self, values: VecDeque<T>) {
+        self.buffer = values;
+        self.refresh();
+        self.check();
+    }
+
     pub(crate) fn is_closed(&self) -> bool {
         self.closed
     }

@@ -1,9 +1,9 @@
-//! Models: wait groups and notifications.
+//! Models: wait groups, notifications and semaphores.
 
 mod common;
 
 use common::*;
-use gorin_channel::sync::{Notify, WaitGroup};
+use gorin_channel::sync::{Notify, Semaphore, WaitGroup};
 
 /// The wait ends after both members are done, and sees what they wrote. For: a zero that nobody is
 /// told of, a decrement that publishes nothing, a wait that begins between the last look and the
@@ -66,5 +66,47 @@ fn a_notification_is_not_lost_with_a_dropped_wait() {
         notify.notify_one();
         waiter.join().unwrap();
         dropper.join().unwrap();
+    });
+}
+
+/// Who holds the only permit is alone, and sees what was done under it before. For: a permit too many,
+/// one that is never given back.
+#[test]
+fn one_permit_keeps_the_others_out() {
+    model("one permit keeps the others out", || {
+        let semaphore = Semaphore::new(1);
+        let memory = Unordered::new();
+        let theirs = (semaphore.clone(), memory.clone());
+        let other = thread::spawn(move || {
+            let (semaphore, memory) = theirs;
+            let permit = block_on(semaphore.acquire());
+            memory.write(memory.read() + 1);
+            drop(permit);
+        });
+        let permit = block_on(semaphore.acquire());
+        memory.write(memory.read() + 1);
+        drop(permit);
+        other.join().unwrap();
+        assert_eq!((memory.read(), semaphore.available()), (2, 1));
+    });
+}
+
+/// A permit reaches one of two who wait, and if that one is dropped, the other. For: a permit that is
+/// lost with a dropped wait.
+#[test]
+fn a_permit_is_not_lost_with_a_dropped_wait() {
+    model("a permit is not lost with a dropped wait", || {
+        let semaphore = Semaphore::new(1);
+        let permit = semaphore.try_acquire().expect("nobody else is there");
+        let mine = semaphore.clone();
+        let mut first = boxed(async move { drop(mine.acquire().await) });
+        assert!(poll_once(first.as_mut()).is_pending());
+        let theirs = semaphore.clone();
+        let waiter = thread::spawn(move || drop(block_on(theirs.acquire())));
+        let dropper = thread::spawn(move || drop(first));
+        drop(permit);
+        waiter.join().unwrap();
+        dropper.join().unwrap();
+        assert_eq!(semaphore.available(), 1);
     });
 }

@@ -1,11 +1,11 @@
-//! What the documentation promises of wait groups and notifications.
+//! What the documentation promises of wait groups, notifications and semaphores.
 #![cfg(not(loom))]
 
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
-use gorin_channel::sync::{Notify, WaitGroup};
+use gorin_channel::sync::{Notify, Semaphore, WaitGroup};
 
 fn poll<F: Future + ?Sized>(future: Pin<&mut F>) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(Waker::noop()))
@@ -77,4 +77,47 @@ fn notify_all_reaches_those_who_wait_and_nobody_later() {
         assert!(poll(wait.as_mut()).is_ready());
     }
     assert!(poll(pin!(notify.notified())).is_pending());
+}
+
+#[test]
+fn permits_go_to_those_who_wait_in_their_order() {
+    let semaphore = Semaphore::new(2);
+    let held = [semaphore.try_acquire(), semaphore.try_acquire()];
+    assert!(held.iter().all(Option::is_some) && semaphore.try_acquire().is_none());
+    let mut waits: Vec<_> = (0..3).map(|_| Box::pin(semaphore.acquire())).collect();
+    for wait in &mut waits {
+        assert!(poll(wait.as_mut()).is_pending());
+    }
+    drop(held);
+    assert!(semaphore.try_acquire().is_none(), "nobody overtakes");
+    assert!(poll(waits[2].as_mut()).is_pending());
+    let Poll::Ready(second) = poll(waits[1].as_mut()) else {
+        panic!("it was given a permit")
+    };
+    // The first was given one, too, and does not want it any more.
+    drop(waits.remove(0));
+    let third = poll(waits[1].as_mut());
+    assert!(third.is_ready() && semaphore.available() == 0);
+    drop((second, third));
+    assert_eq!(semaphore.available(), 2);
+}
+
+#[test]
+fn the_number_of_permits_can_change() {
+    let semaphore = Semaphore::new(0);
+    let mut wait = pin!(semaphore.acquire());
+    assert!(poll(wait.as_mut()).is_pending());
+    semaphore.add(3);
+    let Poll::Ready(permit) = poll(wait) else {
+        panic!("there are three permits")
+    };
+    permit.forget();
+    assert_eq!(semaphore.available(), 2);
+}
+
+#[test]
+fn a_semaphore_may_have_more_permits_than_anybody_can_take() {
+    let semaphore = Semaphore::new(usize::MAX);
+    drop(semaphore.try_acquire());
+    assert_eq!(semaphore.available(), usize::MAX);
 }

@@ -38,6 +38,8 @@ impl Signal {
     pub const ALARM: Signal = Signal(consts::SIGALRM);
     /// `SIGCHLD`: a child process has ended.
     pub const CHILD: Signal = Signal(consts::SIGCHLD);
+    /// `SIGCONT`: a process that was stopped goes on.
+    pub const CONTINUE: Signal = Signal(consts::SIGCONT);
     /// `SIGHUP`: the terminal is gone; asks many servers to read their configuration again.
     pub const HANGUP: Signal = Signal(consts::SIGHUP);
     /// `SIGINT`: Ctrl-C.
@@ -48,8 +50,12 @@ impl Signal {
     pub const PIPE: Signal = Signal(consts::SIGPIPE);
     /// `SIGQUIT`: Ctrl-\.
     pub const QUIT: Signal = Signal(consts::SIGQUIT);
+    /// `SIGSTOP`: stops a process until it gets `SIGCONT`. Can be sent, but not received.
+    pub const STOP: Signal = Signal(consts::SIGSTOP);
     /// `SIGTERM`: the polite request to end, from `kill`, systemd or a container's manager.
     pub const TERMINATE: Signal = Signal(consts::SIGTERM);
+    /// `SIGTSTP`: Ctrl-Z.
+    pub const TERMINAL_STOP: Signal = Signal(consts::SIGTSTP);
     /// `SIGUSR1`: what you make of it.
     pub const USER1: Signal = Signal(consts::SIGUSR1);
     /// `SIGUSR2`: what you make of it.

@@ -157,6 +157,22 @@ fn a_waiting_goroutine_does_not_hold_its_worker() {
 }
 
 #[test]
+fn a_child_is_stopped_and_goes_on() {
+    on_two_workers(|| async {
+        let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+        let stat = format!("/proc/{}/stat", child.id());
+        child.signal(Signal::STOP).unwrap();
+        while !std::fs::read_to_string(&stat).unwrap().contains(") T ") {
+            yield_now().await;
+        }
+        assert_eq!(child.try_wait().unwrap(), None, "stopped is not ended");
+        drop(child.stdin.take());
+        child.signal(Signal::CONTINUE).unwrap();
+        assert!(child.wait().await.unwrap().success());
+    });
+}
+
+#[test]
 fn children_die_of_signals_and_say_so() {
     on_two_workers(|| async {
         let mut child = sleeper().spawn().unwrap();

@@ -20,6 +20,26 @@
 //! })
 //! # }
 //! ```
+//!
+//! # Goroutines, in the order in which they end
+//! A set of join handles is a stream, too: tokio's `JoinSet`. With `abort_on_drop` the goroutines end
+//! with the set. (Where their results are not looked at one by one, see [`scope`](crate::scope()).)
+//!
+//! ```
+//! use gorin::go;
+//! use gorin::stream::{FuturesUnordered, StreamExt};
+//!
+//! gorin::run(async {
+//!     let squares = (1..=10).map(|n| go(async move { n * n }).abort_on_drop());
+//!     let mut squares: FuturesUnordered<_> = squares.collect();
+//!     squares.push(go(async { 0 }).abort_on_drop());
+//!     let mut sum = 0;
+//!     while let Some(square) = squares.next().await {
+//!         sum += square.expect("none of them panics");
+//!     }
+//!     assert_eq!(sum, 385);
+//! });
+//! ```
 
 pub use futures::sink::{Sink, SinkExt};
-pub use futures::stream::{FusedStream, Stream, StreamExt, TryStreamExt};
+pub use futures::stream::{FusedStream, FuturesUnordered, Stream, StreamExt, TryStreamExt};

@@ -100,7 +100,7 @@ pub use duplex::{DuplexStream, duplex};
 #[cfg(not(loom))]
 pub use gorin_reactor::{IoBuf, IoBufMut};
 pub use join::{Join, join};
-pub use std::io::SeekFrom;
+pub use std::io::{Error, ErrorKind, Result, SeekFrom};
 
 pub use futures::io::{
     AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncSeek, AsyncSeekExt, AsyncWrite,

@@ -265,6 +265,43 @@ fn when_only_the_spare_worker_cannot_be_had_the_runtime_goes_on_without() {
     assert!(goes_on.last().unwrap().1.is_empty());
 }
 
+/// Whatever memory there is for rings, with or without a ring per worker: none is an error.
+#[test]
+fn too_little_memory_for_the_ring_of_each_worker_is_none_for_any() {
+    use std::os::unix::process::CommandExt;
+
+    // Root may lock as much as it likes, and nobody else may look into root's directories.
+    let directory = common::TempDir::new();
+    let program = directory.path("prime_sieve");
+    std::fs::copy(common::example("prime_sieve"), &program).unwrap();
+    for limit in [0, 16, 32, 48, 64, 96, 128] {
+        let mut shell = Command::new("sh");
+        shell
+            .args(["-c", &format!("ulimit -l {limit}; exec \"$0\" 3")])
+            .arg(&program)
+            .env("GORIN_WORKERS", "4")
+            .env_remove("GORIN_DRIVER");
+        if rustix::process::geteuid().is_root() {
+            shell.uid(65534);
+        }
+        let output = shell.output().unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{limit} KiB: {text}");
+        let said = text.lines().filter(|line| line.starts_with("gorin: "));
+        let said: Vec<_> = said.collect();
+        // Old kernels do not count rings.
+        assert!(said.len() <= 1, "{said:?}");
+        let is_cure = |line: &str| {
+            line.contains("epoll instead") || line.contains("without the spare worker")
+        };
+        assert!(
+            said.iter()
+                .all(|line| line.contains("RLIMIT_MEMLOCK") && is_cure(line)),
+            "{said:?}"
+        );
+    }
+}
+
 #[test]
 fn block_on_ends_when_its_runtime_does() {
     within_patience(|| {

@@ -104,6 +104,17 @@ pub(crate) fn choose(config: &Config) -> io::Result<DriverKind> {
     }
 }
 
+/// Whether epoll is to be taken, after all, because the ring of a worker could not be had: memory may
+/// do for the ring that `choose` tried and not for one per worker. Says so on stderr.
+pub(crate) fn gives_way(config: &Config, driver: DriverKind, error: &io::Error) -> bool {
+    let asked = config.driver.is_some() || !matches!(from_environment(), Ok(None));
+    let way = driver.has_rings() && !asked && !config.require_io_uring && is_refusal(error);
+    if way {
+        warn(error);
+    }
+    way
+}
+
 /// `GORIN_DRIVER`, if it is set and not empty.
 fn from_environment() -> io::Result<Option<DriverKind>> {
     let Some(value) = env::var_os(VARIABLE).filter(|value| !value.is_empty()) else {

@@ -335,6 +335,13 @@ impl Reactor {
         })
     }
 
+    /// Whether a reactor on epoll is to take the place of this one, because `error` came from
+    /// [`attach`](Reactor::attach): the kernel has refused a ring, and none was asked for. Says so on
+    /// stderr.
+    pub fn gives_way(&self, error: &io::Error) -> bool {
+        choice::gives_way(&self.shared.config, self.shared.driver, error)
+    }
+
     /// Makes the calling thread worker `index` of this reactor: builds its ring.
     ///
     /// # Errors

@@ -229,8 +229,9 @@ impl Builder {
     /// How workers wait for the kernel.
     ///
     /// Default: the environment variable `GORIN_DRIVER` (`uring`, `hybrid` or `epoll`); else
-    /// [`DriverKind::Uring`], and where the kernel or a container refuses io_uring
-    /// [`DriverKind::Epoll`], with one line on stderr that names cause and cure.
+    /// [`DriverKind::Uring`], and where the kernel or a container refuses io_uring, or the memory for
+    /// the ring of each worker, [`DriverKind::Epoll`], with one line on stderr that names cause and
+    /// cure.
     ///
     /// ```
     /// use gorin::Runtime;
@@ -293,11 +294,10 @@ impl Builder {
     /// If a setting is invalid, or a thread or a ring cannot be had; the text names cause and cure.
     /// Nothing is left behind then.
     pub fn build(self) -> io::Result<Runtime> {
-        let handle = self.prepare()?;
-        let threads = Threads::start(&handle, 0, &self.worker_thread())?;
+        let started = self.start(false)?;
         Ok(Runtime {
-            handle,
-            threads: Some(threads),
+            handle: started.handle,
+            threads: Some(started.threads),
             exit_timeout: self.exit_timeout,
         })
     }
@@ -313,10 +313,12 @@ impl Builder {
     #[track_caller]
     pub fn run<F: Future>(self, main: F) -> io::Result<F::Output> {
         let _role = Role::enter(Role::Worker, "run");
-        let handle = self.prepare()?;
-        // Before the spare worker's, which is the last one to be made.
-        let mut local = handle.shared.reactor.attach(0)?;
-        let threads = Threads::start(&handle, 1, &self.worker_thread())?;
+        let Started {
+            handle,
+            threads,
+            local,
+        } = self.start(true)?;
+        let mut local = local.expect("this thread is to be worker 0");
         let _current = current::set(&handle);
         let mut worker = handle.shared.executor.worker(0);
         // Caught so that goroutines, ring and threads are gone when the panic reaches the caller.
@@ -341,6 +343,30 @@ impl Builder {
         }
     }
 
+    /// Starts the workers, of which the calling thread becomes worker 0 if it is `here`. If the kernel
+    /// does not give each of them a ring, all begin anew without.
+    fn start(&self, here: bool) -> io::Result<Started> {
+        let handle = self.prepare(self.driver)?;
+        let reactor = handle.shared.reactor.clone();
+        match self.start_workers(handle, here) {
+            Err(error) if reactor.gives_way(&error) => {
+                self.start_workers(self.prepare(Some(DriverKind::Epoll))?, here)
+            }
+            started => started,
+        }
+    }
+
+    fn start_workers(&self, handle: Handle, here: bool) -> io::Result<Started> {
+        // Before the spare worker's ring, which is the last one to be made.
+        let local = here.then(|| handle.shared.reactor.attach(0)).transpose()?;
+        let threads = Threads::start(&handle, usize::from(here), &self.worker_thread())?;
+        Ok(Started {
+            handle,
+            threads,
+            local,
+        })
+    }
+
     /// `max` threads for code that blocks, of this `kind`.
     fn threads(&self, kind: &str, max: usize) -> BlockingConfig {
         BlockingConfig {
@@ -359,7 +385,7 @@ impl Builder {
     }
 
     /// Checks the settings and makes the shared halves.
-    fn prepare(&self) -> io::Result<Handle> {
+    fn prepare(&self, driver: Option<DriverKind>) -> io::Result<Handle> {
         let workers = workers(self.workers)?;
         if self.thread_name.contains('\0') {
             return Err(invalid("Builder::thread_name: the name contains a NUL"));
@@ -413,13 +439,21 @@ impl Builder {
                 self.max_blocking_threads.max(LEAST_ERRAND_THREADS),
             ),
         });
-        config.driver = self.driver;
+        config.driver = driver;
         config.require_io_uring = self.require_io_uring;
         let pool = executor.offload();
         config.offload = Offload::new(move |task| pool.run(task));
         let reactor = Reactor::new(config)?;
         Ok(Handle::new(executor, reactor))
     }
+}
+
+/// What has been started.
+struct Started {
+    handle: Handle,
+    threads: Threads,
+    /// Of worker 0, if that is the calling thread.
+    local: Option<Local>,
 }
 
 /// Lets worker 0 drop its goroutines until all are gone, or until `deadline`.

@@ -3,7 +3,23 @@
 //! A thin name over the executor's threads for such code; what is added here is that the closure's
 //! thread belongs to the runtime. Must not start a thread itself.
 
+#[cfg(not(loom))]
+use std::io;
+
+#[cfg(not(loom))]
+use crate::goroutine::JoinError;
 use crate::goroutine::{JoinHandle, Spec};
+
+/// The error of a call of gorin's own that was to be made on a thread and was not.
+#[cfg(not(loom))]
+pub(crate) fn not_made(error: JoinError) -> io::Error {
+    match error {
+        JoinError::Cancelled => io::Error::other(
+            "the call was not made: its runtime has ended, or can start no thread for it",
+        ),
+        panic => panic.into(),
+    }
+}
 
 /// Runs `run` on a thread where it may block, and gives its value to whoever awaits the handle: for
 /// system calls that wait, for libraries that know nothing of goroutines, for long computations.

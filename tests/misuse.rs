@@ -170,6 +170,17 @@ fn a_handle_of_a_stopped_runtime_says_so() {
         text.contains("stopped") && text.contains("Runtime"),
         "{text}"
     );
+    let _entered = handle.enter();
+    for text in [
+        gorin_base::check::block_on(gorin::net::lookup("localhost:1"))
+            .unwrap_err()
+            .to_string(),
+        gorin_base::check::block_on(gorin::fs::canonicalize("."))
+            .unwrap_err()
+            .to_string(),
+    ] {
+        assert!(text.contains("its runtime has ended"), "{text}");
+    }
 }
 
 #[test]

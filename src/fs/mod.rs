@@ -84,6 +84,7 @@ pub use std::fs::{FileTimes, Permissions};
 
 use std::io;
 
+use crate::blocking::not_made;
 use crate::goroutine::Spec;
 use crate::runtime::Handle;
 
@@ -95,6 +96,6 @@ async fn blocking<T: Send + 'static>(
         Handle::try_current().ok_or_else(|| gorin_reactor::no_runtime("this operation"))?;
     match runtime.errand(Spec::new(), call).await {
         Ok(result) => result,
-        Err(error) => Err(error.into()),
+        Err(error) => Err(not_made(error)),
     }
 }

@@ -8,6 +8,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::num::IntErrorKind;
 
+use crate::blocking::not_made;
 use crate::goroutine::Spec;
 use crate::runtime::Handle;
 
@@ -83,14 +84,17 @@ async fn look_up(host: String, port: u16) -> io::Result<Vec<SocketAddr>> {
     let runtime = Handle::try_current()
         .ok_or_else(|| gorin_reactor::no_runtime(&format!("looking up `{host}`")))?;
     let spec = Spec::new().name("resolver");
+    let name = host.clone();
     let answer = runtime.errand(spec, move || {
-        let found = std::net::ToSocketAddrs::to_socket_addrs(&(host.as_str(), port));
-        found.map(Iterator::collect).map_err(|error| {
-            io::Error::new(error.kind(), format!("cannot resolve `{host}`: {error}"))
-        })
+        let found = std::net::ToSocketAddrs::to_socket_addrs(&(name.as_str(), port));
+        found.map(Iterator::collect)
     });
     // One that still waits in line when nobody waits for it need not be made.
-    answer.abort_on_drop().await?
+    let answer = answer.abort_on_drop().await;
+    answer
+        .map_err(not_made)
+        .flatten()
+        .map_err(|error| io::Error::new(error.kind(), format!("cannot resolve `{host}`: {error}")))
 }
 
 /// What a value says about where to connect to.

@@ -184,6 +184,28 @@ pub fn num_goroutines() -> usize {
 /// });
 /// ```
 ///
+/// A program that hangs says who is left on Ctrl-\\, as one in Go does, if a goroutine waits for that:
+///
+/// ```no_run
+/// use gorin::signal::{Signal, signals};
+///
+/// # async fn serve() {}
+/// # fn main() -> std::io::Result<()> {
+/// gorin::run(async {
+///     let mut asked = signals([Signal::QUIT])?;
+///     gorin::go(async move {
+///         while asked.recv().await.is_ok() {
+///             for one in gorin::goroutines() {
+///                 eprintln!("{one}");
+///             }
+///         }
+///     });
+///     serve().await;
+///     Ok(())
+/// })
+/// # }
+/// ```
+///
 /// # Panics
 /// On a thread that belongs to no runtime.
 #[track_caller]

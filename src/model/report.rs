@@ -293,7 +293,8 @@ impl Failure {
             let status = match &member.status {
                 Status::Done => continue,
                 Status::Waiting(waits) if waits.is_empty() && cfg!(loom) => {
-                    "has not ended, and waits for no channel\n".to_owned()
+                    "has not ended, and waits for no channel (for a join handle or a lock, then)\n"
+                        .to_owned()
                 }
                 Status::Waiting(waits) if waits.is_empty() => {
                     "waits for something that is not gorin's\n".to_owned()

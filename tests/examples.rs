@@ -71,6 +71,42 @@ fn arguments_that_make_no_sense_are_refused_in_one_line() {
 }
 
 #[test]
+fn the_chat_tells_all_what_one_says_and_ends_when_all_are_gone() {
+    let chat = Process::start(&example("chat"), &["127.0.0.1:0"]);
+    let line = chat.line_with("listening on ");
+    let address = line.rsplit(' ').next().expect("it is the last word");
+    let come = |name: &str| {
+        let client = TcpStream::connect(address).expect("the chat listens");
+        client.set_read_timeout(Some(common::PATIENCE)).unwrap();
+        writeln!(&client, "{name}").unwrap();
+        client
+    };
+    let hears = |client: &mut TcpStream, line: &str| {
+        let mut heard = vec![0; line.len()];
+        client.read_exact(&mut heard).unwrap();
+        assert_eq!(String::from_utf8(heard).unwrap(), line);
+    };
+    let mut ann = come("ann");
+    hears(&mut ann, "your name: * ann is here\n");
+    let mut bob = come("bob");
+    hears(&mut bob, "your name: * bob is here\n");
+    hears(&mut ann, "* bob is here\n");
+    writeln!(ann, "good morning").unwrap();
+    for client in [&mut ann, &mut bob] {
+        hears(client, "ann: good morning\n");
+    }
+    drop(ann);
+    hears(&mut bob, "* ann is gone\n");
+    chat.signal("TERM");
+    hears(&mut bob, "* the server ends\n");
+    let mut rest = Vec::new();
+    bob.read_to_end(&mut rest).unwrap();
+    assert_eq!(rest, b"");
+    chat.line_with("chat: 1 lines were said");
+    assert!(chat.wait().success());
+}
+
+#[test]
 fn the_proxy_passes_on_what_clients_and_target_say_and_their_ends() {
     let (echo, target) = common::start_echo(1);
     for mode in [&[][..], &["--copy"]] {

@@ -149,6 +149,8 @@ impl Builder {
     /// It looks only while events keep coming within that time, one worker of the process at a
     /// time, and not with more workers than CPUs: a request that follows closely on the last one is
     /// then served without the some 45 µs that a sleep and its end take. An idle program sleeps.
+    /// Meanwhile it takes over nothing from a worker that computes, so that times of more than some 300 µs
+    /// let others wait.
     ///
     /// Default: the environment variable `GORIN_POLL_US`, in microseconds; else 50 µs.
     pub fn poll_before_sleep(mut self, limit: Duration) -> Builder {

@@ -34,13 +34,13 @@ pub(crate) fn not_made(error: JoinError) -> io::Error {
 /// the value back costs some 10 µs if a thread must be woken, so short calls are better made in
 /// place. What the closure did happens before `await` returns.
 ///
-/// A panic of the closure is [`JoinError::Panic`](crate::JoinError::Panic) for whoever awaits it, and
+/// A panic of the closure is [`JoinError::Panic`] for whoever awaits it, and
 /// is reported as that of a goroutine if nobody does.
 ///
 /// # Cancel safety
 /// Dropping the handle detaches the closure: nothing can stop it once it has begun.
 /// [`JoinHandle::abort`] drops it if it still waits in line. At the end of the runtime those that wait
-/// in line are dropped, and give [`JoinError::Cancelled`](crate::JoinError::Cancelled); those that
+/// in line are dropped, and give [`JoinError::Cancelled`]; those that
 /// run are waited for as long as goroutines are, and then reported and left behind.
 ///
 /// ```

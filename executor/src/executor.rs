@@ -147,8 +147,10 @@ pub(crate) struct Shared {
     pub(crate) errands: Pool,
     pub(crate) drained: Drained,
     pub(crate) injector: Injector,
+    /// As configured.
     pub(crate) relieved: bool,
-    /// How often a worker was found stuck in a poll. Written by who finds it, read by workers; relaxed, a hint.
+    /// How often a worker was found stuck in a poll. Counted by all who find one, read by workers;
+    /// relaxed, a hint.
     pub(crate) reliefs: AtomicUsize,
     /// Set once, by `stop`, before the registry closes; read by who takes a task off the list, relaxed.
     stopped: AtomicBool,

@@ -41,7 +41,6 @@
 
 use std::fmt;
 use std::future::{Future, poll_fn};
-use std::iter;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -463,12 +462,7 @@ impl Drop for Worker {
             return;
         }
         self.end_local_tasks();
-        let queue = &self.desk().queue;
-        let left: Vec<_> = iter::from_fn(|| queue.take_lifo().or_else(|| queue.pop())).collect();
-        if !left.is_empty() {
-            self.shared().injector.append(left);
-            self.shared().idle.call_one();
-        }
+        self.entry.context().hand_over();
     }
 }
 

@@ -117,25 +117,23 @@ pub(crate) fn set_moment(moment: u64) {
     MOMENT.set(moment);
 }
 
-/// This thread's worker, if it is one of `shared`.
-#[inline]
-pub(crate) fn worker(shared: &PlainArc<Shared>) -> Option<Rc<Worker>> {
-    with(|current| match current {
-        Current::Worker(worker) if PlainArc::ptr_eq(worker.shared(), shared) => {
-            Some(worker.clone())
-        }
-        _ => None,
-    })
-    .flatten()
-}
-
 /// Calls `f` if this thread is a worker of `shared`. `f` must run no user code.
-pub(crate) fn with_worker<R>(shared: &PlainArc<Shared>, f: impl FnOnce(&Worker) -> R) -> Option<R> {
+#[inline]
+pub(crate) fn with_worker<R>(
+    shared: &PlainArc<Shared>,
+    f: impl FnOnce(&Rc<Worker>) -> R,
+) -> Option<R> {
     with(|current| match current {
         Current::Worker(worker) if PlainArc::ptr_eq(worker.shared(), shared) => Some(f(worker)),
         _ => None,
     })
     .flatten()
+}
+
+/// This thread's worker, if it is one of `shared`.
+#[inline]
+pub(crate) fn worker(shared: &PlainArc<Shared>) -> Option<Rc<Worker>> {
+    with_worker(shared, Rc::clone)
 }
 
 /// Calls `f` with the timers of this thread's reactor, and the worker's index if it is one. `f` must

@@ -148,7 +148,7 @@ impl Socket {
     /// Only a hint: whatever has come meanwhile, an end or an error included, ends that wait at once.
     /// It holds until the worker looks at its ring again, about 100 µs at most: a later call finds
     /// at its first poll what is there, as a `select!` with `default` expects. On a thread that is
-    /// no worker of this reactor nothing is noted.
+    /// no worker nothing is noted.
     #[inline]
     pub fn set_drained(&self) {
         if self.waits_by_edges() {

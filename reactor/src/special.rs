@@ -1,8 +1,8 @@
 //! [`Special`]: whether the calls on a socket have to look at more than its descriptor.
 //!
-//! A socket may be closed, have deadlines, or have had receives that owned their buffers. Most never do, and
-//! a call asks three times per wait: one flag for all of it, next to the descriptor, spares them the way to
-//! each place.
+//! A socket may be closed, have deadlines, or have had receives that owned their buffers; or all sockets wait
+//! by edges (`readiness/edges.rs`). Most never do, and a call asks three times per wait: one flag for all of
+//! it, next to the descriptor, spares them the way to each place.
 //!
 //! # Invariant
 //!

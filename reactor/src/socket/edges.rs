@@ -18,7 +18,6 @@ use crate::driver::Direction;
 use crate::error;
 use crate::local;
 use crate::readiness::edges::{Edge, Reason, Seen, Waiting};
-use crate::worker::Worker;
 
 impl Socket {
     /// Calls and waits until one of the two has an outcome.
@@ -124,7 +123,7 @@ impl Socket {
         }
         self.drained.store(0, Ordering::Relaxed);
         let seen = Seen::from_bits(bits as u32);
-        let moment = local::with_worker(&self.shared, Worker::moment)?;
+        let moment = local::with_worker(&self.shared, |worker| worker.moment())?;
         (short_bits(moment, seen) == bits).then_some(seen)
     }
 }

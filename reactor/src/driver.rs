@@ -19,7 +19,7 @@ use std::os::fd::RawFd;
 use std::time::Duration;
 
 use crate::key::Key;
-use crate::standing::Ride;
+use crate::standing::{Blocks, Ride};
 
 /// What a socket waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,7 +141,7 @@ pub(crate) trait Driver {
     /// Arms the poll of `key` for [`Direction::Read`] without a request of its own, if the driver has
     /// something in flight that will complete it: as [`arm`](Driver::arm), but that `fd` was ready
     /// already may be found only a little later, unless it became ready since this thread tried it.
-    fn ride(&mut self, _key: Key, _fd: RawFd) -> Ride {
+    fn ride(&mut self, _key: Key, _fd: RawFd, _blocks: Blocks) -> Ride {
         Ride::Refused
     }
 

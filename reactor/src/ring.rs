@@ -27,7 +27,7 @@ use crate::driver::{Completion, Direction, Driver, Request};
 use crate::entry::entry;
 use crate::key::{Key, Kind};
 use crate::readiness;
-use crate::standing::{Ride, Standing};
+use crate::standing::{Blocks, Ride, Standing};
 
 mod setup;
 
@@ -164,10 +164,10 @@ impl Ring {
         self.push(cancel.user_data(Key::CANCEL.raw()));
     }
 
-    /// Looks at the sockets whose polls ride on standing ones.
-    fn look_at_riders(&mut self) {
+    /// Looks at sockets whose polls ride on standing ones: all, or those whose time it is.
+    fn look_at_riders(&mut self, all: bool) {
         let Ring { standing, due, .. } = self;
-        standing.look(calls::poll_all, |slot, generation| {
+        standing.look(all, calls::poll_all, |slot, generation| {
             due.push_back(ready(slot, generation));
         });
     }
@@ -235,7 +235,7 @@ fn ready(slot: usize, generation: u32) -> Completion {
 
 impl Driver for Ring {
     fn rest(&mut self) {
-        self.look_at_riders();
+        self.look_at_riders(true);
     }
 
     fn resume(&mut self) {}
@@ -249,9 +249,9 @@ impl Driver for Ring {
         self.push(poll.user_data(key.raw()));
     }
 
-    fn ride(&mut self, key: Key, fd: RawFd) -> Ride {
+    fn ride(&mut self, key: Key, fd: RawFd, blocks: Blocks) -> Ride {
         let (slot, _) = readiness::place(key);
-        let (ride, completes) = self.standing.ride(slot, key.generation(), fd);
+        let (ride, completes) = self.standing.ride(slot, key.generation(), fd, blocks);
         if let Some(generation) = completes {
             self.due.push_back(ready(slot, generation));
         }
@@ -293,7 +293,7 @@ impl Driver for Ring {
 
     fn flush(&mut self) -> io::Result<()> {
         if self.standing.is_time_to_look() {
-            self.look_at_riders();
+            self.look_at_riders(false);
         }
         let mut entered = 0;
         loop {

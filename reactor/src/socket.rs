@@ -33,15 +33,18 @@ use crate::mailbox::Message;
 use crate::reactor::Shared;
 use crate::readiness::Arm;
 use crate::special::Special;
+use crate::standing::Blocks;
 use crate::worker::Worker;
 
 mod edges;
+mod habit;
 mod owned;
 mod ready;
 mod waiter;
 
 pub use waiter::Io;
 
+use habit::Habit;
 pub(crate) use owned::Link;
 pub(crate) use waiter::Waiter;
 
@@ -68,9 +71,11 @@ pub struct Socket {
     /// Written by the user, read when it ends; relaxed, nothing hangs on it.
     duplicated: AtomicBool,
     /// The moment (see `Worker::moment`) in which reading was found likely to block, or 0: see
-    /// [`Socket::set_drained`]. Written and read by readers; relaxed, because a wrong value only
-    /// costs a system call.
+    /// [`Socket::set_drained`]; with [`GUESSED`] if that is only likely. Written and read by readers;
+    /// relaxed, because a wrong value only costs a system call.
     drained: AtomicU64,
+    /// What full reads were followed by.
+    habit: Habit,
     /// The deadlines of both directions, once one has been set: most sockets have none.
     alarms: OnceLock<Box<[Alarm; 2]>>,
     /// It is in the epoll set that workers share. Written by who first waits; relaxed, it only
@@ -81,6 +86,9 @@ pub struct Socket {
     /// What dropped receives have taken, once there was one that owned its buffer.
     early: OnceLock<PlainArc<Early>>,
 }
+
+/// In `drained`: by [`Habit`], not by a read that came short. No moment has this bit.
+const GUESSED: u64 = 1 << 63;
 
 impl Socket {
     /// Gives `fd`, which must be non-blocking, to the reactor of this thread.
@@ -127,6 +135,7 @@ impl Socket {
             fd: number,
             duplicated: AtomicBool::new(false),
             drained: AtomicU64::new(0),
+            habit: Habit::new(),
             alarms: OnceLock::new(),
             watched: AtomicBool::new(false),
             empties: AtomicBool::new(false),
@@ -161,15 +170,41 @@ impl Socket {
         }
     }
 
-    /// True once if the socket was drained in this very moment.
+    /// Says that a read of a stream with room for `room` bytes has got `len`: if that is less, as
+    /// [`set_drained`](Socket::set_drained); if it is all, the same where such reads have had nothing left to
+    /// the next one, many times and without exception. A wrong guess is found out when the worker has nothing
+    /// else to do, and after some 10 of its turns (about 1 ms) if it has.
     #[inline]
-    fn take_drained(&self) -> bool {
+    pub fn note_read(&self, len: usize, room: usize) {
+        if len == 0 {
+            return;
+        }
+        if len < room {
+            self.habit.note_short();
+            self.set_drained();
+        } else if self.habit.note_full() && !self.waits_by_edges() {
+            let moment = local::moment();
+            if moment != 0 {
+                self.drained.store(moment | GUESSED, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Once if the socket was drained in this very moment.
+    #[inline]
+    fn take_drained(&self) -> Option<Blocks> {
         let drained = self.drained.load(Ordering::Relaxed);
         if drained == 0 {
-            return false;
+            return None;
         }
         self.drained.store(0, Ordering::Relaxed);
-        local::moment() == drained
+        if local::moment() != drained & !GUESSED {
+            return None;
+        }
+        Some(match drained & GUESSED {
+            0 => Blocks::Surely,
+            _ => Blocks::Probably,
+        })
     }
 
     #[inline]
@@ -279,8 +314,8 @@ impl Socket {
             return self.poll_edges(direction, id, waker, call);
         }
         match self.attempt(direction, call) {
-            Some(result) => Poll::Ready(result),
-            None => self.wait(direction, id, waker),
+            Ok(result) => Poll::Ready(result),
+            Err(blocks) => self.wait(direction, id, waker, blocks),
         }
     }
 
@@ -303,21 +338,26 @@ impl Socket {
         Ok(())
     }
 
-    /// `None`: it would block, or is said to.
+    /// `Err`: it would block, or is said to.
     fn attempt<R>(
         &self,
         direction: Direction,
         call: &mut impl FnMut(BorrowedFd<'_>) -> io::Result<R>,
-    ) -> Option<io::Result<R>> {
+    ) -> Result<io::Result<R>, Blocks> {
         if direction == Direction::Read
-            && self.take_drained()
+            && let Some(blocks) = self.take_drained()
             && !self.early().is_some_and(Early::is_present)
         {
-            // Good for one wait: its poll looks at the socket when it is submitted, so nothing is
-            // missed, and then the call is tried.
-            return None;
+            // Good for one wait: somebody looks at the socket, so nothing is missed, and then the call is
+            // tried.
+            return Err(blocks);
         }
-        self.call(direction, call)
+        self.call(direction, call).ok_or_else(|| {
+            if direction == Direction::Read {
+                self.habit.note_nothing();
+            }
+            Blocks::Surely
+        })
     }
 
     /// `None`: it would block.
@@ -354,7 +394,13 @@ impl Socket {
     }
 
     /// Lists the waiter and has the descriptor watched. Ready with an error if that cannot be.
-    fn wait<R>(&self, direction: Direction, id: usize, waker: &Waker) -> Poll<io::Result<R>> {
+    fn wait<R>(
+        &self,
+        direction: Direction,
+        id: usize,
+        waker: &Waker,
+        blocks: Blocks,
+    ) -> Poll<io::Result<R>> {
         let worker = local::worker(&self.shared);
         let here = worker.as_deref().map(Worker::ring);
         let Some(owner) = here.or_else(|| self.shared.home(self.slot)) else {
@@ -379,7 +425,11 @@ impl Socket {
             Arm::Already => {}
             Arm::Closed => return Poll::Ready(Err(error::closed())),
             Arm::Submit(key) => match worker.filter(|worker| worker.index() == owner) {
-                Some(worker) if direction == Direction::Read => worker.arm_tried(key, self.fd),
+                Some(worker) if direction == Direction::Read => {
+                    if worker.arm_tried(key, self.fd, blocks) {
+                        self.habit.note_misled();
+                    }
+                }
                 Some(worker) => worker.arm(key, self.fd, direction),
                 None => self.submit(owner, key),
             },

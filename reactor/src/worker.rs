@@ -59,7 +59,7 @@ use crate::readiness::edges::{Edge, Seen};
 use crate::rescue::Duty;
 use crate::ring::Ring;
 use crate::simulated::Simulated;
-use crate::standing::Ride;
+use crate::standing::{Blocks, Ride};
 use crate::table::Table;
 use crate::timer::Spacing;
 
@@ -104,8 +104,8 @@ pub(crate) struct Worker {
     index: usize,
     /// Of all workers of all reactors.
     number: u16,
-    /// Ticks so far; see [`moment`](Worker::moment).
-    ticks: Cell<u64>,
+    /// How often completions were taken; see [`moment`](Worker::moment).
+    reaps: Cell<u64>,
     /// The clock, as it was read last.
     now: Cell<Instant>,
     /// What it has to do for others when it has woken.
@@ -154,7 +154,7 @@ impl Worker {
             index,
             // Relaxed: a number.
             number: WORKERS.fetch_add(1, Ordering::Relaxed) as u16,
-            ticks: Cell::new(1),
+            reaps: Cell::new(1),
             now: Cell::new(clock::now()),
             duty: Cell::default(),
             gauge: Gauge::default(),
@@ -180,11 +180,11 @@ impl Worker {
         self.now.get()
     }
 
-    /// Names the time between two ticks of this worker; no two workers share a moment, and none is 0.
-    /// What is known of the kernel now is news only until the next tick.
+    /// Names the time in which this worker takes no completions; no two workers share a moment, and none is
+    /// 0. What is known of the kernel now is news only as long: what comes after is completed after.
     #[inline]
     pub(crate) fn moment(&self) -> u64 {
-        self.ticks.get() << NUMBER_BITS | u64::from(self.number)
+        self.reaps.get() << NUMBER_BITS | u64::from(self.number)
     }
 
     /// Takes note of a read that is about to be tried.
@@ -215,14 +215,16 @@ impl Worker {
         self.post().arms.note(key);
     }
 
-    /// As [`arm`](Worker::arm), for the read poll of who has just tried `fd` on this thread.
+    /// As [`arm`](Worker::arm), for the read poll of who has just tried `fd` on this thread. True if who
+    /// waited there by a guess was misled.
     #[inline]
-    pub(crate) fn arm_tried(&self, key: Key, fd: RawFd) {
+    pub(crate) fn arm_tried(&self, key: Key, fd: RawFd, blocks: Blocks) -> bool {
+        let mut was_misled = false;
         let core = &mut *self.core.borrow_mut();
         core.polls += 1;
         let (slot, direction) = readiness::place(key);
-        match core.driver.ride(key, fd) {
-            Ride::Taken => {}
+        match core.driver.ride(key, fd, blocks) {
+            Ride::Taken { misled } => was_misled = misled,
             Ride::Wanted if self.shared.sockets.start_standing(slot, self.index) => {
                 core.polls += 1;
                 core.driver.stand(key, readiness::standing_key(slot), fd);
@@ -237,6 +239,7 @@ impl Worker {
             Ride::Refused => core.driver.arm(key, fd, direction),
         }
         self.post().arms.note(key);
+        was_misled
     }
 
     /// Cancels the poll of `key`.
@@ -274,8 +277,6 @@ impl Worker {
 
     /// Everything that is due and needs no sleep.
     fn tick(&self, mail: bool) {
-        self.ticks.set(self.ticks.get() + 1);
-        local::set_moment(self.moment());
         if mail {
             self.serve_mailbox();
         }
@@ -315,6 +316,8 @@ impl Worker {
 
     /// Hands over what is queued, and takes what has completed.
     pub(crate) fn reap(&self) {
+        self.reaps.set(self.reaps.get() + 1);
+        local::set_moment(self.moment());
         let listens = !self.stands_by();
         let core = &mut *self.core.borrow_mut();
         expect_enter(core.driver.flush());

@@ -4,13 +4,16 @@
 
 mod support;
 
+use std::cell::Cell;
 use std::io::{self, Write};
 use std::net::TcpStream;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::thread;
 use std::time::Duration;
 
-use futures::future::{Either, join, select};
+use futures::StreamExt;
+use futures::future::{LocalBoxFuture, join};
+use futures::stream::FuturesUnordered;
 use gorin_reactor::{Direction, Socket};
 use socket2::SockRef;
 use support::*;
@@ -62,9 +65,24 @@ async fn read_urgent(socket: &Socket, peer: &TcpStream, beside: impl Future<Outp
         }
         assert_eq!(got, b"abc");
     };
-    match select(std::pin::pin!(read), std::pin::pin!(beside)).await {
-        Either::Left(_) => {}
-        Either::Right(_) => unreachable!("it has no end"),
+    while_runs(read, beside).await;
+}
+
+/// Polls `future` when it is woken, and only then, while `beside` runs, which has no end.
+async fn while_runs<T>(future: impl Future<Output = T>, beside: impl Future<Output = ()>) -> T {
+    let future: LocalBoxFuture<'_, Option<T>> = Box::pin(async { Some(future.await) });
+    let beside: LocalBoxFuture<'_, Option<T>> = Box::pin(async {
+        beside.await;
+        None
+    });
+    let mut both: FuturesUnordered<_> = [future, beside].into_iter().collect();
+    both.next().await.flatten().expect("the other has no end")
+}
+
+/// Keeps the worker from resting.
+async fn busy() {
+    loop {
+        ticks(1).await;
     }
 }
 
@@ -83,11 +101,91 @@ fn what_a_short_read_has_left_is_found_before_the_worker_sleeps() {
 fn what_a_short_read_has_left_is_found_by_a_worker_that_is_always_busy() {
     on_worker(|local| {
         let (socket, peer) = connection();
-        local.block_on(read_urgent(&socket, &peer, async {
-            loop {
-                ticks(1).await;
-            }
-        }));
+        local.block_on(read_urgent(&socket, &peer, busy()));
+    });
+}
+
+/// A connection whose messages fill the buffer.
+struct Full {
+    socket: Socket,
+    peer: TcpStream,
+    /// Calls of `recv(2)`.
+    calls: Cell<usize>,
+}
+
+impl Full {
+    const LEN: usize = 4;
+
+    fn new() -> Full {
+        let (socket, peer) = connection();
+        let calls = Cell::new(0);
+        Full {
+            socket,
+            peer,
+            calls,
+        }
+    }
+
+    async fn read(&self) -> [u8; Full::LEN] {
+        let mut buffer = [0; Full::LEN];
+        let call = |fd: BorrowedFd<'_>| {
+            self.calls.set(self.calls.get() + 1);
+            receive(fd, &mut buffer)
+        };
+        let read = self.socket.io(Direction::Read, call).await;
+        assert_eq!(read.expect("something to read"), Full::LEN);
+        // All that has come was reported before the next read begins to wait.
+        ticks(1).await;
+        self.socket.note_read(Full::LEN, Full::LEN);
+        buffer
+    }
+
+    /// Reads the first message of `bytes`, which are sent when it is waited for.
+    async fn exchange(&self, bytes: &[u8]) -> [u8; Full::LEN] {
+        let mut reading = std::pin::pin!(self.read());
+        assert!(poll_once(reading.as_mut()).await.is_pending());
+        (&self.peer).write_all(bytes).expect("room");
+        ticks(1).await;
+        reading.await
+    }
+
+    /// Reads messages; gives how often it has tried, per ten messages.
+    async fn calls_of(&self, messages: usize) -> usize {
+        let before = self.calls.get();
+        for _ in 0..messages {
+            assert_eq!(&self.exchange(b"full").await, b"full");
+        }
+        (self.calls.get() - before) * 10 / messages
+    }
+
+    /// Has messages of the buffer's length, until one that is twice as long, beside which `beside` runs.
+    async fn is_misled(&self, beside: impl Future<Output = ()>) {
+        assert_eq!(self.calls_of(10).await, 20, "it believes at once");
+        self.calls_of(10).await;
+        assert_eq!(self.calls_of(20).await, 10, "it learns nothing");
+        assert_eq!(&self.exchange(b"moreleft").await, b"more");
+        assert_eq!(&while_runs(self.read(), beside).await, b"left");
+        assert!(self.calls_of(10).await > 15, "it believes again at once");
+    }
+}
+
+/// For: guesses that nobody looks at before the worker sleeps.
+#[test]
+fn what_a_full_read_has_left_is_found_before_the_worker_sleeps() {
+    if has_shared_sockets(&reactor(1)) {
+        return;
+    }
+    on_worker(|local| local.block_on(Full::new().is_misled(std::future::pending())));
+}
+
+/// For: guesses that nobody looks at while the worker does not sleep.
+#[test]
+fn what_a_full_read_has_left_is_found_by_a_worker_that_is_always_busy() {
+    if has_shared_sockets(&reactor(1)) {
+        return;
+    }
+    on_worker(|local| {
+        local.block_on(Full::new().is_misled(busy()));
     });
 }
 

@@ -598,3 +598,17 @@ fn an_empty_write_is_ready_at_once() {
         Ok(())
     });
 }
+
+/// Each connection has them in its goroutine. For: `async` blocks below them, which keep the buffers twice.
+#[test]
+fn reads_and_writes_take_little_of_a_goroutine() {
+    everywhere(|| async {
+        let (client, _server) = connection().await?;
+        let mut buffer = [0; 1];
+        assert!(size_of_val(&client.write_all(b"bytes")) <= 64);
+        assert!(size_of_val(&client.write(b"bytes")) <= 48);
+        assert!(size_of_val(&client.readable()) <= 48);
+        assert!(size_of_val(&client.read(&mut buffer)) <= 48);
+        Ok(())
+    });
+}

@@ -108,6 +108,22 @@ fn a_drained_socket_is_tried_at_once_after_the_next_tick() {
     });
 }
 
+/// As an `async fn` does; else it would read what nobody takes.
+#[test]
+#[should_panic(expected = "a call is polled after it was ready")]
+fn a_call_that_is_polled_after_its_end_panics() {
+    on_worker(|local| {
+        let (socket, mut peer) = connection();
+        peer.write_all(b"ab").expect("room");
+        local.block_on(async {
+            let call = |fd: std::os::fd::BorrowedFd<'_>| receive(fd, &mut [0; 1]);
+            let mut reading = std::pin::pin!(socket.io(Direction::Read, call));
+            reading.as_mut().await.expect("a byte");
+            let _ = poll_once(reading.as_mut()).await;
+        });
+    });
+}
+
 #[test]
 fn more_waiting_sockets_than_the_ring_holds() {
     let mut local = with_config(Config {

@@ -146,8 +146,8 @@ impl<T: AsFd> AsyncFd<T> {
     /// # Errors
     /// `TimedOut` if the deadline has passed; an error if this is closed or the runtime ends
     /// meanwhile.
-    pub async fn readable(&self) -> io::Result<()> {
-        self.socket.ready(Direction::Read).await
+    pub fn readable(&self) -> impl Future<Output = io::Result<()>> {
+        self.socket.ready(Direction::Read)
     }
 
     /// Waits until there is room to write, or writing would give an error.
@@ -157,8 +157,8 @@ impl<T: AsFd> AsyncFd<T> {
     ///
     /// # Errors
     /// As [`readable`](AsyncFd::readable).
-    pub async fn writable(&self) -> io::Result<()> {
-        self.socket.ready(Direction::Write).await
+    pub fn writable(&self) -> impl Future<Output = io::Result<()>> {
+        self.socket.ready(Direction::Write)
     }
 
     /// As [`readable`](AsyncFd::readable), for futures written by hand: if it is pending, the task is
@@ -196,9 +196,12 @@ impl<T: AsFd> AsyncFd<T> {
     /// Those of `call`, except `WouldBlock` and `Interrupted` (it is repeated); else as
     /// [`readable`](AsyncFd::readable).
     #[doc(alias = "async_io")]
-    pub async fn read_with<R>(&self, call: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
+    pub fn read_with<R>(
+        &self,
+        call: impl FnMut(&T) -> io::Result<R>,
+    ) -> impl Future<Output = io::Result<R>> {
         let call = self.on_inner(call);
-        self.socket.io(Direction::Read, call).await
+        self.socket.io(Direction::Read, call)
     }
 
     /// Calls `call` until it gives something else than `WouldBlock`, and waits until there is room to
@@ -210,9 +213,12 @@ impl<T: AsFd> AsyncFd<T> {
     /// # Errors
     /// As [`read_with`](AsyncFd::read_with).
     #[doc(alias = "async_io")]
-    pub async fn write_with<R>(&self, call: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
+    pub fn write_with<R>(
+        &self,
+        call: impl FnMut(&T) -> io::Result<R>,
+    ) -> impl Future<Output = io::Result<R>> {
         let call = self.on_inner(call);
-        self.socket.io(Direction::Write, call).await
+        self.socket.io(Direction::Write, call)
     }
 
     /// Calls `call` once, unless the deadline has passed or this was closed.

@@ -92,6 +92,8 @@ mod stdio;
 mod tokio;
 #[cfg(any(not(loom), test))]
 pub(crate) mod turns;
+#[cfg(not(loom))]
+pub(crate) mod write_all;
 
 #[cfg(not(loom))]
 pub use async_fd::AsyncFd;

@@ -19,6 +19,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::async_fd::pollable;
 use super::turns::Turns;
+use super::write_all::{WriteAll, write_all};
 
 /// Makes a pipe of the system: what is written to one end can be read from the other.
 ///
@@ -111,8 +112,8 @@ impl PipeReader {
     ///
     /// # Errors
     /// Those of `read(2)`, and `TimedOut` if the deadline has passed.
-    pub async fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.socket.io(Direction::Read, self.call(buf)).await
+    pub fn read(&self, buf: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
+        self.socket.io(Direction::Read, self.call(buf))
     }
 
     /// As [`read`](PipeReader::read), into several buffers, one after the other.
@@ -184,8 +185,8 @@ impl PipeReader {
     ///
     /// # Errors
     /// `TimedOut` if the deadline has passed, and an error if the runtime ends meanwhile.
-    pub async fn readable(&self) -> io::Result<()> {
-        self.socket.ready(Direction::Read).await
+    pub fn readable(&self) -> impl Future<Output = io::Result<()>> {
+        self.socket.ready(Direction::Read)
     }
 
     /// Sets the time at which reading ends, or lifts it (`None`). From then on calls that read fail
@@ -196,19 +197,16 @@ impl PipeReader {
     }
 
     /// One call of `read(2)`, which notes when it has emptied the pipe.
-    fn call<'a>(
-        &'a self,
-        buf: &'a mut [u8],
-    ) -> impl FnMut(BorrowedFd<'_>) -> io::Result<usize> + 'a {
+    fn call(&self, buf: &mut [u8]) -> impl FnMut(BorrowedFd<'_>) -> io::Result<usize> {
         let room = buf.len();
         move |fd| self.note_short_read(rustix::io::read(fd, &mut *buf)?, room)
     }
 
     /// As [`call`](Self::call), into several buffers.
-    fn call_vectored<'a>(
-        &'a self,
-        bufs: &'a mut [IoSliceMut<'_>],
-    ) -> impl FnMut(BorrowedFd<'_>) -> io::Result<usize> + 'a {
+    fn call_vectored(
+        &self,
+        bufs: &mut [IoSliceMut<'_>],
+    ) -> impl FnMut(BorrowedFd<'_>) -> io::Result<usize> {
         let room = bufs.iter().map(|buf| buf.len()).sum();
         move |fd| self.note_short_read(rustix::io::readv(fd, bufs)?, room)
     }
@@ -341,13 +339,10 @@ impl PipeWriter {
     ///
     /// # Errors
     /// As [`write`](PipeWriter::write); a prefix may have been written.
-    pub async fn write_all(&self, mut buf: &[u8]) -> io::Result<()> {
-        let _turn = self.writing.take().await;
-        while !buf.is_empty() {
-            let written = self.write(buf).await?;
-            buf = &buf[written..];
-        }
-        Ok(())
+    pub async fn write_all(&self, buf: &[u8]) -> io::Result<()> {
+        let call = write_all(buf, |fd, part| Ok(rustix::io::write(fd, part)?));
+        let io = self.socket()?.io(Direction::Write, call);
+        WriteAll::new(&self.writing, io).await
     }
 }
 

@@ -20,12 +20,15 @@
 //! Rejected: a lock that wakes and lets whoever comes first have it: a goroutine that writes message
 //! after message takes it again before the one that was woken has run, each time.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::OnceLock;
+use std::task::{Context, Poll, ready};
 
 use gorin_base::primitive::{self, AtomicU32, Ordering};
 use gorin_base::seeded;
 
-use crate::channel::Chan;
+use crate::channel::{Chan, RecvFut};
 
 const FREE: u32 = 0;
 const HELD: u32 = 1;
@@ -38,7 +41,15 @@ pub(crate) struct Turns {
     /// Release where one ends; who finds `BY_TOKEN` also acquires the channel that was made before.
     state: AtomicU32,
     /// Made before `state` becomes `BY_TOKEN`.
-    tokens: OnceLock<Chan<()>>,
+    tokens: OnceLock<Box<Chan<()>>>,
+}
+
+/// Waits for the turn.
+#[must_use = "futures do nothing unless polled"]
+pub(crate) struct Take<'a> {
+    turns: &'a Turns,
+    /// Its place in the line. Boxed: it is seldom needed, and large.
+    waits: Option<Box<RecvFut<'a, ()>>>,
 }
 
 /// The turn; it ends when this is dropped.
@@ -59,14 +70,12 @@ impl Turns {
     ///
     /// # Cancel safety
     /// Dropped while it waits, it leaves the line.
-    pub(crate) async fn take(&self) -> Turn<'_> {
-        if self.exchange(FREE, HELD).is_err()
-            && let Some(tokens) = self.meet()
-            && !seeded::bug("turns.token_for_everybody")
-        {
-            tokens.recv().await;
+    #[inline]
+    pub(crate) fn take(&self) -> Take<'_> {
+        Take {
+            turns: self,
+            waits: None,
         }
-        Turn { turns: self }
     }
 
     #[inline]
@@ -77,7 +86,7 @@ impl Turns {
 
     /// Somebody writes: from now on the turn is a token. `None` if the caller has it after all.
     fn meet(&self) -> Option<&Chan<()>> {
-        let tokens = self.tokens.get_or_init(|| Chan::new(1));
+        let tokens = self.tokens.get_or_init(|| Box::new(Chan::new(1)));
         loop {
             if self.exchange(HELD, BY_TOKEN) != Err(FREE) {
                 return Some(tokens);
@@ -100,6 +109,39 @@ impl Turns {
         let tokens = self.tokens.get().expect("it was made before the state");
         let put = tokens.try_send(());
         debug_assert!(put.is_ok(), "there is one token");
+    }
+}
+
+impl Take<'_> {
+    /// Joins the line; ready if there is none after all.
+    #[cold]
+    fn join(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.waits.is_none() {
+            let Some(tokens) = self.turns.meet() else {
+                return Poll::Ready(());
+            };
+            if seeded::bug("turns.token_for_everybody") {
+                return Poll::Ready(());
+            }
+            self.waits = Some(Box::new(tokens.recv()));
+        }
+        let place = self.waits.as_mut().expect("it was just made");
+        ready!(Pin::new(place).poll(cx));
+        self.waits = None;
+        Poll::Ready(())
+    }
+}
+
+impl<'a> Future for Take<'a> {
+    type Output = Turn<'a>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Turn<'a>> {
+        let turns = self.turns;
+        if self.waits.is_some() || turns.exchange(FREE, HELD).is_err() {
+            ready!(self.join(cx));
+        }
+        Poll::Ready(Turn { turns })
     }
 }
 

@@ -14,6 +14,7 @@ use socket2::{Domain, Protocol, SockAddr, SockRef, Type};
 
 use crate::io::splice;
 use crate::io::turns::Turns;
+use crate::io::write_all::{WriteAll, write_all};
 
 /// A handle to a socket; its clones are handles to the same one.
 #[derive(Clone, Debug)]
@@ -110,12 +111,12 @@ impl Endpoint {
         self.socket().try_io(Direction::Write, call)
     }
 
-    pub(super) async fn readable(&self) -> io::Result<()> {
-        self.socket().ready(Direction::Read).await
+    pub(super) fn readable(&self) -> impl Future<Output = io::Result<()>> {
+        self.socket().ready(Direction::Read)
     }
 
-    pub(super) async fn writable(&self) -> io::Result<()> {
-        self.socket().ready(Direction::Write).await
+    pub(super) fn writable(&self) -> impl Future<Output = io::Result<()>> {
+        self.socket().ready(Direction::Write)
     }
 
     pub(super) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -127,20 +128,19 @@ impl Endpoint {
     }
 
     /// Receives from a stream, and notes when that has emptied the socket.
-    pub(super) fn recv_stream<'a>(&'a self, buf: &'a mut [u8]) -> impl Call<usize> + 'a {
-        let room = buf.len();
+    pub(super) fn recv_stream(&self, buf: &mut [u8]) -> impl Call<usize> {
         move |fd| {
             if let Some(early) = self.socket().read_early(buf, false) {
                 return early;
             }
             let result = calls::recv(fd, buf, 0);
-            self.note_read(&result, room);
+            self.note_read(&result, buf.len());
             result
         }
     }
 
     /// As [`recv_stream`](Self::recv_stream), but leaves the bytes where they are.
-    pub(super) fn peek_stream<'a>(&'a self, buf: &'a mut [u8]) -> impl Call<usize> + 'a {
+    pub(super) fn peek_stream(&self, buf: &mut [u8]) -> impl Call<usize> {
         move |fd| match self.socket().read_early(buf, true) {
             Some(early) => early,
             None => calls::recv(fd, buf, libc::MSG_PEEK),
@@ -148,10 +148,7 @@ impl Endpoint {
     }
 
     /// As [`recv_stream`](Self::recv_stream), into several buffers.
-    pub(super) fn recv_stream_vectored<'a>(
-        &'a self,
-        bufs: &'a mut [IoSliceMut<'_>],
-    ) -> impl Call<usize> + 'a {
+    pub(super) fn recv_stream_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> impl Call<usize> {
         let room = bufs.iter().map(|buf| buf.len()).sum();
         move |fd| {
             // What is left of a dropped receive goes into one buffer: a short read.
@@ -166,11 +163,7 @@ impl Endpoint {
     }
 
     /// Moves what a stream has received into `pipe`, at most `room` bytes.
-    pub(super) fn splice_out<'a>(
-        &'a self,
-        pipe: BorrowedFd<'a>,
-        room: usize,
-    ) -> impl Call<usize> + 'a {
+    pub(super) fn splice_out(&self, pipe: BorrowedFd<'_>, room: usize) -> impl Call<usize> {
         move |fd| {
             if let Some(early) = self.early_into(pipe, room) {
                 return early;
@@ -212,22 +205,24 @@ impl Endpoint {
         Arc::ptr_eq(&self.shared, &other.shared)
     }
 
-    pub(super) async fn recv_owned<B: IoBufMut>(&self, buf: B) -> (io::Result<usize>, B) {
-        ops::recv_owned(self.socket(), buf).await
+    pub(super) fn recv_owned<B: IoBufMut>(
+        &self,
+        buf: B,
+    ) -> impl Future<Output = (io::Result<usize>, B)> {
+        ops::recv_owned(self.socket(), buf)
     }
 
-    pub(super) async fn send_owned<B: IoBuf>(&self, buf: B) -> (io::Result<usize>, B) {
-        ops::send_owned(self.socket(), buf, 0).await
+    pub(super) fn send_owned<B: IoBuf>(
+        &self,
+        buf: B,
+    ) -> impl Future<Output = (io::Result<usize>, B)> {
+        ops::send_owned(self.socket(), buf, 0)
     }
 
     /// Sends all of `buf`, with nothing of other such calls in between.
-    pub(super) async fn send_all(&self, mut buf: &[u8]) -> io::Result<()> {
-        let _turn = self.shared.writing.take().await;
-        while !buf.is_empty() {
-            let sent = self.write(send(buf)).await?;
-            buf = &buf[sent..];
-        }
-        Ok(())
+    pub(super) fn send_all(&self, buf: &[u8]) -> impl Future<Output = io::Result<()>> {
+        let call = write_all(buf, calls::send);
+        WriteAll::new(&self.shared.writing, self.write(call))
     }
 
     /// As [`send_all`](Self::send_all), from a buffer that the call owns.

@@ -164,8 +164,8 @@ macro_rules! transfer_face {
             ///
             /// # Errors
             /// If the socket is closed meanwhile or its deadline passes.
-            pub async fn readable(&self) -> std::io::Result<()> {
-                self.endpoint().readable().await
+            pub fn readable(&self) -> impl Future<Output = std::io::Result<()>> {
+                self.endpoint().readable()
             }
 
             /// Waits until there is room to write, or writing would give an error.
@@ -175,8 +175,8 @@ macro_rules! transfer_face {
             ///
             /// # Errors
             /// If the socket is closed meanwhile or its deadline passes.
-            pub async fn writable(&self) -> std::io::Result<()> {
-                self.endpoint().writable().await
+            pub fn writable(&self) -> impl Future<Output = std::io::Result<()>> {
+                self.endpoint().writable()
             }
 
             /// Ends one or both directions; pending and later calls of that direction see the end.
@@ -215,9 +215,9 @@ macro_rules! datagram_face {
             /// # Errors
             /// Those of `recv(2)`, `TimedOut` if the deadline has passed, and an error if the socket
             /// is closed meanwhile.
-            pub async fn recv(&self, buf: &mut [u8]) -> std::io::Result<usize> {
+            pub fn recv(&self, buf: &mut [u8]) -> impl Future<Output = std::io::Result<usize>> {
                 let call = $crate::net::endpoint::recv(buf, 0);
-                self.endpoint.read(call).await
+                self.endpoint.read(call)
             }
 
             /// As [`recv`](Self::recv), but leaves the datagram to the next call.
@@ -227,9 +227,9 @@ macro_rules! datagram_face {
             ///
             /// # Errors
             /// As [`recv`](Self::recv).
-            pub async fn peek(&self, buf: &mut [u8]) -> std::io::Result<usize> {
+            pub fn peek(&self, buf: &mut [u8]) -> impl Future<Output = std::io::Result<usize>> {
                 let call = $crate::net::endpoint::recv(buf, libc::MSG_PEEK);
-                self.endpoint.read(call).await
+                self.endpoint.read(call)
             }
 
             /// Looks at a datagram, without waiting, and leaves it to the next call.
@@ -248,12 +248,12 @@ macro_rules! datagram_face {
             ///
             /// # Errors
             /// As [`recv`](Self::recv).
-            pub async fn recv_vectored(
+            pub fn recv_vectored(
                 &self,
                 bufs: &mut [std::io::IoSliceMut<'_>],
-            ) -> std::io::Result<usize> {
+            ) -> impl Future<Output = std::io::Result<usize>> {
                 let call = $crate::net::endpoint::recv_vectored(bufs);
-                self.endpoint.read(call).await
+                self.endpoint.read(call)
             }
 
             /// Receives a datagram, without waiting.
@@ -300,8 +300,8 @@ macro_rules! datagram_face {
             /// Those of `send(2)`: `ConnectionRefused` if the peer has refused an earlier one, for
             /// example; `TimedOut` if the deadline has passed; and an error if the socket is closed
             /// meanwhile.
-            pub async fn send(&self, buf: &[u8]) -> std::io::Result<usize> {
-                self.endpoint.write($crate::net::endpoint::send(buf)).await
+            pub fn send(&self, buf: &[u8]) -> impl Future<Output = std::io::Result<usize>> {
+                self.endpoint.write($crate::net::endpoint::send(buf))
             }
 
             /// As [`send`](Self::send), one datagram from several buffers.
@@ -311,12 +311,12 @@ macro_rules! datagram_face {
             ///
             /// # Errors
             /// As [`send`](Self::send).
-            pub async fn send_vectored(
+            pub fn send_vectored(
                 &self,
                 bufs: &[std::io::IoSlice<'_>],
-            ) -> std::io::Result<usize> {
+            ) -> impl Future<Output = std::io::Result<usize>> {
                 let call = $crate::net::endpoint::send_vectored(bufs);
-                self.endpoint.write(call).await
+                self.endpoint.write(call)
             }
 
             /// Sends a datagram, without waiting.

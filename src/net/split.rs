@@ -82,8 +82,8 @@ macro_rules! half_methods {
             ///
             /// # Errors
             /// Those of the stream.
-            pub async fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
-                self.stream.read(buf).await
+            pub fn read(&self, buf: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
+                self.stream.read(buf)
             }
 
             #[doc = concat!("As [`read_exact`](", stringify!($stream), "::read_exact) of the stream.")]
@@ -93,8 +93,8 @@ macro_rules! half_methods {
             ///
             /// # Errors
             /// Those of the stream.
-            pub async fn read_exact(&self, buf: &mut [u8]) -> io::Result<()> {
-                self.stream.read_exact(buf).await
+            pub fn read_exact(&self, buf: &mut [u8]) -> impl Future<Output = io::Result<()>> {
+                self.stream.read_exact(buf)
             }
 
             #[doc = concat!("As [`peek`](", stringify!($stream), "::peek) of the stream.")]
@@ -104,8 +104,8 @@ macro_rules! half_methods {
             ///
             /// # Errors
             /// Those of the stream.
-            pub async fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
-                self.stream.peek(buf).await
+            pub fn peek(&self, buf: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
+                self.stream.peek(buf)
             }
 
             #[doc = concat!("As [`try_peek`](", stringify!($stream), "::try_peek) of the stream.")]
@@ -131,8 +131,8 @@ macro_rules! half_methods {
             ///
             /// # Errors
             /// Those of the stream.
-            pub async fn recv_owned<B: IoBufMut>(&self, buf: B) -> (io::Result<usize>, B) {
-                self.stream.recv_owned(buf).await
+            pub fn recv_owned<B: IoBufMut>(&self, buf: B) -> impl Future<Output = (io::Result<usize>, B)> {
+                self.stream.recv_owned(buf)
             }
 
             #[doc = concat!(
@@ -144,8 +144,8 @@ macro_rules! half_methods {
             ///
             /// # Errors
             /// Those of the stream.
-            pub async fn read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-                self.stream.read_vectored(bufs).await
+            pub fn read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> impl Future<Output = io::Result<usize>> {
+                self.stream.read_vectored(bufs)
             }
 
             #[doc = concat!(
@@ -167,8 +167,8 @@ macro_rules! half_methods {
             ///
             /// # Errors
             /// Those of the stream.
-            pub async fn readable(&self) -> io::Result<()> {
-                self.stream.readable().await
+            pub fn readable(&self) -> impl Future<Output = io::Result<()>> {
+                self.stream.readable()
             }
 
             #[doc = concat!(
@@ -187,8 +187,8 @@ macro_rules! half_methods {
             ///
             /// # Errors
             /// Those of the stream.
-            pub async fn write(&self, buf: &[u8]) -> io::Result<usize> {
-                self.stream.write(buf).await
+            pub fn write(&self, buf: &[u8]) -> impl Future<Output = io::Result<usize>> {
+                self.stream.write(buf)
             }
 
             #[doc = concat!("As [`write_all`](", stringify!($stream), "::write_all) of the stream.")]
@@ -198,8 +198,8 @@ macro_rules! half_methods {
             ///
             /// # Errors
             /// Those of the stream.
-            pub async fn write_all(&self, buf: &[u8]) -> io::Result<()> {
-                self.stream.write_all(buf).await
+            pub fn write_all(&self, buf: &[u8]) -> impl Future<Output = io::Result<()>> {
+                self.stream.write_all(buf)
             }
 
             #[doc = concat!("As [`try_write`](", stringify!($stream), "::try_write) of the stream.")]
@@ -219,8 +219,8 @@ macro_rules! half_methods {
             ///
             /// # Errors
             /// Those of the stream.
-            pub async fn write_all_owned<B: IoBuf>(&self, buf: B) -> (io::Result<()>, B) {
-                self.stream.write_all_owned(buf).await
+            pub fn write_all_owned<B: IoBuf>(&self, buf: B) -> impl Future<Output = (io::Result<()>, B)> {
+                self.stream.write_all_owned(buf)
             }
 
             #[doc = concat!(
@@ -232,8 +232,8 @@ macro_rules! half_methods {
             ///
             /// # Errors
             /// Those of the stream.
-            pub async fn write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-                self.stream.write_vectored(bufs).await
+            pub fn write_vectored(&self, bufs: &[IoSlice<'_>]) -> impl Future<Output = io::Result<usize>> {
+                self.stream.write_vectored(bufs)
             }
 
             #[doc = concat!(
@@ -255,8 +255,8 @@ macro_rules! half_methods {
             ///
             /// # Errors
             /// Those of the stream.
-            pub async fn writable(&self) -> io::Result<()> {
-                self.stream.writable().await
+            pub fn writable(&self) -> impl Future<Output = io::Result<()>> {
+                self.stream.writable()
             }
 
             #[doc = concat!("As [`send_owned`](", stringify!($stream), "::send_owned) of the stream.")]
@@ -266,8 +266,8 @@ macro_rules! half_methods {
             ///
             /// # Errors
             /// Those of the stream.
-            pub async fn send_owned<B: IoBuf>(&self, buf: B) -> (io::Result<usize>, B) {
-                self.stream.send_owned(buf).await
+            pub fn send_owned<B: IoBuf>(&self, buf: B) -> impl Future<Output = (io::Result<usize>, B)> {
+                self.stream.send_owned(buf)
             }
 
             #[doc = concat!(
@@ -279,8 +279,8 @@ macro_rules! half_methods {
             ///
             /// # Errors
             /// Those of the stream.
-            pub async fn write_all_zero_copy<B: IoBuf>(&self, buf: B) -> (io::Result<()>, B) {
-                self.stream.write_all_zero_copy(buf).await
+            pub fn write_all_zero_copy<B: IoBuf>(&self, buf: B) -> impl Future<Output = (io::Result<()>, B)> {
+                self.stream.write_all_zero_copy(buf)
             }
 
             #[doc = concat!(

@@ -21,8 +21,8 @@ impl Socket {
     ///
     /// # Cancel safety
     /// Has no effect that could be lost.
-    pub async fn ready(&self, direction: Direction) -> io::Result<()> {
-        self.io(direction, self.look(direction)).await
+    pub fn ready(&self, direction: Direction) -> impl Future<Output = io::Result<()>> {
+        self.io(direction, self.look(direction))
     }
 
     /// As [`ready`](Socket::ready), for futures written by hand; of wakers as

@@ -24,6 +24,8 @@ pub(crate) struct Waiter<'a> {
     socket: &'a Socket,
     direction: Direction,
     listed: Listed,
+    /// Its call has been made. (Here, because there is room.)
+    ended: bool,
 }
 
 /// Whether a waiter may be in the list.
@@ -43,6 +45,7 @@ impl<'a> Waiter<'a> {
             socket,
             direction,
             listed: Listed::No,
+            ended: false,
         }
     }
 
@@ -96,6 +99,9 @@ impl Drop for Waiter<'_> {
 /// The future of [`Socket::io`].
 ///
 /// By hand: of `async` blocks there would be two more below each read and write.
+///
+/// # Panics
+/// If it is polled after it was ready, and not [to be made again](Io::again).
 #[must_use = "a call is made when its future is polled"]
 pub struct Io<'a, F, R> {
     waiter: Waiter<'a>,
@@ -115,6 +121,14 @@ impl<'a, F, R> Io<'a, F, R> {
             _pinned: PhantomPinned,
         }
     }
+
+    /// To be polled once more, after it was ready: the call is repeated.
+    #[inline]
+    pub fn again(self: Pin<&mut Self>) {
+        // SAFETY: nothing is moved out.
+        let this = unsafe { self.get_unchecked_mut() };
+        this.waiter.ended = false;
+    }
 }
 
 impl<F, R> Future for Io<'_, F, R>
@@ -127,7 +141,10 @@ where
         ready!(coop::poll_ready(cx));
         // SAFETY: nothing is moved out; `call` is never pinned.
         let Io { waiter, call, .. } = unsafe { self.get_unchecked_mut() };
-        waiter.poll(cx.waker(), call)
+        assert!(!waiter.ended, "a call is polled after it was ready");
+        let polled = waiter.poll(cx.waker(), call);
+        waiter.ended = polled.is_ready();
+        polled
     }
 }
 

@@ -19,11 +19,11 @@ macro_rules! call_face {
             /// Those of `call`, except `WouldBlock` and `Interrupted` (it is repeated); `TimedOut` if
             /// the deadline has passed, and an error if the socket is closed meanwhile.
             #[doc(alias = "async_io")]
-            pub async fn read_with<R>(
+            pub fn read_with<R>(
                 &self,
                 call: impl FnMut(std::os::fd::BorrowedFd<'_>) -> std::io::Result<R>,
-            ) -> std::io::Result<R> {
-                self.endpoint().read(call).await
+            ) -> impl Future<Output = std::io::Result<R>> {
+                self.endpoint().read(call)
             }
 
             /// Calls `call` until it gives something else than `WouldBlock`, and waits until there is
@@ -35,11 +35,11 @@ macro_rules! call_face {
             /// # Errors
             /// As [`read_with`](Self::read_with).
             #[doc(alias = "async_io")]
-            pub async fn write_with<R>(
+            pub fn write_with<R>(
                 &self,
                 call: impl FnMut(std::os::fd::BorrowedFd<'_>) -> std::io::Result<R>,
-            ) -> std::io::Result<R> {
-                self.endpoint().write(call).await
+            ) -> impl Future<Output = std::io::Result<R>> {
+                self.endpoint().write(call)
             }
 
             /// Calls `call` once, unless the deadline of reading has passed or the socket was closed.

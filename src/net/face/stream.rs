@@ -13,8 +13,8 @@ macro_rules! stream_face {
             /// # Errors
             /// Those of `recv(2)`, `TimedOut` if the deadline has passed, and an error if the stream
             /// is closed meanwhile.
-            pub async fn read(&self, buf: &mut [u8]) -> std::io::Result<usize> {
-                self.endpoint.read(self.endpoint.recv_stream(buf)).await
+            pub fn read(&self, buf: &mut [u8]) -> impl Future<Output = std::io::Result<usize>> {
+                self.endpoint.read(self.endpoint.recv_stream(buf))
             }
 
             /// As [`read`](Self::read), into several buffers, one after the other.
@@ -24,12 +24,12 @@ macro_rules! stream_face {
             ///
             /// # Errors
             /// As [`read`](Self::read).
-            pub async fn read_vectored(
+            pub fn read_vectored(
                 &self,
                 bufs: &mut [std::io::IoSliceMut<'_>],
-            ) -> std::io::Result<usize> {
+            ) -> impl Future<Output = std::io::Result<usize>> {
                 let call = self.endpoint.recv_stream_vectored(bufs);
-                self.endpoint.read(call).await
+                self.endpoint.read(call)
             }
 
             /// Reads until `buf` is full.
@@ -57,8 +57,8 @@ macro_rules! stream_face {
             ///
             /// # Errors
             /// As [`read`](Self::read).
-            pub async fn peek(&self, buf: &mut [u8]) -> std::io::Result<usize> {
-                self.endpoint.read(self.endpoint.peek_stream(buf)).await
+            pub fn peek(&self, buf: &mut [u8]) -> impl Future<Output = std::io::Result<usize>> {
+                self.endpoint.read(self.endpoint.peek_stream(buf))
             }
 
             /// As [`peek`](Self::peek), without waiting.
@@ -112,8 +112,8 @@ macro_rules! stream_face {
             /// # Errors
             /// Those of `send(2)`, `BrokenPipe` among them (no signal is raised), `TimedOut` if the
             /// deadline has passed, and an error if the stream is closed meanwhile.
-            pub async fn write(&self, buf: &[u8]) -> std::io::Result<usize> {
-                self.endpoint.write($crate::net::endpoint::send(buf)).await
+            pub fn write(&self, buf: &[u8]) -> impl Future<Output = std::io::Result<usize>> {
+                self.endpoint.write($crate::net::endpoint::send(buf))
             }
 
             /// As [`write`](Self::write), from several buffers, one after the other.
@@ -123,12 +123,12 @@ macro_rules! stream_face {
             ///
             /// # Errors
             /// As [`write`](Self::write).
-            pub async fn write_vectored(
+            pub fn write_vectored(
                 &self,
                 bufs: &[std::io::IoSlice<'_>],
-            ) -> std::io::Result<usize> {
+            ) -> impl Future<Output = std::io::Result<usize>> {
                 let call = $crate::net::endpoint::send_vectored(bufs);
-                self.endpoint.write(call).await
+                self.endpoint.write(call)
             }
 
             /// Writes all of `buf`. Goroutines that call this at once, or another method that writes
@@ -144,8 +144,8 @@ macro_rules! stream_face {
             ///
             /// # Errors
             /// As [`write`](Self::write); a prefix may have been written.
-            pub async fn write_all(&self, buf: &[u8]) -> std::io::Result<()> {
-                self.endpoint.send_all(buf).await
+            pub fn write_all(&self, buf: &[u8]) -> impl Future<Output = std::io::Result<()>> {
+                self.endpoint.send_all(buf)
             }
 
             /// Writes what the socket has room for, without waiting.
@@ -184,11 +184,11 @@ macro_rules! stream_face {
             /// # Errors
             /// As [`read`](Self::read). The buffer comes back with every error but one: if the
             /// runtime is torn down by force while the kernel uses it, an empty one comes instead.
-            pub async fn recv_owned<B: $crate::io::IoBufMut>(
+            pub fn recv_owned<B: $crate::io::IoBufMut>(
                 &self,
                 buf: B,
-            ) -> (std::io::Result<usize>, B) {
-                self.endpoint.recv_owned(buf).await
+            ) -> impl Future<Output = (std::io::Result<usize>, B)> {
+                self.endpoint.recv_owned(buf)
             }
 
             /// Writes what the socket has room for from a buffer that the call owns; gives the
@@ -199,11 +199,11 @@ macro_rules! stream_face {
             ///
             /// # Errors
             /// As [`write`](Self::write), and of the buffer as [`recv_owned`](Self::recv_owned).
-            pub async fn send_owned<B: $crate::io::IoBuf>(
+            pub fn send_owned<B: $crate::io::IoBuf>(
                 &self,
                 buf: B,
-            ) -> (std::io::Result<usize>, B) {
-                self.endpoint.send_owned(buf).await
+            ) -> impl Future<Output = (std::io::Result<usize>, B)> {
+                self.endpoint.send_owned(buf)
             }
 
             /// Writes all of a buffer that the call owns; gives the buffer. Bytes of several goroutines
@@ -214,11 +214,11 @@ macro_rules! stream_face {
             ///
             /// # Errors
             /// As [`send_owned`](Self::send_owned); a prefix may have been written.
-            pub async fn write_all_owned<B: $crate::io::IoBuf>(
+            pub fn write_all_owned<B: $crate::io::IoBuf>(
                 &self,
                 buf: B,
-            ) -> (std::io::Result<()>, B) {
-                self.endpoint.send_all_owned(buf, false).await
+            ) -> impl Future<Output = (std::io::Result<()>, B)> {
+                self.endpoint.send_all_owned(buf, false)
             }
 
             /// As [`write_all_owned`](Self::write_all_owned), but the network card reads the buffer
@@ -231,11 +231,11 @@ macro_rules! stream_face {
             ///
             /// # Errors
             /// As [`write_all_owned`](Self::write_all_owned).
-            pub async fn write_all_zero_copy<B: $crate::io::IoBuf>(
+            pub fn write_all_zero_copy<B: $crate::io::IoBuf>(
                 &self,
                 buf: B,
-            ) -> (std::io::Result<()>, B) {
-                self.endpoint.send_all_owned(buf, true).await
+            ) -> impl Future<Output = (std::io::Result<()>, B)> {
+                self.endpoint.send_all_owned(buf, true)
             }
 
             /// The two directions as two values within one goroutine. They are this very stream:

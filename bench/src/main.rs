@@ -17,8 +17,8 @@ cargo run --release -p gorin-bench -- [options]
   --quick              small sizes, 3 rounds, under 3 minutes: for finding gross changes
   --smoke              as small as it goes, 1 round: does everything work?
   --rounds 5           rounds over all contenders of a row
-  --slices 30          server rows only: the servers stay up, and are asked in turns of a moment each;
-                       for small differences, told as ratios to the first contender
+  --slices 30          server rows only: the servers are asked in turns of a moment each, and started
+                       anew after three; for small differences, told as ratios to the first contender
   --rows chan,echo     only rows whose names begin so
   --contenders go,tokio  only these columns (monoio, compio and glommio, which are heavy to
                        build, take part by name or with `--features tpc` before the `--`)

@@ -1,9 +1,13 @@
 //! Servers compared by many short turns: all of a row stay up, and one client after another asks each of
 //! them for a moment, so that what the machine does meanwhile happens to all alike.
 //!
-//! What is told of a contender is the median of its ratios to the first one, slice by slice, and the
-//! standard error of that. With 30 slices of 0.2 s the error of a CPU time is 1 to 2 %, where the medians
-//! of five processes, one after the other, differ by 10 % and more from run to run.
+//! After a few turns all servers are started anew: where in memory a process lies makes it some per cent
+//! faster or slower for as long as it lives.
+//!
+//! What is told of a contender is the median of its ratios to the first one, slice by slice within a set of
+//! processes and then over the sets, and the standard error of that. With 30 slices of 0.2 s the error of a
+//! CPU time is 1 to 2 %, where the medians of five processes, one after the other, differ by 10 % and more
+//! from run to run.
 
 use crate::build::Programs;
 use crate::child::Failure;
@@ -14,6 +18,9 @@ use crate::stats::Samples;
 use crate::table::number;
 use crate::wire::Metrics;
 use std::fmt::Write;
+
+/// So often the servers of one set of processes are asked.
+const SLICES_PER_SET: usize = 3;
 
 /// Compares all `contenders` in the rows that have a client, by `slices` turns each; gives a table in
 /// Markdown. Calls `progress` before each row.
@@ -33,16 +40,14 @@ pub fn run(
         .filter(|row| matches!(row.load, Load::Client(..)))
     {
         progress(row);
-        let takers = contenders
-            .iter()
-            .map(|contender| match row.takes(contender) {
-                true => {
-                    let limit = row.limit * u32::try_from(slices * names.len()).unwrap_or(u32::MAX);
-                    Serving::start(row, contender, programs, &machine, limit)
-                }
-                false => Err(Failure::Unsupported("not in this row".to_owned())),
-            });
-        let results = measure(takers.collect(), slices);
+        let mut results: Vec<_> = names.iter().map(|_| Ok(Vec::new())).collect();
+        let mut left = slices;
+        while left > 0 {
+            let turns = left.min(SLICES_PER_SET);
+            let servers = start(row, contenders, programs, &machine, turns);
+            measure(servers, &mut results, turns);
+            left -= turns;
+        }
         for (name, result) in names.iter().zip(&results) {
             if let Err(failure) = result {
                 eprintln!("{}: {name} {failure}", row.id);
@@ -60,13 +65,28 @@ pub fn run(
     table
 }
 
-/// What each server gave in each slice, or why it gave nothing.
+/// A server of each contender, for `turns` turns.
+fn start<'a>(
+    row: &'a Row,
+    contenders: &'a [Contender],
+    programs: &'a Programs,
+    machine: &'a Machine,
+    turns: usize,
+) -> Vec<Result<Serving<'a>, Failure>> {
+    let limit = row.limit * u32::try_from(turns * contenders.len()).unwrap_or(u32::MAX);
+    let start = |contender| match row.takes(contender) {
+        true => Serving::start(row, contender, programs, machine, limit),
+        false => Err(Failure::Unsupported("not in this row".to_owned())),
+    };
+    contenders.iter().map(start).collect()
+}
+
+/// Adds to `results` what each server gives in each slice, or why it gives nothing.
 fn measure(
     mut servers: Vec<Result<Serving<'_>, Failure>>,
+    results: &mut [Result<Vec<Metrics>, Failure>],
     slices: usize,
-) -> Vec<Result<Vec<Metrics>, Failure>> {
-    let mut results: Vec<Result<Vec<Metrics>, Failure>> =
-        servers.iter().map(|_| Ok(Vec::new())).collect();
+) {
     for slice in 0..slices {
         for turn in 0..servers.len() {
             // Nobody always comes behind the same one.
@@ -85,7 +105,6 @@ fn measure(
             }
         }
     }
-    results
 }
 
 /// The median of a metric, and its ratio to that of `first`.
@@ -117,17 +136,21 @@ fn cell(
 /// The median of the ratios of `values` to `reference`, one by one, and its standard error. `None` where
 /// there is none, or a value is zero.
 fn paired_ratio(values: &[f64], reference: &[f64]) -> Option<(f64, f64)> {
-    let pairs = values.iter().zip(reference);
-    let mut logs = Samples::default();
-    for (value, reference) in pairs {
-        let ratio = value / reference;
-        if !(ratio.is_finite() && ratio > 0.0) {
-            return None;
+    let sets = values.chunks(SLICES_PER_SET);
+    let mut medians = Samples::default();
+    for (values, reference) in sets.zip(reference.chunks(SLICES_PER_SET)) {
+        let mut logs = Samples::default();
+        for (value, reference) in values.iter().zip(reference) {
+            let ratio = value / reference;
+            if !(ratio.is_finite() && ratio > 0.0) {
+                return None;
+            }
+            logs.push(ratio.ln());
         }
-        logs.push(ratio.ln());
+        medians.push(logs.median()?);
     }
-    let ratio = logs.median()?.exp();
-    Some((ratio, ratio * logs.error_of_median()?))
+    let ratio = medians.median()?.exp();
+    Some((ratio, ratio * medians.error_of_median()?))
 }
 
 #[cfg(test)]
@@ -137,13 +160,16 @@ mod tests {
     #[test]
     fn ratios_are_taken_slice_by_slice() {
         // The machine got twice as slow in the middle.
-        let (reference, values) = ([1.0, 1.0, 2.0, 2.0], [1.5, 1.5, 3.0, 3.0]);
+        let reference = [1.0, 1.0, 2.0, 2.0, 2.0, 2.0];
+        let values = [1.5, 1.5, 3.0, 3.0, 3.0, 3.0];
         let (ratio, error) = paired_ratio(&values, &reference).unwrap();
         assert!(
             (ratio - 1.5).abs() < 1e-9 && error < 1e-9,
             "{ratio} {error}"
         );
-        let (_, error) = paired_ratio(&[1.0, 1.2, 0.8, 1.1], &[1.0; 4]).unwrap();
+        // Sets of processes differ, and within one nothing does.
+        let values = [1.0, 1.0, 1.0, 1.2, 1.2, 1.2, 0.8, 0.8, 0.8, 1.1, 1.1, 1.1];
+        let (_, error) = paired_ratio(&values, &[1.0; 12]).unwrap();
         assert!((0.05..0.2).contains(&error), "{error}");
         assert_eq!(paired_ratio(&[0.0], &[1.0]), None);
         assert_eq!(paired_ratio(&[], &[]), None);
@@ -151,7 +177,7 @@ mod tests {
 
     #[test]
     fn what_failed_is_a_gap() {
-        let measured = Ok(vec![Metrics::from([("cpu".to_owned(), 2.0)]); 2]);
+        let measured = Ok(vec![Metrics::from([("cpu".to_owned(), 2.0)]); 4]);
         let failed = Err(Failure::Broken("no luck".to_owned()));
         assert_eq!(cell(&failed, &measured, "cpu"), "–");
         assert_eq!(cell(&measured, &failed, "cpu"), "–");

@@ -1,7 +1,8 @@
 //! A worker: the future that finds goroutines and polls them.
 //!
 //! One *turn* is one poll of that future. It runs goroutines until
-//! - [`TURN_POLLS`] polls are done, or about [`TURN_TIME`](crate::pace::TURN_TIME) has passed, or
+//! - [`TURN_POLLS`] polls are done, or about [`TURN_TIME`](crate::pace::TURN_TIME) has passed (twice as much
+//!   if many are ready), or
 //! - another worker says that this one was stuck in a poll, or
 //! - the worker has run dry after work, so that what the goroutines asked for is submitted and what
 //!   has arrived is seen before anybody searches or sleeps;
@@ -157,7 +158,7 @@ impl Worker {
     /// One turn; see the module text.
     fn turn(&mut self, cx: &mut Context<'_>, main: &mut impl Main) -> Poll<()> {
         self.stand_up();
-        let mut pace = Pace::new();
+        let mut pace = Pace::new(self.desk().queued());
         self.keep_quiet(pace.started());
         self.share(pace.started());
         loop {

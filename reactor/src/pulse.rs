@@ -11,7 +11,7 @@ use std::time::Duration;
 use gorin_base::primitive::{AtomicU64, Ordering, fence};
 use gorin_base::seeded;
 
-/// In user code for that long: a hog. A worker has control about every 100 µs if its goroutines let
+/// In user code for that long: a hog. A worker has control every 100 to 200 µs if its goroutines let
 /// it; with 50 µs healthy workers were taken for hogs, at a cost of 25 % of the CPU time.
 pub(crate) const HOG: Duration = Duration::from_micros(300);
 

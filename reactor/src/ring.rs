@@ -234,9 +234,7 @@ fn ready(slot: usize, generation: u32) -> Completion {
 }
 
 impl Driver for Ring {
-    fn rest(&mut self) {
-        self.look_at_riders(true);
-    }
+    fn rest(&mut self) {}
 
     fn resume(&mut self) {}
 
@@ -322,6 +320,7 @@ impl Driver for Ring {
     }
 
     fn park(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        self.look_at_riders(true);
         if !self.backlog.is_empty() || !self.due.is_empty() {
             return self.flush();
         }

@@ -41,7 +41,7 @@ const MOST_STRAYS: u8 = 4;
 /// Flushes after which riders are looked at, if they have not been completed by then: some 25 ms of work.
 /// What a call has left is rare, and a look at 1,000 sockets costs as much as a few requests.
 const LOOK_EACH: u32 = 256;
-/// The same for those who wait by a guess, a millisecond or so: they are looked at when they have been there
+/// The same for those who wait by a guess, 1 to 3 ms: they are looked at when they have been there
 /// for once to twice as many. Where clients answer within that time, nobody is.
 const LOOK_AT_GUESSES_EACH: u32 = 8;
 

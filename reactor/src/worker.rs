@@ -13,7 +13,7 @@
 //!            woken meanwhile? again; else look for completions for a while if that pays, then sleep
 //!            in the ring until a completion, a bell, a deadline
 //! ```
-//! The future comes back every ~100 µs while it has work, so that completions do not wait longer; a
+//! The future comes back every 100 to 200 µs while it has work, so that completions do not wait longer; a
 //! tick with nothing to do costs a few loads and a clock read.
 //!
 //! # Invariants

@@ -19,6 +19,13 @@
 //!   for: it has looked in vain, whatever it found. That shows as a gap between two readings of the
 //!   clock and needs no system call.
 //!
+//! It may cost CPU time all the same, for the sake of latency: one connection that exchanges 64 KiB is served
+//! 1.6 times as often as without looking, at 1.4 times the CPU time each (64 B: 3 times, at 0.8).
+//!
+//! Rejected: to look only for what comes within 30 µs (the events of those 64 KiB come after 26, of 64 B after
+//! 22), and to compare what an event costs the worker by trial (64 sleeps after 64 looks are much cheaper
+//! than 64 sleeps after many: the kernel's own waiting has to get used to them; looking at 64 B was given up).
+//!
 //! This file decides, and neither looks nor sleeps.
 
 use std::time::Duration;

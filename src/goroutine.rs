@@ -7,7 +7,7 @@
 use std::future::Future;
 
 pub use gorin_executor::{
-    JoinError, JoinHandle, PanicPayload, PanicPolicy, Spec, TaskId, TaskInfo, TaskKind,
+    AbortHandle, JoinError, JoinHandle, PanicPayload, PanicPolicy, Spec, TaskId, TaskInfo, TaskKind,
 };
 
 /// Starts `future` as a goroutine of the runtime of this thread: Go's `go` statement.

@@ -39,8 +39,9 @@ pub use blocking::{block_in_place, unblock, unblock_with};
 pub use channel::{chan, select};
 pub use gorin_macros::{main, test};
 pub use goroutine::{
-    JoinError, JoinHandle, PanicPayload, PanicPolicy, Spec, TaskId, TaskInfo, TaskKind, go,
-    go_local, go_local_with, go_with, goroutines, num_goroutines, num_workers, yield_now,
+    AbortHandle, JoinError, JoinHandle, PanicPayload, PanicPolicy, Spec, TaskId, TaskInfo,
+    TaskKind, go, go_local, go_local_with, go_with, goroutines, num_goroutines, num_workers,
+    yield_now,
 };
 #[doc(inline)]
 pub use model::model;

@@ -56,6 +56,8 @@ pub use executor::{Config, Counters, Executor, PanicPolicy};
 pub use in_place::block_in_place;
 pub use job::{Offload, unblock};
 pub use local::spawn_local;
-pub use task::{JoinError, JoinHandle, PanicPayload, Spec, TaskId, TaskInfo, TaskKind};
+pub use task::{
+    AbortHandle, JoinError, JoinHandle, PanicPayload, Spec, TaskId, TaskInfo, TaskKind,
+};
 pub use worker::Worker;
 pub use yield_now::yield_now;

@@ -193,6 +193,45 @@ fn g07_abort_drops_a_goroutine_at_its_await_point() {
 }
 
 #[test]
+fn g07_who_does_not_join_a_goroutine_can_abort_it() {
+    everywhere(|| async {
+        let waiting = go(pending::<()>());
+        let abort = waiting.abort_handle();
+        assert_eq!(abort.id(), waiting.id());
+        assert!(!abort.is_finished());
+        go({
+            let abort = abort.clone();
+            async move { abort.abort() }
+        });
+        assert!(waiting.await.unwrap_err().is_cancelled());
+        assert!(abort.is_finished());
+        abort.abort();
+
+        let done = go(async { 7 });
+        let abort = done.abort_handle();
+        assert_eq!(done.await.unwrap(), 7);
+        abort.abort();
+        assert!(abort.is_finished());
+
+        let (sender, told) = mpsc::channel();
+        let (tx, rx) = chan(0);
+        let detached = go(async move {
+            let _on_drop = TellOnDrop(sender);
+            tx.send("parked next").await.unwrap();
+            pending::<()>().await;
+        });
+        let abort = detached.abort_handle();
+        drop(detached);
+        rx.recv().await.unwrap();
+        abort.abort();
+        while !abort.is_finished() {
+            yield_now().await;
+        }
+        assert!(told.try_recv().is_ok(), "dropped before it is finished");
+    });
+}
+
+#[test]
 fn g08_each_goroutine_has_an_id_of_its_own_and_a_name_if_it_was_given_one() {
     everywhere(|| async {
         let named = go_with(Spec::new().name("acceptor"), pending::<()>());

@@ -17,7 +17,9 @@ use std::task::{Context, Poll};
 use gorin_base::hook::{self, Access, Wait};
 use gorin_base::primitive::unwinding;
 
+use super::abort::AbortHandle;
 use super::raw::RawTask;
+use super::reference::Counted;
 use super::{Payload, TaskId};
 
 /// What a report of a model checker calls a join. A poll does not know where the handle is awaited:
@@ -105,6 +107,11 @@ impl<T> JoinHandle<T> {
     pub fn abort(&self) {
         hook::step("abort", self.object(), Access::Write, Location::caller());
         self.task.abort();
+    }
+
+    /// A handle that can abort the goroutine, and do nothing else, for somebody who does not join it.
+    pub fn abort_handle(&self) -> AbortHandle {
+        AbortHandle::new(Counted::new(self.task))
     }
 
     /// Makes this a handle whose drop aborts the goroutine instead of detaching it.

@@ -6,17 +6,18 @@
 //! | `Waker` | yes | make the task runnable |
 //! | [`JoinHandle`] | yes | take the output, abort |
 //! | `Registered` | yes, if the scheduler registers its tasks | give others a reference; kept from spawn to completion |
-//! | `Counted` | yes | abort |
+//! | `Counted`, and [`AbortHandle`] around it | yes | abort |
 //! | [`TaskRef`] | borrowed | read what never changes: id, name, spawn site |
 //!
 //! The cell is generic over a [`Schedule`]: the work-stealing executor is one, a model checker that
 //! drives each goroutine by hand is another. `state.rs` has the transitions, `raw.rs` the memory, `label.rs` the name,
-//! `reference.rs` the kinds of reference, `join.rs` the handle.
+//! `reference.rs` the kinds of reference, `join.rs` and `abort.rs` the handles.
 //!
 //! Must not: know about workers, queues, or what a goroutine waits for. Bookkeeping for dumps (what
 //! a parked task waits for, since when) will be one more field of the header, written by leaf
 //! futures through the waker; the header has its own place for it so that this file alone changes.
 
+mod abort;
 mod join;
 mod label;
 mod raw;
@@ -35,6 +36,7 @@ use std::task::Waker;
 
 use gorin_base::primitive::PlainArc;
 
+pub use abort::AbortHandle;
 pub use join::{JOIN_FILE, JoinError, JoinHandle, PanicPayload};
 pub(crate) use raw::{Header, allocate, allocate_local};
 pub(crate) use reference::{Counted, Registered};

@@ -139,8 +139,7 @@ unsafe impl Send for Registered {}
 impl Registered {
     /// One more reference, which is its holder's own.
     pub(crate) fn count(&self) -> Counted {
-        self.0.state().add_reference();
-        Counted(self.0)
+        Counted::new(self.0)
     }
 
     pub(crate) fn info(&self) -> TaskInfo {
@@ -156,9 +155,35 @@ impl Registered {
 /// A counted reference that can abort.
 pub(crate) struct Counted(RawTask);
 
+// SAFETY: it gives access to the state word and to what never changes only; the last reference may free
+// the cell on any thread, as the last waker may.
+unsafe impl Send for Counted {}
+// SAFETY: as above; aborting is a transition of the state word.
+unsafe impl Sync for Counted {}
+
 impl Counted {
+    /// One more reference, for who has one.
+    pub(super) fn new(task: RawTask) -> Counted {
+        task.state().add_reference();
+        Counted(task)
+    }
+
     pub(crate) fn abort(&self) {
         self.0.abort();
+    }
+
+    pub(super) fn is_complete(&self) -> bool {
+        self.0.state().is_complete()
+    }
+
+    pub(super) fn id(&self) -> TaskId {
+        self.0.id()
+    }
+}
+
+impl Clone for Counted {
+    fn clone(&self) -> Counted {
+        Counted::new(self.0)
     }
 }
 

@@ -22,7 +22,7 @@ pub(crate) struct Arms {
     keys: Box<[AtomicU64]>,
     /// How many were written so far; releases `keys`.
     count: AtomicU64,
-    /// How many of them were handed to the kernel. Relaxed: a hint.
+    /// How many of them the kernel will tell of. Relaxed: a hint.
     submitted: AtomicU64,
 }
 
@@ -47,7 +47,8 @@ impl Arms {
         self.count.store(count + 1, Ordering::Release);
     }
 
-    /// Owner: all that was queued was handed to the kernel.
+    /// Owner: all that was queued was handed to the kernel, and none waits by a guess that nobody has
+    /// looked at ([`Driver::guesses`](crate::driver::Driver::guesses)).
     pub(crate) fn note_submitted(&self) {
         let count = self.count.load(Ordering::Relaxed);
         self.submitted.store(count, Ordering::Relaxed);
@@ -58,7 +59,7 @@ impl Arms {
         self.count.load(Ordering::Acquire)
     }
 
-    /// How many of them were handed to the kernel.
+    /// How many of them the kernel will tell of.
     pub(crate) fn submitted(&self) -> u64 {
         self.submitted.load(Ordering::Relaxed)
     }

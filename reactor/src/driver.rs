@@ -145,6 +145,12 @@ pub(crate) trait Driver {
         Ride::Refused
     }
 
+    /// True while somebody waits by a guess ([`Blocks::Probably`]) that was not looked at: if it was
+    /// wrong, the kernel tells nobody, neither here nor by [`probe`](Driver::probe).
+    fn guesses(&self) -> bool {
+        false
+    }
+
     /// As [`arm`](Driver::arm) after [`Ride::Wanted`], by a poll that goes on: `fd` is kept open until
     /// the completion of `standing` without [`Completion::more`], which may be cancelled like others.
     fn stand(&mut self, key: Key, _standing: Key, fd: RawFd) {

@@ -12,9 +12,10 @@
 //!
 //! # What is stuck
 //!
-//! Polls that were armed and not submitted (`arms.rs` knows), messages that ask for a poll, and
-//! completions that wait for the hog: `poll(2)` finds the ring readable. Else nothing is moved: no
-//! storm of idle connections, and a long poll without I/O behind it costs one look.
+//! Polls that were armed and not submitted, or not looked at though one of them waits by a guess
+//! (`arms.rs` knows), messages that ask for a poll, and completions that wait for the hog: `poll(2)` finds
+//! the ring readable. Else nothing is moved: no storm of idle connections, and a long poll without I/O
+//! behind it costs one look.
 //!
 //! # How much
 //!

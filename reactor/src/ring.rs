@@ -256,6 +256,10 @@ impl Driver for Ring {
         ride
     }
 
+    fn guesses(&self) -> bool {
+        self.standing.guesses()
+    }
+
     fn stand(&mut self, _key: Key, standing: Key, fd: RawFd) {
         self.standing.start(standing.index());
         let poll = opcode::PollAdd::new(types::Fd(fd), READ_EVENTS as u32).multi(true);

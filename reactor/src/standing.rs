@@ -18,7 +18,8 @@
 //!   "would block" for reasons of its own) is not reported at all. So riders are
 //!   [looked at](Standing::look) before their worker sleeps, and after [`LOOK_EACH`] flushes if it
 //!   does not sleep: all of them by one `poll(2)`. Those who only guess that nothing is left
-//!   (`socket/habit.rs`) are looked at sooner.
+//!   (`socket/habit.rs`) are looked at sooner, and taken over by who rescues the worker if it computes before
+//!   that (`arms.rs`).
 //! - *The end of the stream*, and errors, are reported once. After such a report the poll is ended, and
 //!   whoever waits polls as before.
 //!
@@ -235,6 +236,12 @@ impl Standing {
             entry.state = State::Ending;
         }
         stands
+    }
+
+    /// True if riders that wait by a guess were not looked at yet.
+    #[inline]
+    pub(crate) fn guesses(&self) -> bool {
+        !self.guesses.is_empty()
     }
 
     /// Counts a flush; true if it is time to [look](Self::look) at some.

@@ -321,7 +321,9 @@ impl Worker {
         let listens = !self.stands_by();
         let core = &mut *self.core.borrow_mut();
         expect_enter(core.driver.flush());
-        self.post().arms.note_submitted();
+        if !core.driver.guesses() {
+            self.post().arms.note_submitted();
+        }
         core.driver.reap(&mut core.completions, listens);
     }
 

@@ -20,7 +20,7 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use gorin_reactor::{Config, DriverKind, Hog, OnHog, Sleep, expect_block};
+use gorin_reactor::{Config, Direction, DriverKind, Hog, OnHog, Sleep, expect_block};
 use hogs::*;
 use support::*;
 
@@ -66,6 +66,56 @@ fn standing_polls_of_a_hog_are_served_while_it_computes() {
                     waiting.wait();
                 }
             }
+        });
+    });
+}
+
+/// A socket that waits because its full reads have always been the last, beside what this one has left. No
+/// arrival tells of that. For: guesses that nobody but the worker itself looks at.
+#[test]
+fn what_a_full_read_has_left_is_found_while_a_hog_computes() {
+    if has_shared_sockets(&reactor(1)) {
+        return;
+    }
+    beside_a_sleeper(Config::default(), |_, local| {
+        let (socket, mut peer) = connection();
+        // Reads until it has to wait; gives how often, and what tells of more.
+        let read = || {
+            let mark = Arc::new(Mark::default());
+            let waker = Waker::from(mark.clone());
+            let mut reads = 0;
+            let mut call = |fd: std::os::fd::BorrowedFd<'_>| {
+                let mut buffer = [0; 4];
+                let len = receive(fd, &mut buffer)?;
+                socket.note_read(len, buffer.len());
+                Ok(len)
+            };
+            let mut context = Context::from_waker(&waker);
+            while let Poll::Ready(len) = socket.poll_io(Direction::Read, &mut context, &mut call) {
+                assert_eq!(len.expect("a connection"), 4);
+                reads += 1;
+            }
+            (reads, mark)
+        };
+        local.block_on(async {
+            let (_, mut mark) = read();
+            for messages in [1; 40].into_iter().chain([2]) {
+                // A poll may complete once too often.
+                turn().await;
+                if mark.is_woken() {
+                    (_, mark) = read();
+                }
+                peer.write_all(&b"moreleft"[..4 * messages]).expect("room");
+                while !mark.is_woken() {
+                    turn().await;
+                }
+                let reads;
+                (reads, mark) = read();
+                assert_eq!(reads, 1, "it does not wait after the first");
+            }
+            turn().await;
+            compute("a wrong guess", || mark.was_woken_elsewhere());
+            assert_eq!(read().0, 1);
         });
     });
 }

@@ -7,10 +7,10 @@
 //! [`SURE`] in a row that were followed by nothing, the next read is not tried but waits.
 //!
 //! Such a *guess* may be wrong: what the read has left is in the socket already, and no arrival tells of it.
-//! So whoever waits by a guess is looked at (`standing.rs`): before its worker sleeps, and after 1 to 3 ms
-//! if it has other things to do; if there was something, the socket has been misled, and begins to count
-//! anew. A message that is longer than all before it loses that time, if its worker is busy, and nothing
-//! else.
+//! So whoever waits by a guess is looked at (`standing.rs`): before its worker sleeps, after 1 to 3 ms if
+//! it has other things to do, and when another one rescues it from a goroutine that computes; if there was
+//! something, the socket has been misled, and begins to count anew. A message that is longer than the
+//! [`SURE`] before it loses that time, if its worker is busy, and nothing else.
 //!
 //! Hints: a wrong one costs a system call, or that look. Written and read by readers without ordering.
 

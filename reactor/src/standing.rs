@@ -16,8 +16,8 @@
 //! - *What came after it* is reported later: between a call and its poll no report is taken (`Worker::moment`).
 //! - *What its call has left* (a short read ends at urgent data, or before a descriptor; a caller may say
 //!   "would block" for reasons of its own) is not reported at all. So riders are
-//!   [looked at](Standing::look) before their worker sleeps, and after [`LOOK_EACH`] flushes if it
-//!   does not sleep: all of them by one `poll(2)`. Those who only guess that nothing is left
+//!   [looked at](Standing::look) before their worker sleeps, or when it has polled for a millisecond before
+//!   that, and after [`LOOK_EACH`] flushes if it does not sleep: all of them by one `poll(2)`. Those who only guess that nothing is left
 //!   (`socket/habit.rs`) are looked at sooner, and taken over by who rescues the worker if it computes before
 //!   that (`arms.rs`).
 //! - *The end of the stream*, and errors, are reported once. After such a report the poll is ended, and
@@ -39,7 +39,7 @@ use std::os::fd::RawFd;
 
 /// Reports that nobody waited for, one after the other, by which a poll is ended.
 const MOST_STRAYS: u8 = 4;
-/// Flushes after which riders are looked at, if they have not been completed by then: some 25 ms of work.
+/// Flushes after which riders are looked at, if they have not been completed by then: 25 to 50 ms of work.
 /// What a call has left is rare, and a look at 1,000 sockets costs as much as a few requests.
 const LOOK_EACH: u32 = 256;
 /// The same for those who wait by a guess, 1 to 3 ms: they are looked at when they have been there

@@ -9,12 +9,12 @@ use std::io::{self, Write};
 use std::net::TcpStream;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use futures::future::{LocalBoxFuture, join};
 use futures::stream::FuturesUnordered;
-use gorin_reactor::{Direction, Socket};
+use gorin_reactor::{Config, Direction, Sleep, Socket};
 use socket2::SockRef;
 use support::*;
 
@@ -187,6 +187,29 @@ fn what_a_full_read_has_left_is_found_by_a_worker_that_is_always_busy() {
     on_worker(|local| {
         local.block_on(Full::new().is_misled(busy()));
     });
+}
+
+/// For: guesses that a worker does not look at while it looks for something to do, which may take a second.
+#[test]
+fn what_a_full_read_has_left_is_found_by_a_worker_that_polls_before_it_sleeps() {
+    let poll_before_sleep = Duration::from_secs(1);
+    let reactor = with_config(Config {
+        poll_before_sleep,
+        ..Config::default()
+    });
+    if has_shared_sockets(&reactor) {
+        return;
+    }
+    let mut local = reactor.attach(0).expect("a ring");
+    local.block_on(async {
+        for _ in 0..10 {
+            Sleep::until(Instant::now() + Duration::from_millis(1)).await;
+        }
+        let began = Instant::now();
+        Full::new().is_misled(std::future::pending()).await;
+        assert!(began.elapsed() < poll_before_sleep, "it polled in vain");
+    });
+    shut_down(local);
 }
 
 /// A read of such a pipe ends with a packet, also if there are more.

@@ -70,6 +70,7 @@ impl Ring {
             listening: false,
             wakes_due: 0,
             standing: Standing::default(),
+            asked: 0,
             due: VecDeque::new(),
             ended: Vec::new(),
             counters,

@@ -9,6 +9,9 @@ use std::future::Future;
 use std::io::{self, ErrorKind};
 use std::net::Shutdown;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 
 use futures::io::{AsyncReadExt, AsyncWriteExt, BufWriter, Cursor};
@@ -226,6 +229,64 @@ fn splice_joins_sockets_and_pipes() {
         sending.await.unwrap().unwrap();
         assert_eq!(first.await.unwrap().unwrap(), 500_000);
         assert_eq!(second.await.unwrap().unwrap().unwrap(), 500_000);
+    });
+}
+
+/// What comes in many small pieces fills the pipe's places before its bytes. For: what such a call has left
+/// found only by a worker that has nothing else to do, or after hundreds of turns.
+#[test]
+fn splice_goes_on_after_a_call_that_has_filled_the_pipes_places() {
+    common::within_patience(|| {
+        let run = Runtime::builder().workers(1).run(async {
+            let (from, to) = UnixStream::pair().unwrap();
+            let (left, right) = UnixStream::pair().unwrap();
+            drop(go(async move { splice(&to, &left).await }));
+            let mut buf = [0; 200];
+            // Often enough for its waits to ride on one poll.
+            for _ in 0..50 {
+                from.write_all(b"w").await.unwrap();
+                right.read_exact(&mut buf[..1]).await.unwrap();
+            }
+            let turns = Arc::new(AtomicUsize::new(0));
+            let counter = turns.clone();
+            drop(go(async move {
+                loop {
+                    counter.fetch_add(1, Relaxed);
+                    yield_now().await;
+                }
+            }));
+            for piece in [[7; 5]; 40] {
+                assert_eq!(from.try_write(&piece).unwrap(), piece.len());
+            }
+            right.read_exact(&mut buf).await.unwrap();
+            assert_eq!(buf, [7; 200]);
+            let turns = turns.load(Relaxed);
+            assert!(turns < 4_000, "it was found after {turns} turns");
+        });
+        run.expect("a runtime can be started");
+    });
+}
+
+/// The same where workers share their sockets, and nothing else finds what is left.
+#[test]
+fn splice_comes_to_the_end_of_what_has_come_in_many_pieces() {
+    everywhere(|| async {
+        let (from, to) = tcp_pair().await;
+        let (other, _peer) = tcp_pair().await;
+        let (left, right) = UnixStream::pair().unwrap();
+        from.set_nodelay(true).unwrap();
+        other.set_nodelay(true).unwrap();
+        drop(go(async move { splice(&to, &left).await }));
+        for round in 0..10 {
+            for _ in 0..40 {
+                from.write_all(&[round; 5]).await.unwrap();
+                // Or the kernel would put the pieces together, which lie side by side in its memory.
+                other.write_all(&[0; 3]).await.unwrap();
+            }
+            let mut buf = [0; 200];
+            right.read_exact(&mut buf).await.unwrap();
+            assert_eq!(buf, [round; 200]);
+        }
     });
 }
 

@@ -3,7 +3,8 @@
 //! `splice` moves between a pipe and something else, so between two sockets lies a pipe, which is
 //! made for the call and holds what was taken from the one and not yet given to the other. Both
 //! sides wait by readiness. Because the pipe is empty whenever something is taken, `WouldBlock`
-//! there means that the source has nothing, never that the pipe is full.
+//! there means that the source has nothing, never that the pipe is full. A short count says nothing: the
+//! pipe has 16 places, and each piece of memory, of which a socket may hold many small ones, takes one.
 //!
 //! Regular files are sources as far as they are in the page cache (`fs/range.rs`); else a page that is
 //! not in memory would stop the worker. They are no destinations: to write them waits for locks and

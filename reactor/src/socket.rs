@@ -154,10 +154,10 @@ impl Socket {
     /// for: the next call for [`Direction::Read`] then waits before it tries. That saves the call
     /// that would fail, a third of the system calls of a server that answers each message.
     ///
-    /// Only a hint: whatever has come meanwhile, an end or an error included, ends that wait at once.
-    /// It holds until the worker looks at its ring again, some 200 µs at most: a later call finds
-    /// at its first poll what is there, as a `select!` with `default` expects. On a thread that is
-    /// no worker nothing is noted.
+    /// Only a hint: whatever has come since that read, an end or an error included, ends that wait at once,
+    /// if this is said before the task that has read is pending. It holds until the worker looks at its ring
+    /// again, some 200 µs at most: a later call finds at its first poll what is there, as a `select!` with
+    /// `default` expects. On a thread that is no worker nothing is noted.
     #[inline]
     pub fn set_drained(&self) {
         if self.waits_by_edges() {
@@ -173,7 +173,8 @@ impl Socket {
     /// Says that a read of a stream with room for `room` bytes has got `len`: if that is less, as
     /// [`set_drained`](Socket::set_drained); if it is all, the same where such reads have had nothing left to
     /// the next one, many times and without exception. A wrong guess is found out when the worker has nothing
-    /// else to do, and after 8 to 16 of its turns (some 2 ms) if it has.
+    /// else to do, and after 8 to 16 of its turns (some 2 ms on a CPU of its own) if it has; a `select!` with
+    /// `default` may say once that there is nothing.
     #[inline]
     pub fn note_read(&self, len: usize, room: usize) {
         if len == 0 {

@@ -4,7 +4,8 @@
 //! messages are as large as the buffer, it always has, and trying again costs a server of 1,000 connections
 //! with messages of 4 KiB a tenth of its CPU time (0.4 µs of 5: the call takes the socket's lock, on which
 //! the peer's acknowledgements queue up). So a socket remembers what came after its last full reads. After
-//! [`SURE`] in a row that were followed by nothing, the next read is not tried but waits.
+//! [`SURE`] in a row that were followed by nothing, the next read is not tried but waits. Each time that
+//! this was wrong four times as many are needed.
 //!
 //! Such a *guess* may be wrong: what the read has left is in the socket already, and no arrival tells of it.
 //! So whoever waits by a guess is looked at (`standing.rs`): before its worker sleeps, after 1 to 3 ms if
@@ -14,34 +15,39 @@
 //!
 //! Hints: a wrong one costs a system call, or that look. Written and read by readers without ordering.
 
-use gorin_base::primitive::{AtomicU8, Ordering};
+use gorin_base::primitive::{AtomicU16, Ordering};
 
 /// The last read has filled its buffer.
-const FULL: u8 = 0x80;
-/// So many full reads in a row were followed by nothing: the next one will be, too.
-const SURE: u8 = 16;
+const FULL: u16 = 0x8000;
+/// The bits below: how often a guess was wrong, as far as that counts.
+const WRONG: u32 = 12;
+const MOST_WRONG: u16 = 3;
+/// The bits below these: how many full reads in a row were followed by nothing.
+const COUNT: u16 = (1 << WRONG) - 1;
+/// So many in a row, and the next one will be, too.
+const SURE: u16 = 16;
 
 /// See the module text.
 #[derive(Debug)]
 pub(super) struct Habit {
-    /// [`FULL`], and below it how many full reads in a row were followed by nothing.
-    bits: AtomicU8,
+    /// [`FULL`], and below it two numbers.
+    bits: AtomicU16,
 }
 
 impl Habit {
     pub(super) fn new() -> Habit {
         Habit {
-            bits: AtomicU8::new(0),
+            bits: AtomicU16::new(0),
         }
     }
 
     #[inline]
-    fn get(&self) -> u8 {
+    fn get(&self) -> u16 {
         self.bits.load(Ordering::Relaxed)
     }
 
     #[inline]
-    fn set(&self, bits: u8) {
+    fn set(&self, bits: u16) {
         self.bits.store(bits, Ordering::Relaxed);
     }
 
@@ -49,18 +55,24 @@ impl Habit {
     #[inline]
     pub(super) fn note_full(&self) -> bool {
         let bits = self.get();
-        // Full twice: there was more behind the first.
-        let count = if bits & FULL != 0 { 0 } else { bits };
-        let sure = count >= SURE;
-        self.set(if sure { count } else { count | FULL });
+        if bits & FULL != 0 {
+            // Full twice: there was more behind the first.
+            self.set(bits & !COUNT);
+            return false;
+        }
+        let sure = bits & COUNT >= SURE << (2 * (bits >> WRONG));
+        if !sure {
+            self.set(bits | FULL);
+        }
         sure
     }
 
     /// A read came short of its buffer.
     #[inline]
     pub(super) fn note_short(&self) {
-        if self.get() & FULL != 0 {
-            self.set(0);
+        let bits = self.get();
+        if bits & FULL != 0 {
+            self.set(bits & !FULL & !COUNT);
         }
     }
 
@@ -76,7 +88,8 @@ impl Habit {
     /// A guess was wrong.
     #[cold]
     pub(super) fn note_misled(&self) {
-        self.set(0);
+        let wrong = (self.get() & !FULL) >> WRONG;
+        self.set((wrong + 1).min(MOST_WRONG) << WRONG);
     }
 }
 
@@ -98,9 +111,19 @@ mod tests {
         for _ in 0..300 {
             assert!(habit.note_full());
         }
-        habit.note_misled();
-        learn(&habit);
-        assert!(habit.note_full());
+    }
+
+    #[test]
+    fn who_was_misled_needs_more_evidence() {
+        let habit = Habit::new();
+        for needed in [16, 64, 256, 1024, 1024] {
+            for _ in 0..needed {
+                assert!(!habit.note_full());
+                habit.note_nothing();
+            }
+            assert!(habit.note_full());
+            habit.note_misled();
+        }
     }
 
     #[test]
@@ -117,7 +140,8 @@ mod tests {
             more(&habit);
             habit.note_nothing();
             assert!(!habit.note_full(), "believed too early");
-            habit.note_misled();
+            more(&habit);
+            habit.note_short();
         }
     }
 

@@ -172,17 +172,23 @@ fn g06_a_panic_that_nobody_awaits_leaves_the_others_alone() {
     });
 }
 
+/// A goroutine that is about to wait for ever, and what tells that it was dropped.
+async fn parked() -> (JoinHandle<()>, mpsc::Receiver<()>) {
+    let (sender, told) = mpsc::channel();
+    let (tx, rx) = chan(0);
+    let waiting = go(async move {
+        let _on_drop = TellOnDrop(sender);
+        tx.send("parked next").await.unwrap();
+        pending::<()>().await;
+    });
+    rx.recv().await.unwrap();
+    (waiting, told)
+}
+
 #[test]
 fn g07_abort_drops_a_goroutine_at_its_await_point() {
     everywhere(|| async {
-        let (sender, told) = mpsc::channel();
-        let (tx, rx) = chan(0);
-        let waiting = go(async move {
-            let _on_drop = TellOnDrop(sender);
-            tx.send("parked next").await.unwrap();
-            pending::<()>().await;
-        });
-        rx.recv().await.unwrap();
+        let (waiting, told) = parked().await;
         waiting.abort();
         assert!(waiting.await.unwrap_err().is_cancelled());
         assert!(
@@ -213,16 +219,9 @@ fn g07_who_does_not_join_a_goroutine_can_abort_it() {
         abort.abort();
         assert!(abort.is_finished());
 
-        let (sender, told) = mpsc::channel();
-        let (tx, rx) = chan(0);
-        let detached = go(async move {
-            let _on_drop = TellOnDrop(sender);
-            tx.send("parked next").await.unwrap();
-            pending::<()>().await;
-        });
+        let (detached, told) = parked().await;
         let abort = detached.abort_handle();
         drop(detached);
-        rx.recv().await.unwrap();
         abort.abort();
         while !abort.is_finished() {
             yield_now().await;

@@ -3,6 +3,8 @@
 //! Invariant: it is a counted reference and touches the state word and what never changes, so it may outlive
 //! join handle and goroutine.
 //!
+//! What both handles do, and tell a model checker, stands here as functions of the task.
+//!
 //! Must not: take the output, or store a waker.
 
 use std::fmt;
@@ -11,7 +13,28 @@ use std::panic::Location;
 use gorin_base::hook::{self, Access};
 
 use super::TaskId;
+use super::raw::RawTask;
 use super::reference::Counted;
+
+/// What a model checker calls the task.
+pub(super) fn object(task: RawTask) -> u64 {
+    hook::task(task.id().get())
+}
+
+/// Aborts the goroutine.
+#[track_caller]
+pub(super) fn abort(task: RawTask) {
+    hook::step("abort", object(task), Access::Write, Location::caller());
+    task.abort();
+}
+
+/// Whether the goroutine has finished.
+#[track_caller]
+pub(super) fn is_finished(task: RawTask) -> bool {
+    let site = Location::caller();
+    hook::step("is_finished", object(task), Access::Read, site);
+    task.state().is_complete()
+}
 
 /// Aborts a goroutine; made by [`JoinHandle::abort_handle`](super::JoinHandle::abort_handle).
 ///
@@ -42,26 +65,18 @@ impl AbortHandle {
     /// As [`JoinHandle::abort`](super::JoinHandle::abort). Of a goroutine that has finished it does nothing.
     #[track_caller]
     pub fn abort(&self) {
-        hook::step("abort", self.object(), Access::Write, Location::caller());
-        self.task.abort();
+        abort(self.task.task());
     }
 
     /// The goroutine's number.
     pub fn id(&self) -> TaskId {
-        self.task.id()
+        self.task.task().id()
     }
 
     /// True once the goroutine has finished, by itself or by an abort.
     #[track_caller]
     pub fn is_finished(&self) -> bool {
-        let site = Location::caller();
-        hook::step("is_finished", self.object(), Access::Read, site);
-        self.task.is_complete()
-    }
-
-    /// What a model checker calls the task.
-    fn object(&self) -> u64 {
-        hook::task(self.id().get())
+        is_finished(self.task.task())
     }
 }
 
@@ -69,7 +84,7 @@ impl fmt::Debug for AbortHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AbortHandle")
             .field("id", &self.id())
-            .field("finished", &self.task.is_complete())
+            .field("state", self.task.task().state())
             .finish()
     }
 }

@@ -17,7 +17,7 @@ use std::task::{Context, Poll};
 use gorin_base::hook::{self, Access, Wait};
 use gorin_base::primitive::unwinding;
 
-use super::abort::AbortHandle;
+use super::abort::{self, AbortHandle};
 use super::raw::RawTask;
 use super::reference::Counted;
 use super::{Payload, TaskId};
@@ -105,8 +105,7 @@ impl<T> JoinHandle<T> {
     /// ```
     #[track_caller]
     pub fn abort(&self) {
-        hook::step("abort", self.object(), Access::Write, Location::caller());
-        self.task.abort();
+        abort::abort(self.task);
     }
 
     /// A handle that can abort the goroutine, and do nothing else, for somebody who does not join it.
@@ -129,14 +128,12 @@ impl<T> JoinHandle<T> {
     /// True once the goroutine has finished and its result can be had without waiting.
     #[track_caller]
     pub fn is_finished(&self) -> bool {
-        let site = Location::caller();
-        hook::step("is_finished", self.object(), Access::Read, site);
-        self.task.state().is_complete()
+        abort::is_finished(self.task)
     }
 
     /// What a model checker calls the task.
     fn object(&self) -> u64 {
-        hook::task(self.id().get())
+        abort::object(self.task)
     }
 
     /// Tells a model checker that the join begins, before the state is looked at.

@@ -172,12 +172,9 @@ impl Counted {
         self.0.abort();
     }
 
-    pub(super) fn is_complete(&self) -> bool {
-        self.0.state().is_complete()
-    }
-
-    pub(super) fn id(&self) -> TaskId {
-        self.0.id()
+    /// The task, which lives at least as long as this.
+    pub(super) fn task(&self) -> RawTask {
+        self.0
     }
 }
 

@@ -73,6 +73,13 @@ impl Pace {
     /// Counts a poll; true if the turn is over.
     #[inline]
     pub(crate) fn count(&mut self) -> bool {
+        let started = self.started;
+        self.count_in(|| clock::now().duration_since(started))
+    }
+
+    /// As [`count`](Self::count), in a turn that has taken `spent` so far.
+    #[inline]
+    fn count_in(&mut self, spent: impl FnOnce() -> Duration) -> bool {
         self.polls += 1;
         if self.polls >= TURN_POLLS {
             return true;
@@ -80,12 +87,7 @@ impl Pace {
         if self.polls < self.next_look {
             return false;
         }
-        let spent = clock::now().duration_since(self.started);
-        self.look(spent)
-    }
-
-    /// The turn has taken `spent` so far; true if it is over.
-    fn look(&mut self, spent: Duration) -> bool {
+        let spent = spent();
         self.poll_time = spent / self.polls;
         // Look again after a quarter of the polls that fit into what is left, if they are like those so far;
         // and of a few polls nothing can be said of many. (Without that half of the turns were longer than
@@ -115,9 +117,7 @@ mod tests {
                 let mut spent = Duration::ZERO;
                 loop {
                     spent += Duration::from_micros(if pace.polls < short { 1 } else { 15 });
-                    pace.polls += 1;
-                    let over = pace.polls >= pace.next_look && pace.look(spent);
-                    if over || pace.polls == TURN_POLLS {
+                    if pace.count_in(|| spent) {
                         break;
                     }
                 }

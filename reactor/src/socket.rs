@@ -1,7 +1,7 @@
 //! [`Socket`]: a descriptor that goroutines wait for.
 //!
 //! Calls are tried first and waited for only when they would block, or when the caller of the last
-//! one has said that the next one would ([`Socket::set_drained`]); waiting is the readiness words'
+//! one has said that the next one would (`socket/drained.rs`); waiting is the readiness words'
 //! business (`readiness.rs`), and this file's is which ring watches: the worker's own if the caller
 //! is one of this reactor's, else a home worker's, by message. Where workers share the sockets it is
 //! none of them: `socket/edges.rs`. Deadlines are `deadline.rs`'s.
@@ -36,6 +36,7 @@ use crate::special::Special;
 use crate::standing::Blocks;
 use crate::worker::Worker;
 
+mod drained;
 mod edges;
 mod habit;
 mod owned;
@@ -70,9 +71,8 @@ pub struct Socket {
     special: Special,
     /// Written by the user, read when it ends; relaxed, nothing hangs on it.
     duplicated: AtomicBool,
-    /// The moment (see `Worker::moment`) in which reading was found likely to block, or 0: see
-    /// [`Socket::set_drained`]; with [`GUESSED`] if that is only likely. Written and read by readers;
-    /// relaxed, because a wrong value only costs a system call.
+    /// Whether the next read would block: see `socket/drained.rs`. Written and read by readers; relaxed,
+    /// because a wrong value only costs a system call.
     drained: AtomicU64,
     /// What full reads were followed by.
     habit: Habit,
@@ -86,9 +86,6 @@ pub struct Socket {
     /// What dropped receives have taken, once there was one that owned its buffer.
     early: OnceLock<PlainArc<Early>>,
 }
-
-/// In `drained`: by [`Habit`], not by a read that came short. No moment has this bit.
-const GUESSED: u64 = 1 << 63;
 
 impl Socket {
     /// Gives `fd`, which must be non-blocking, to the reactor of this thread.
@@ -148,64 +145,6 @@ impl Socket {
     /// last duplicate ends.
     pub fn set_duplicated(&self) {
         self.duplicated.store(true, Ordering::Relaxed);
-    }
-
-    /// Says that the next read will probably block, since the last one got less than it had room
-    /// for: the next call for [`Direction::Read`] then waits before it tries. That saves the call
-    /// that would fail, a third of the system calls of a server that answers each message.
-    ///
-    /// Only a hint: whatever has come since that read, an end or an error included, ends that wait at once,
-    /// if this is said before the task that has read is pending. It holds until the worker looks at its ring
-    /// again, some 200 µs at most: a later call finds at its first poll what is there, as a `select!` with
-    /// `default` expects. On a thread that is no worker nothing is noted.
-    #[inline]
-    pub fn set_drained(&self) {
-        if self.waits_by_edges() {
-            self.set_short();
-            return;
-        }
-        let moment = local::moment();
-        if moment != 0 {
-            self.drained.store(moment, Ordering::Relaxed);
-        }
-    }
-
-    /// Says that a read of a stream with room for `room` bytes has got `len`: if that is less, as
-    /// [`set_drained`](Socket::set_drained); if it is all, the same where such reads have had nothing left to
-    /// the next one, many times and without exception. A wrong guess is found out when the worker has nothing
-    /// else to do, and after 8 to 16 of its turns (some 2 ms on a CPU of its own) if it has; a `select!` with
-    /// `default` may say once that there is nothing.
-    #[inline]
-    pub fn note_read(&self, len: usize, room: usize) {
-        if len == 0 {
-            return;
-        }
-        if len < room {
-            self.habit.note_short();
-            self.set_drained();
-        } else if self.habit.note_full() && !self.waits_by_edges() {
-            let moment = local::moment();
-            if moment != 0 {
-                self.drained.store(moment | GUESSED, Ordering::Relaxed);
-            }
-        }
-    }
-
-    /// Once if the socket was drained in this very moment.
-    #[inline]
-    fn take_drained(&self) -> Option<Blocks> {
-        let drained = self.drained.load(Ordering::Relaxed);
-        if drained == 0 {
-            return None;
-        }
-        self.drained.store(0, Ordering::Relaxed);
-        if local::moment() != drained & !GUESSED {
-            return None;
-        }
-        Some(match drained & GUESSED {
-            0 => Blocks::Surely,
-            _ => Blocks::Probably,
-        })
     }
 
     #[inline]

@@ -19,18 +19,23 @@
 //!   for: it has looked in vain, whatever it found. That shows as a gap between two readings of the
 //!   clock and needs no system call.
 //!
-//! It may cost CPU time all the same, for the sake of latency: one connection that exchanges 64 KiB is served
-//! 1.6 times as often as without looking, at 1.4 times the CPU time each (64 B: 3 times, at 0.8).
+//! - Unless somebody has said how long it may look: not while that takes more CPU time than sleeping
+//!   (`economy.rs`).
 //!
-//! Rejected: to look only for what comes within 30 µs (the events of those 64 KiB come after 26, of 64 B after
-//! 22), and to compare what an event costs the worker by trial (64 sleeps after 64 looks are much cheaper
-//! than 64 sleeps after many: the kernel's own waiting has to get used to them; looking at 64 B was given up).
+//! Rejected: to look only for what comes within 30 µs (after 64 KiB the next ones come after 26, after 64 B
+//! after 22), and to compare what an event costs the worker by trial (64 sleeps after 64 looks are much
+//! cheaper than 64 sleeps after many: the kernel's own waiting has to get used to them; looking at 64 B was
+//! given up).
 //!
 //! This file decides, and neither looks nor sleeps.
 
 use std::time::Duration;
 
 use gorin_base::primitive::{AtomicBool, Ordering, thread};
+
+use economy::Economy;
+
+mod economy;
 
 /// A wait is short if it takes at most this many times the limit: looking would have ended most of
 /// them, since a sleep ends later than its event comes.
@@ -39,6 +44,8 @@ const SHORT: u32 = 2;
 const LEAST_NEEDED: u32 = 4;
 /// The same for a worker that looks in vain whenever it starts.
 const MOST_NEEDED: u32 = 1024;
+/// For how long to look if nobody has said.
+const USUAL_LIMIT: Duration = Duration::from_micros(50);
 /// Nobody is let look for longer.
 const MOST_LIMIT: Duration = Duration::from_secs(1);
 /// The most that successes count.
@@ -49,8 +56,8 @@ const MISS: i32 = 4;
 /// How a wait has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wait {
-    /// Without looking: it took that long.
-    Slept(Duration),
+    /// Without looking.
+    Slept,
     /// Looking has found something.
     Found,
     /// Looking has found nothing, or nothing that a sleep would not have found as well.
@@ -62,6 +69,8 @@ pub(crate) enum Wait {
 pub(crate) struct Patience {
     /// For how long it looks; zero if never.
     limit: Duration,
+    /// `None`: CPU time does not count.
+    economy: Option<Economy>,
     looking: bool,
     /// Short waits in a row, while it does not look.
     short: u32,
@@ -72,9 +81,11 @@ pub(crate) struct Patience {
 }
 
 impl Patience {
-    pub(crate) fn new(limit: Duration) -> Self {
+    /// Of a worker that may look for `limit`; if nobody has said for how long, while that costs little.
+    pub(crate) fn new(limit: Option<Duration>) -> Self {
         Self {
-            limit,
+            limit: limit.unwrap_or(USUAL_LIMIT),
+            economy: limit.is_none().then(Economy::default),
             looking: false,
             short: 0,
             needed: LEAST_NEEDED,
@@ -95,20 +106,28 @@ impl Patience {
 
     /// True if it pays to look before the next sleep.
     pub(crate) fn is_looking(&self) -> bool {
-        self.looking
+        self.looking && self.economy.as_ref().is_none_or(Economy::pays)
     }
 
-    /// Takes note of a wait.
-    pub(crate) fn note(&mut self, wait: Wait) {
+    /// Takes note of a wait that took `time`, and of the `work` that took the worker's time before it.
+    pub(crate) fn note(&mut self, work: Duration, wait: Wait, time: Duration) {
+        if self.looking
+            && let Some(economy) = &mut self.economy
+        {
+            match wait {
+                Wait::Found => economy.note_look(work, time),
+                Wait::Slept | Wait::InVain => economy.note_sleep(time),
+            }
+        }
         match wait {
-            // Another worker looked, or a timer was due: that says nothing.
-            Wait::Slept(_) if self.looking => {}
-            Wait::Slept(time) if time <= self.limit * SHORT => {
+            // Sleeping is cheaper, another worker looked, or a timer was due: that says nothing.
+            Wait::Slept if self.looking => {}
+            Wait::Slept if time <= self.limit * SHORT => {
                 self.short += 1;
                 self.looking = self.short >= self.needed;
                 self.score = 0;
             }
-            Wait::Slept(_) => self.short = 0,
+            Wait::Slept => self.short = 0,
             Wait::Found => {
                 self.score = (self.score + 1).min(BEST_SCORE);
                 if self.score == BEST_SCORE {
@@ -158,11 +177,11 @@ pub(crate) fn cpus(workers: usize) -> usize {
 }
 
 /// `limit`, at most [`MOST_LIMIT`], or zero if there are fewer `cpus` than `workers`.
-pub(crate) fn allowed(limit: Duration, workers: usize, cpus: usize) -> Duration {
+pub(crate) fn allowed(limit: Option<Duration>, workers: usize, cpus: usize) -> Option<Duration> {
     if cpus < workers {
-        return Duration::ZERO;
+        return Some(Duration::ZERO);
     }
-    limit.min(MOST_LIMIT)
+    limit.map(|limit| limit.min(MOST_LIMIT))
 }
 
 #[cfg(test)]
@@ -170,14 +189,13 @@ mod tests {
     use super::*;
 
     const LIMIT: Duration = Duration::from_micros(50);
-    const SHORTLY: Wait = Wait::Slept(LIMIT);
-    const LONG: Wait = Wait::Slept(Duration::from_millis(1));
+    const LONG: Duration = Duration::from_millis(1);
 
     /// Short waits until it looks.
     fn start(patience: &mut Patience) -> u32 {
         let mut waits = 0;
         while !patience.is_looking() {
-            patience.note(SHORTLY);
+            patience.note(Duration::ZERO, Wait::Slept, LIMIT);
             waits += 1;
         }
         waits
@@ -185,12 +203,12 @@ mod tests {
 
     #[test]
     fn only_short_waits_in_a_row_let_a_worker_look() {
-        let mut patience = Patience::new(LIMIT);
+        let mut patience = Patience::new(Some(LIMIT));
         for _ in 0..100 {
             for _ in 1..LEAST_NEEDED {
-                patience.note(SHORTLY);
+                patience.note(Duration::ZERO, Wait::Slept, LIMIT);
             }
-            patience.note(LONG);
+            patience.note(Duration::ZERO, Wait::Slept, LONG);
             assert!(!patience.is_looking());
         }
         assert_eq!(start(&mut patience), LEAST_NEEDED);
@@ -198,38 +216,73 @@ mod tests {
 
     #[test]
     fn who_looks_in_vain_stops_and_starts_later_each_time() {
-        let mut patience = Patience::new(LIMIT);
+        let mut patience = Patience::new(Some(LIMIT));
         let mut before = start(&mut patience);
         for _ in 0..3 {
-            patience.note(Wait::InVain);
+            patience.note(Duration::ZERO, Wait::InVain, LIMIT);
             assert!(!patience.is_looking());
             let now = start(&mut patience);
             assert_eq!(now, 2 * before);
             before = now;
         }
         for _ in 0..20 {
-            patience.note(Wait::InVain);
+            patience.note(Duration::ZERO, Wait::InVain, LIMIT);
             start(&mut patience);
         }
-        patience.note(Wait::InVain);
+        patience.note(Duration::ZERO, Wait::InVain, LIMIT);
         assert_eq!(start(&mut patience), MOST_NEEDED);
     }
 
     #[test]
     fn success_forgives_a_failure_and_forgets_earlier_ones() {
-        let mut patience = Patience::new(LIMIT);
+        let mut patience = Patience::new(Some(LIMIT));
         start(&mut patience);
-        patience.note(Wait::InVain);
+        patience.note(Duration::ZERO, Wait::InVain, LIMIT);
         start(&mut patience);
         for _ in 0..BEST_SCORE {
-            patience.note(Wait::Found);
+            patience.note(Duration::ZERO, Wait::Found, LIMIT);
         }
-        patience.note(Wait::InVain);
+        patience.note(Duration::ZERO, Wait::InVain, LIMIT);
         assert!(patience.is_looking());
-        patience.note(Wait::InVain);
-        patience.note(Wait::InVain);
+        patience.note(Duration::ZERO, Wait::InVain, LIMIT);
+        patience.note(Duration::ZERO, Wait::InVain, LIMIT);
         assert!(!patience.is_looking());
         assert_eq!(start(&mut patience), 2 * LEAST_NEEDED);
+    }
+
+    /// Of a worker that works and looks for so long per event: whether it looks on.
+    fn goes_on(limit: Option<Duration>, work: Duration, wait: Duration) -> bool {
+        let mut patience = Patience::new(limit);
+        start(&mut patience);
+        for _ in 0..10_000 {
+            if !patience.is_looking() {
+                return false;
+            }
+            patience.note(work, Wait::Found, wait);
+        }
+        true
+    }
+
+    #[test]
+    fn only_who_was_told_how_long_looks_where_sleeping_is_cheaper() {
+        let (work, wait) = (Duration::from_micros(31), Duration::from_micros(29));
+        assert!(goes_on(Some(LIMIT), work, wait));
+        assert!(!goes_on(None, work, wait));
+        assert!(goes_on(None, work / 4, wait));
+    }
+
+    #[test]
+    fn sleeping_because_it_is_cheaper_comes_to_an_end() {
+        let mut patience = Patience::new(None);
+        start(&mut patience);
+        while patience.is_looking() {
+            patience.note(LIMIT, Wait::Found, LIMIT);
+        }
+        // However long these sleeps are: nobody looked.
+        for _ in 0..10_000 {
+            patience.note(LIMIT, Wait::Slept, LONG);
+        }
+        assert!(patience.is_looking());
     }
 
     #[test]
@@ -242,10 +295,12 @@ mod tests {
 
     #[test]
     fn more_workers_than_cpus_do_not_look() {
-        assert_eq!(allowed(LIMIT, 3, 2), Duration::ZERO);
-        assert_eq!(allowed(LIMIT, 2, 2), LIMIT);
-        assert_eq!(allowed(LIMIT, 1, cpus(1)), LIMIT);
-        assert_eq!(allowed(Duration::MAX, 1, 1), MOST_LIMIT);
-        assert_eq!(allowed(Duration::ZERO, 1, 1), Duration::ZERO);
+        assert_eq!(allowed(Some(LIMIT), 3, 2), Some(Duration::ZERO));
+        assert_eq!(allowed(None, 3, 2), Some(Duration::ZERO));
+        assert_eq!(allowed(Some(LIMIT), 2, 2), Some(LIMIT));
+        assert_eq!(allowed(Some(LIMIT), 1, cpus(1)), Some(LIMIT));
+        assert_eq!(allowed(None, 1, 1), None);
+        assert_eq!(allowed(Some(Duration::MAX), 1, 1), Some(MOST_LIMIT));
+        assert_eq!(allowed(Some(Duration::ZERO), 1, 1), Some(Duration::ZERO));
     }
 }

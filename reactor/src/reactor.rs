@@ -57,8 +57,9 @@ pub struct Config {
     /// Wake sleeping workers by ring messages where the kernel can (Linux 6.13), else by eventfd.
     pub messages: bool,
     /// The longest that a worker looks for completions before it sleeps, when recent events came
-    /// within that time. Zero: never; more than a second counts as one. See [`Stats::looks`].
-    pub poll_before_sleep: Duration,
+    /// within that time. Zero: never; more than a second counts as one. `None`: 50 µs, and only while that
+    /// takes no more CPU time than sleeping. See [`Stats::looks`].
+    pub poll_before_sleep: Option<Duration>,
     /// Workers watch each other: one that sleeps or has control takes over what waits for one whose
     /// goroutine computes. See [`Stats::moves`].
     pub rescue: bool,
@@ -87,7 +88,7 @@ impl Default for Config {
             entries: 256,
             setup: Setup::Deferred,
             messages: true,
-            poll_before_sleep: Duration::from_micros(50),
+            poll_before_sleep: None,
             rescue: true,
             width: PlainArc::default(),
             spare: false,

@@ -91,6 +91,8 @@ struct Core {
     due: Vec<Waker>,
     /// Whether to look for completions before sleeping.
     patience: Patience,
+    /// When it last ended a wait, as far as its patience needs to know.
+    rested: Instant,
     /// How often to get up for timers.
     spacing: Spacing,
     /// The mailbox's other queue.
@@ -145,6 +147,7 @@ impl Worker {
             completions: VecDeque::new(),
             due: Vec::new(),
             patience: Patience::new(shared.config.poll_before_sleep),
+            rested: clock::now(),
             spacing: Spacing::new(clock::now()),
             inbox: VecDeque::new(),
             cells: Cells::default(),

@@ -137,7 +137,7 @@ fn a_worker_whose_events_are_near_looks_before_it_sleeps() {
     for config in kinds() {
         let config = Config {
             // Long, so that neighbours on a busy machine do not spoil it.
-            poll_before_sleep: Duration::from_millis(20),
+            poll_before_sleep: Some(Duration::from_millis(20)),
             ..config
         };
         let deadline = Instant::now() + LIMIT;
@@ -151,7 +151,7 @@ fn a_worker_whose_events_are_near_looks_before_it_sleeps() {
 #[test]
 fn a_worker_that_must_not_look_sleeps_at_once() {
     let config = Config {
-        poll_before_sleep: Duration::ZERO,
+        poll_before_sleep: Some(Duration::ZERO),
         ..Config::default()
     };
     let looks = looks_of_a_busy_worker(config, |round, _| round == 200);

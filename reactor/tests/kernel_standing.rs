@@ -194,7 +194,7 @@ fn what_a_full_read_has_left_is_found_by_a_worker_that_is_always_busy() {
 fn what_a_full_read_has_left_is_found_by_a_worker_that_polls_before_it_sleeps() {
     let poll_before_sleep = Duration::from_secs(1);
     let reactor = with_config(Config {
-        poll_before_sleep,
+        poll_before_sleep: Some(poll_before_sleep),
         ..Config::default()
     });
     if has_shared_sockets(&reactor) {

@@ -152,7 +152,11 @@ impl Builder {
     /// Meanwhile it takes over nothing from a worker that computes, so that times of more than some 300 µs
     /// let others wait.
     ///
-    /// Default: the environment variable `GORIN_POLL_US`, in microseconds; else 50 µs.
+    /// It may take more CPU time than sleeping: one connection that exchanges 64 KiB was served 1.6 times as
+    /// often, for 1.35 times the CPU time each. Who sets this time, here or by the environment variable
+    /// `GORIN_POLL_US` (in microseconds), accepts that.
+    ///
+    /// Default: 50 µs, and while sleeping would take less CPU time, not at all.
     pub fn poll_before_sleep(mut self, limit: Duration) -> Builder {
         self.poll_before_sleep = Some(limit);
         self
@@ -411,9 +415,7 @@ impl Builder {
             Some(limit) => Some(limit),
             None => POLL_US.get()?,
         };
-        if let Some(limit) = limit {
-            config.poll_before_sleep = limit;
-        }
+        config.poll_before_sleep = limit;
         if self.max_blocking_threads == 0 {
             return Err(invalid(
                 "Builder::max_blocking_threads is 0: `unblock` needs at least one thread",

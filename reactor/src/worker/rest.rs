@@ -40,15 +40,18 @@ impl Worker {
         }
         let began = clock::now();
         self.now.set(began);
+        let work = began.saturating_duration_since(core.rested);
         let mut slept = Ok(());
         let wait = match self.look(core, began, due) {
             Some(Wait::Found) => Wait::Found,
             looked => {
                 slept = self.sleep(core, due);
-                looked.unwrap_or_else(|| Wait::Slept(self.now.get().duration_since(began)))
+                looked.unwrap_or(Wait::Slept)
             }
         };
-        core.patience.note(wait);
+        core.rested = self.now.get();
+        let time = core.rested.duration_since(began);
+        core.patience.note(work, wait, time);
         slept
     }
 

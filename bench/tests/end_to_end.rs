@@ -59,7 +59,7 @@ fn a_run_measures_and_writes_its_report_between_the_markers() {
 #[test]
 fn servers_are_compared_in_turns() {
     let words =
-        "--smoke --no-build --slices 2 --rows echo.c1.m64,spawn_join --contenders smol,tokio";
+        "--smoke --no-build --slices 6 --rows echo.c1.m64,spawn_join --contenders smol,tokio";
     let output = run(env!("CARGO_BIN_EXE_gorin-bench"), words);
     let (report, errors) = (text(&output.stdout), text(&output.stderr));
     assert!(output.status.success(), "{errors}");

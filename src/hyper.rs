@@ -31,7 +31,7 @@ use futures::io::{AsyncRead, AsyncWrite};
 use gorin_base::clock;
 use hyper::rt::ReadBufCursor;
 
-use crate::io::copy::with_buffer;
+use crate::io::copy;
 
 /// A stream as hyper wants it: a socket of gorin, [`duplex`](crate::io::duplex()), TLS around one of
 /// them, or whatever else has the futures crate's [`AsyncRead`] and [`AsyncWrite`].
@@ -94,12 +94,11 @@ impl<S: AsyncRead + Unpin> hyper::rt::Read for Io<S> {
         // CPU time of a small request, and of a body of 1 MB, beside this: with a buffer of 8 KiB on the
         // stack, zeroed for each read, 1.06 and 2.9; by `unsafe` straight into hyper's buffer, zeroed for
         // each read, 1.08 and 0.97, or not zeroed, which a reader might look at, 0.99 and 0.92.
-        with_buffer(|buffer| {
-            let room = into.remaining().min(buffer.len());
-            let len = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer[..room]))?;
-            into.put_slice(&buffer[..len]);
-            Poll::Ready(Ok(()))
-        })
+        let mut buffer = copy::buffer();
+        let room = into.remaining().min(buffer.len());
+        let len = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer[..room]))?;
+        into.put_slice(&buffer[..len]);
+        Poll::Ready(Ok(()))
     }
 }
 

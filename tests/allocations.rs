@@ -158,6 +158,16 @@ async fn owned_echo(stream: TcpStream) -> io::Result<()> {
     }
 }
 
+async fn pooled_echo(stream: TcpStream) -> io::Result<()> {
+    loop {
+        let message = stream.recv_pooled(4096).await?;
+        if message.is_empty() {
+            return Ok(());
+        }
+        stream.write_all(&message).await?;
+    }
+}
+
 async fn datagrams() -> io::Result<Load> {
     let mut load = Load(Vec::new());
     for _ in 0..10 {
@@ -255,6 +265,7 @@ async fn check_all(driver: DriverKind) -> io::Result<()> {
         0,
     )
     .await;
+    check("an echo by the pool", lockstep(pooled_echo).await?, 0).await;
     check("an echo of datagrams", datagrams().await?, 0).await;
     check("a sleep", timers(), 0).await;
     check("a read from the page cache", reads(&dir, 4096).await?, 0).await;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::everywhere;
-use gorin::io::AsyncReadExt;
+use gorin::io::{AsyncReadExt, PooledBuf};
 use gorin::net::{Shutdown, TcpListener, TcpStream, UnixStream};
 use gorin::prelude::*;
 use gorin::time::timeout;
@@ -96,13 +96,21 @@ fn a_time_limit_on_an_owned_receive_loses_nothing() {
         loop {
             round += 1;
             let limit = Duration::from_micros(round % 80);
-            let len = match round % 3 {
+            let len = match round % 4 {
                 0 => {
                     let mut buf = [0; 64];
                     let len = server.read(&mut buf).await?;
                     received.extend_from_slice(&buf[..len]);
                     len
                 }
+                1 => match timeout(limit, server.recv_pooled(64)).await {
+                    Err(_elapsed) => continue,
+                    Ok(buf) => {
+                        let buf = buf?;
+                        received.extend_from_slice(&buf);
+                        buf.len()
+                    }
+                },
                 _ => match timeout(limit, server.recv_owned(vec![0; 64])).await {
                     Err(_elapsed) => continue,
                     Ok((len, buf)) => {
@@ -149,12 +157,13 @@ fn calls_of_every_kind_get_the_bytes_of_a_dropped_receive() {
         let mut parts = [IoSliceMut::new(&mut []), IoSliceMut::new(&mut buf)];
         assert_eq!(server.read_vectored(&mut parts).await?, 3);
         assert_eq!(&buf, b" ea");
+        assert_eq!(server.recv_pooled(2).await?[..], *b"rl");
         let (left, right) = UnixStream::pair()?;
         let moved = gorin::io::splice(&server, &left).await?;
         left.shutdown(Shutdown::Write)?;
         let mut rest = String::new();
         (&right).read_to_string(&mut rest).await?;
-        assert_eq!(rest, "rly line and a late one");
+        assert_eq!(rest, "y line and a late one");
         assert_eq!(moved, rest.len() as u64);
         Ok(())
     });
@@ -178,6 +187,73 @@ fn readable_sees_what_a_dropped_receive_takes_meanwhile() {
             assert_eq!(server.try_read(&mut buf)?, 1);
             assert_eq!(buf[0], round);
         }
+        Ok(())
+    });
+}
+
+/// Buffers that are kept, and go to another goroutine, hold what they held.
+#[test]
+fn pooled_buffers_are_the_callers_as_long_as_it_keeps_them() {
+    everywhere(|| async {
+        let (client, server) = tcp_pair().await?;
+        let (reader, _writer) = server.into_split();
+        let (tx, rx) = gorin::chan::<PooledBuf>(64);
+        let receiver = go(async move {
+            loop {
+                let buffer = reader.recv_pooled(8192).await?;
+                let is_end = buffer.is_empty();
+                tx.send(buffer).await.expect("somebody receives");
+                if is_end {
+                    return io::Result::Ok(());
+                }
+            }
+        });
+        let message: Arc<[u8]> = (0..300_000_u32).map(|i| (i / 7) as u8).collect();
+        let sent = message.clone();
+        let sender = go(async move { client.write_all_owned(sent).await.0 });
+        let mut buffers = Vec::new();
+        while let Some(buffer) = rx.recv().await {
+            assert!(buffer.len() <= 8192);
+            buffers.push(buffer);
+        }
+        receiver.await.unwrap()?;
+        sender.await.unwrap()?;
+        assert!(
+            buffers
+                .iter()
+                .flat_map(|buffer| buffer.iter())
+                .eq(message.iter())
+        );
+        // And they can be written as they are.
+        let (left, right) = UnixStream::pair()?;
+        let first = buffers.remove(0);
+        let expected = first.to_vec();
+        left.write_all_owned(first).await.0?;
+        let mut got = vec![0; expected.len()];
+        right.read_exact(&mut got).await?;
+        assert!(got == expected);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_pooled_receive_ends_as_a_read_does() {
+    everywhere(|| async {
+        let (client, server) = tcp_pair().await?;
+        let nothing = server.try_recv_pooled(10).unwrap_err();
+        assert_eq!(nothing.kind(), io::ErrorKind::WouldBlock);
+        server.set_read_deadline(Some(std::time::Instant::now()));
+        let late = server.recv_pooled(10).await.unwrap_err();
+        assert_eq!(late.kind(), io::ErrorKind::TimedOut);
+        server.set_read_deadline(None);
+        client.write_all(b"six").await?;
+        assert!(server.recv_pooled(0).await?.is_empty());
+        let next = std::future::poll_fn(|cx| server.poll_recv_pooled(cx, usize::MAX)).await?;
+        assert_eq!(next[..], *b"six");
+        drop(client);
+        assert!(server.recv_pooled(10).await?.is_empty());
+        server.close();
+        assert!(server.recv_pooled(10).await.is_err());
         Ok(())
     });
 }

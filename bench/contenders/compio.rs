@@ -109,6 +109,7 @@ mod rt {
         use std::net::SocketAddr;
 
         pub(crate) const NONBLOCKING: bool = false;
+        pub(crate) use crate::shared::serve::start_echo;
 
         pub(crate) struct Listener(compio::net::TcpListener);
         pub(crate) struct Stream(compio::net::TcpStream);

@@ -145,6 +145,7 @@ mod rt {
         use std::net::SocketAddr;
 
         pub(crate) const NONBLOCKING: bool = false;
+        pub(crate) use crate::shared::serve::start_echo;
 
         pub(crate) struct Listener(glommio::net::TcpListener);
         pub(crate) struct Stream(glommio::net::TcpStream);

@@ -1,4 +1,4 @@
-//! gorin.
+//! gorin; `gorin-pooled` by `GORIN_BENCH_READS=pooled` is its server that reads into buffers of the worker's pool.
 
 mod crates;
 mod gorin_channel;
@@ -111,11 +111,31 @@ mod rt {
     pub(crate) mod net {
         use std::io;
         use std::net::SocketAddr;
+        use std::sync::LazyLock;
 
         pub(crate) const NONBLOCKING: bool = true;
 
         pub(crate) struct Listener(gorin::net::TcpListener);
         pub(crate) struct Stream(gorin::net::TcpStream);
+
+        pub(crate) fn start_echo(stream: Stream, buffer_bytes: usize) {
+            static IS_POOLED: LazyLock<bool> = LazyLock::new(|| {
+                std::env::var("GORIN_BENCH_READS").is_ok_and(|reads| reads == "pooled")
+            });
+            match *IS_POOLED {
+                true => super::detach(gorin::go(pooled_echo(stream.0, buffer_bytes))),
+                false => crate::shared::serve::start_echo(stream, buffer_bytes),
+            }
+        }
+
+        /// As the common one, with a buffer only while there is something in it.
+        async fn pooled_echo(stream: gorin::net::TcpStream, buffer_bytes: usize) {
+            while let Ok(message) = stream.recv_pooled(buffer_bytes).await {
+                if message.is_empty() || stream.write_all(&message).await.is_err() {
+                    break;
+                }
+            }
+        }
 
         impl Listener {
             pub(crate) fn from_std(listener: std::net::TcpListener) -> io::Result<Listener> {

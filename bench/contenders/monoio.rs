@@ -164,6 +164,7 @@ mod rt {
         use std::net::SocketAddr;
 
         pub(crate) const NONBLOCKING: bool = false;
+        pub(crate) use crate::shared::serve::start_echo;
 
         pub(crate) struct Listener(monoio::net::TcpListener);
         pub(crate) struct Stream(monoio::net::TcpStream);

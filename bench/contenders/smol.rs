@@ -104,6 +104,7 @@ mod rt {
         use std::net::SocketAddr;
 
         pub(crate) const NONBLOCKING: bool = true;
+        pub(crate) use crate::shared::serve::start_echo;
 
         pub(crate) struct Listener(smol::net::TcpListener);
         pub(crate) struct Stream(smol::net::TcpStream);

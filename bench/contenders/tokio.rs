@@ -127,6 +127,7 @@ mod rt {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
         pub(crate) const NONBLOCKING: bool = true;
+        pub(crate) use crate::shared::serve::start_echo;
 
         pub(crate) struct Listener(tokio::net::TcpListener);
         pub(crate) struct Stream(tokio::net::TcpStream);

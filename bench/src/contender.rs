@@ -71,10 +71,15 @@ impl Contender {
 }
 
 /// Everybody, in the order of the columns.
-pub const CONTENDERS: [Contender; 25] = [
+pub const CONTENDERS: [Contender; 26] = [
     Contender {
         ours: true,
         ..Contender::new("gorin", Program::Rust("gorin"), ALL)
+    },
+    Contender {
+        env: Some(("GORIN_BENCH_READS", "pooled")),
+        ours: true,
+        ..Contender::new("gorin-pooled", Program::Rust("gorin"), &[Board::Servers])
     },
     driver("gorin-hybrid", "hybrid"),
     driver("gorin-epoll", "epoll"),

@@ -8,6 +8,8 @@
 
 use std::sync::Arc;
 
+use crate::pool::PooledBuf;
+
 /// A buffer that the kernel can read from while an operation owns it.
 ///
 /// The default value is what the caller gets back when the runtime is torn down by force while the
@@ -58,6 +60,7 @@ buffers! {
     Vec<u8>, unique;
     Box<[u8]>, unique;
     &'static mut [u8], unique;
+    PooledBuf, unique;
     &'static [u8], shared;
     &'static str, shared;
     Arc<[u8]>, shared;
@@ -78,6 +81,7 @@ mod tests {
     fn the_memory_does_not_move_with_the_value() {
         stays(vec![1; 10]);
         stays(vec![1; 10].into_boxed_slice());
+        stays(PooledBuf::take(10));
         stays(Arc::<[u8]>::from(vec![1; 10]));
         stays(String::from("a string"));
         stays("static");

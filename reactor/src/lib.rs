@@ -94,6 +94,8 @@ mod poller;
 #[cfg(not(loom))]
 mod polling;
 #[cfg(not(loom))]
+mod pool;
+#[cfg(not(loom))]
 mod reactor;
 #[cfg(not(loom))]
 mod rescue;
@@ -117,6 +119,8 @@ pub use error::no_runtime;
 pub use local::{EnterGuard, expect_block};
 #[cfg(not(loom))]
 pub use offload::Offload;
+#[cfg(not(loom))]
+pub use pool::PooledBuf;
 #[cfg(not(loom))]
 pub use reactor::{Config, Reactor, Setup, Stats};
 #[cfg(not(loom))]

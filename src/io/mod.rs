@@ -100,7 +100,7 @@ pub use async_fd::AsyncFd;
 pub use copy::{copy, copy_bidirectional, split};
 pub use duplex::{DuplexStream, duplex};
 #[cfg(not(loom))]
-pub use gorin_reactor::{IoBuf, IoBufMut};
+pub use gorin_reactor::{IoBuf, IoBufMut, PooledBuf};
 pub use join::{Join, join};
 pub use std::io::{Error, ErrorKind, Result, SeekFrom};
 

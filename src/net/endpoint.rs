@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use gorin_reactor::{Direction, Io, IoBuf, IoBufMut, Socket, calls, ops};
+use gorin_reactor::{Direction, Io, IoBuf, IoBufMut, PooledBuf, Socket, calls, ops};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Type};
 
 use crate::io::splice;
@@ -136,6 +136,16 @@ impl Endpoint {
             let result = calls::recv(fd, buf, 0);
             self.note_read(&result, buf.len());
             result
+        }
+    }
+
+    /// As [`recv_stream`](Self::recv_stream), at most `limit` bytes, into a buffer of the thread's pool.
+    pub(super) fn recv_pooled(&self, limit: usize) -> impl Call<PooledBuf> {
+        move |fd| {
+            let mut buf = PooledBuf::take(limit);
+            let len = self.recv_stream(&mut buf)(fd)?;
+            buf.truncate(len);
+            Ok(buf)
         }
     }
 

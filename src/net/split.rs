@@ -13,7 +13,7 @@ use std::time::Instant;
 use futures::io::{AsyncRead, AsyncWrite};
 
 use super::{TcpStream, UnixStream};
-use crate::io::{IoBuf, IoBufMut};
+use crate::io::{IoBuf, IoBufMut, PooledBuf};
 
 /// A stream whose writing direction can be ended alone.
 pub trait HalfClose: Clone {
@@ -156,6 +156,27 @@ macro_rules! half_methods {
             /// Those of the stream.
             pub fn try_read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
                 self.stream.try_read_vectored(bufs)
+            }
+
+            #[doc = concat!("As [`recv_pooled`](", stringify!($stream), "::recv_pooled) of the stream.")]
+            ///
+            /// # Cancel safety
+            /// Nothing is lost: a dropped read leaves the bytes in the socket.
+            ///
+            /// # Errors
+            /// Those of the stream.
+            pub fn recv_pooled(&self, limit: usize) -> impl Future<Output = io::Result<PooledBuf>> {
+                self.stream.recv_pooled(limit)
+            }
+
+            #[doc = concat!(
+                "As [`try_recv_pooled`](", stringify!($stream), "::try_recv_pooled) of the stream."
+            )]
+            ///
+            /// # Errors
+            /// Those of the stream.
+            pub fn try_recv_pooled(&self, limit: usize) -> io::Result<PooledBuf> {
+                self.stream.try_recv_pooled(limit)
             }
 
             #[doc = concat!(

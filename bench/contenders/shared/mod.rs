@@ -18,7 +18,7 @@
 pub(crate) mod channel;
 mod files;
 pub(crate) mod messages;
-mod serve;
+pub(crate) mod serve;
 mod tasks;
 mod timers;
 

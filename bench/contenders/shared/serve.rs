@@ -136,11 +136,16 @@ async fn accept_all(
     }
     loop {
         match listener.accept().await {
-            Ok(stream) => rt::detach(rt::spawn(echo(stream, buffer_bytes))),
+            Ok(stream) => net::start_echo(stream, buffer_bytes),
             Err(error) if error.kind() == std::io::ErrorKind::ConnectionAborted => {}
             Err(error) => give_up("cannot accept", &error),
         }
     }
+}
+
+/// Starts the task of a connection. (A runtime may have another one.)
+pub(crate) fn start_echo(stream: net::Stream, buffer_bytes: usize) {
+    rt::detach(rt::spawn(echo(stream, buffer_bytes)));
 }
 
 /// A benchmark of a server that fails measures nothing: the whole process ends.

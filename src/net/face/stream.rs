@@ -191,6 +191,70 @@ macro_rules! stream_face {
                 self.endpoint.recv_owned(buf)
             }
 
+            /// Reads what has arrived, at most `limit` bytes and 256 KiB, into a buffer of the worker's pool,
+            /// which it takes when there is something to read. Empty means the peer will send no more (or that
+            /// `limit` is 0).
+            ///
+            /// So a connection that waits needs no memory for what it may get, and one that does not reads
+            /// into a buffer that is in the cache: for servers with many connections. Pass on the buffer as
+            /// it is, or drop it when it is used up.
+            ///
+            /// ```
+            /// # fn main() -> std::io::Result<()> {
+            /// gorin::run(async {
+            ///     let (client, server) = gorin::net::UnixStream::pair()?;
+            ///     let echo = gorin::go(async move {
+            ///         loop {
+            ///             let message = server.recv_pooled(64 * 1024).await?;
+            ///             if message.is_empty() {
+            ///                 return std::io::Result::Ok(());
+            ///             }
+            ///             server.write_all(&message).await?;
+            ///         }
+            ///     });
+            ///     client.write_all(b"five rings").await?;
+            ///     assert_eq!(client.recv_pooled(4).await?[..], *b"five");
+            ///     assert_eq!(client.recv_pooled(4096).await?[..], *b" rings");
+            ///     drop(client);
+            ///     echo.await.unwrap()
+            /// })
+            /// # }
+            /// ```
+            ///
+            /// # Cancel safety
+            /// As [`read`](Self::read).
+            ///
+            /// # Errors
+            /// As [`read`](Self::read).
+            pub fn recv_pooled(
+                &self,
+                limit: usize,
+            ) -> impl Future<Output = std::io::Result<$crate::io::PooledBuf>> {
+                self.endpoint.read(self.endpoint.recv_pooled(limit))
+            }
+
+            /// As [`recv_pooled`](Self::recv_pooled), without waiting.
+            ///
+            /// # Errors
+            /// As [`try_read`](Self::try_read).
+            pub fn try_recv_pooled(&self, limit: usize) -> std::io::Result<$crate::io::PooledBuf> {
+                self.endpoint.try_read(self.endpoint.recv_pooled(limit))
+            }
+
+            /// As [`recv_pooled`](Self::recv_pooled), for futures written by hand; of wakers as
+            /// [`poll_readable`](Self::poll_readable).
+            ///
+            /// # Errors
+            /// As [`read`](Self::read).
+            pub fn poll_recv_pooled(
+                &self,
+                cx: &mut std::task::Context<'_>,
+                limit: usize,
+            ) -> std::task::Poll<std::io::Result<$crate::io::PooledBuf>> {
+                self.endpoint
+                    .poll_read(cx, self.endpoint.recv_pooled(limit))
+            }
+
             /// Writes what the socket has room for from a buffer that the call owns; gives the
             /// number of bytes and the buffer. See [`recv_owned`](Self::recv_owned).
             ///

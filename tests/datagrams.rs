@@ -375,3 +375,32 @@ fn calls_of_users_wait_as_gorins_own_do() {
         Ok(())
     });
 }
+
+#[test]
+fn a_pooled_datagram_is_one_datagram() {
+    everywhere(|| async {
+        let (server, client) = (udp().await?, udp().await?);
+        let from = client.local_addr()?;
+        client.connect(server.local_addr()?).await?;
+        let nothing = server.try_recv_from_pooled(8).unwrap_err();
+        assert_eq!(nothing.kind(), io::ErrorKind::WouldBlock);
+        for datagram in [&b"first"[..], b"", b"too long", b"fourth"] {
+            client.send(datagram).await?;
+        }
+        let (first, address) = server.recv_from_pooled(usize::MAX).await?;
+        assert_eq!((&first[..], address), (&b"first"[..], from));
+        assert!(server.recv_pooled(8).await?.is_empty());
+        assert_eq!(server.recv_pooled(3).await?[..], *b"too");
+        assert_eq!(server.try_recv_pooled(8)?[..], *b"fourth");
+        assert_eq!(first[..], *b"first", "it is still held");
+
+        let (left, right) = UnixDatagram::pair()?;
+        left.send(b"over there").await?;
+        left.send(b"again").await?;
+        let (datagram, address) = right.recv_from_pooled(100).await?;
+        assert_eq!(datagram[..], *b"over there");
+        assert!(address.is_unnamed());
+        assert_eq!(right.try_recv_from_pooled(100)?.0[..], *b"again");
+        Ok(())
+    });
+}

@@ -306,6 +306,26 @@ pub(super) fn recv_from(buf: &mut [u8], flags: libc::c_int) -> impl Call<(usize,
     move |fd| calls::recv_from(fd, buf, flags)
 }
 
+/// Receives a datagram, at most `limit` bytes of it, into a buffer of the thread's pool.
+pub(super) fn recv_pooled(limit: usize) -> impl Call<PooledBuf> {
+    move |fd| {
+        let mut buf = PooledBuf::take(limit);
+        let len = calls::recv(fd, &mut buf, 0)?;
+        buf.truncate(len);
+        Ok(buf)
+    }
+}
+
+/// As [`recv_pooled`], and tells from whom.
+pub(super) fn recv_from_pooled(limit: usize) -> impl Call<(PooledBuf, SockAddr)> {
+    move |fd| {
+        let mut buf = PooledBuf::take(limit);
+        let (len, address) = calls::recv_from(fd, &mut buf, 0)?;
+        buf.truncate(len);
+        Ok((buf, address))
+    }
+}
+
 /// Sends, without the signal that a gone peer would raise.
 pub(super) fn send(buf: &[u8]) -> impl Call<usize> {
     move |fd| calls::send(fd, buf)

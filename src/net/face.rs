@@ -277,6 +277,32 @@ macro_rules! datagram_face {
                 self.endpoint.try_read(call)
             }
 
+            /// Receives a datagram, at most `limit` bytes of it and 256 KiB, into a buffer of the worker's
+            /// pool, which it takes when there is one: to pass on what came, to another goroutine say,
+            /// without copying it.
+            ///
+            /// # Cancel safety
+            /// As [`recv`](Self::recv).
+            ///
+            /// # Errors
+            /// As [`recv`](Self::recv).
+            pub fn recv_pooled(
+                &self,
+                limit: usize,
+            ) -> impl Future<Output = std::io::Result<$crate::io::PooledBuf>> {
+                let call = $crate::net::endpoint::recv_pooled(limit);
+                self.endpoint.read(call)
+            }
+
+            /// As [`recv_pooled`](Self::recv_pooled), without waiting.
+            ///
+            /// # Errors
+            /// As [`try_recv`](Self::try_recv).
+            pub fn try_recv_pooled(&self, limit: usize) -> std::io::Result<$crate::io::PooledBuf> {
+                let call = $crate::net::endpoint::recv_pooled(limit);
+                self.endpoint.try_read(call)
+            }
+
             /// As [`recv`](Self::recv), for futures written by hand; of wakers as
             /// [`poll_readable`](Self::poll_readable).
             ///

@@ -11,6 +11,7 @@ use super::address::{ToSocketAddrs, resolve, resolve_first};
 use super::endpoint::{self, Endpoint, new_socket};
 use super::face::{call_face, datagram_face, socket_face, transfer_face};
 use super::ip_address;
+use crate::io::PooledBuf;
 
 /// A UDP socket.
 ///
@@ -105,6 +106,40 @@ impl UdpSocket {
         Ok((len, ip_address(address)?))
     }
 
+    /// As [`recv_pooled`](UdpSocket::recv_pooled), and tells where the datagram is from.
+    ///
+    /// ```
+    /// use gorin::net::UdpSocket;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// gorin::run(async {
+    ///     let server = UdpSocket::bind("127.0.0.1:0").await?;
+    ///     let client = UdpSocket::bind("127.0.0.1:0").await?;
+    ///     client.connect(server.local_addr()?).await?;
+    ///     client.send(b"question").await?;
+    ///     let (question, from) = server.recv_from_pooled(1500).await?;
+    ///     // Whoever answers gets what came as it is; the socket receives the next one meanwhile.
+    ///     let answering = server.clone();
+    ///     gorin::go(async move { answering.send_to(&question, from).await })
+    ///         .await
+    ///         .unwrap()?;
+    ///     assert_eq!(client.recv_pooled(1500).await?[..], *b"question");
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
+    ///
+    /// # Cancel safety
+    /// As [`recv`](UdpSocket::recv).
+    ///
+    /// # Errors
+    /// As [`recv`](UdpSocket::recv).
+    pub async fn recv_from_pooled(&self, limit: usize) -> io::Result<(PooledBuf, SocketAddr)> {
+        let call = endpoint::recv_from_pooled(limit);
+        let (datagram, address) = self.endpoint.read(call).await?;
+        Ok((datagram, ip_address(address)?))
+    }
+
     /// As [`recv_from`](UdpSocket::recv_from), but leaves the datagram to the next call.
     ///
     /// # Cancel safety
@@ -125,6 +160,16 @@ impl UdpSocket {
     pub fn try_recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         let (len, address) = self.endpoint.try_read(endpoint::recv_from(buf, 0))?;
         Ok((len, ip_address(address)?))
+    }
+
+    /// As [`recv_from_pooled`](UdpSocket::recv_from_pooled), without waiting.
+    ///
+    /// # Errors
+    /// `WouldBlock` if there is none; else as [`recv`](UdpSocket::recv).
+    pub fn try_recv_from_pooled(&self, limit: usize) -> io::Result<(PooledBuf, SocketAddr)> {
+        let call = endpoint::recv_from_pooled(limit);
+        let (datagram, address) = self.endpoint.try_read(call)?;
+        Ok((datagram, ip_address(address)?))
     }
 
     /// As [`peek_from`](UdpSocket::peek_from), without waiting.

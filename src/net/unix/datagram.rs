@@ -10,6 +10,7 @@ use std::task::{Context, Poll, ready};
 use socket2::{Domain, SockAddr, Type};
 
 use super::{Pause, from_kernel, path_address, to_kernel};
+use crate::io::PooledBuf;
 use crate::net::endpoint::{self, Endpoint, new_socket};
 use crate::net::face::{call_face, datagram_face, socket_face, transfer_face};
 
@@ -124,6 +125,19 @@ impl UnixDatagram {
         Ok((len, from_kernel(address)?))
     }
 
+    /// As [`recv_pooled`](UnixDatagram::recv_pooled), and tells where the datagram is from.
+    ///
+    /// # Cancel safety
+    /// As [`recv`](UnixDatagram::recv).
+    ///
+    /// # Errors
+    /// As [`recv`](UnixDatagram::recv).
+    pub async fn recv_from_pooled(&self, limit: usize) -> io::Result<(PooledBuf, SocketAddr)> {
+        let call = endpoint::recv_from_pooled(limit);
+        let (datagram, address) = self.endpoint.read(call).await?;
+        Ok((datagram, from_kernel(address)?))
+    }
+
     /// As [`recv_from`](UnixDatagram::recv_from), but leaves the datagram to the next call.
     ///
     /// # Cancel safety
@@ -144,6 +158,16 @@ impl UnixDatagram {
     pub fn try_recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         let (len, address) = self.endpoint.try_read(endpoint::recv_from(buf, 0))?;
         Ok((len, from_kernel(address)?))
+    }
+
+    /// As [`recv_from_pooled`](UnixDatagram::recv_from_pooled), without waiting.
+    ///
+    /// # Errors
+    /// `WouldBlock` if there is none; else as [`recv`](UnixDatagram::recv).
+    pub fn try_recv_from_pooled(&self, limit: usize) -> io::Result<(PooledBuf, SocketAddr)> {
+        let call = endpoint::recv_from_pooled(limit);
+        let (datagram, address) = self.endpoint.try_read(call)?;
+        Ok((datagram, from_kernel(address)?))
     }
 
     /// As [`peek_from`](UnixDatagram::peek_from), without waiting.

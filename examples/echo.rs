@@ -7,7 +7,8 @@
 //!
 //! What there is to learn here:
 //!
-//! - one goroutine per connection, written as if it blocked: `read`, `write_all`, repeat;
+//! - one goroutine per connection, written as if it blocked: `recv_pooled`, `write_all`, repeat; a
+//!   connection that waits holds no buffer;
 //! - counting over a channel instead of under a lock: each connection sends its total when it ends,
 //!   one goroutine adds them up and ends when the last sender is gone;
 //! - `select!`: accept a connection *or* hear Ctrl-C (or `SIGTERM`), whichever comes first;
@@ -143,14 +144,14 @@ async fn serve_one(stream: TcpStream, ended: Sender<u64>, stopped: Receiver<()>)
 }
 
 async fn echo(stream: &TcpStream, bytes: &mut u64) -> io::Result<()> {
-    let mut buf = vec![0; 16 * 1024];
     loop {
-        let len = stream.read(&mut buf).await?;
-        if len == 0 {
+        // A buffer as long as there is something in it.
+        let received = stream.recv_pooled(64 * 1024).await?;
+        if received.is_empty() {
             return Ok(());
         }
-        stream.write_all(&buf[..len]).await?;
-        *bytes += len as u64;
+        stream.write_all(&received).await?;
+        *bytes += received.len() as u64;
     }
 }
 

@@ -7,7 +7,7 @@ mod common;
 mod web;
 
 use std::future::poll_fn;
-use std::io::IoSlice;
+use std::io::{IoSlice, SeekFrom};
 use std::pin::{Pin, pin};
 
 use bytes::{Bytes, BytesMut};
@@ -16,7 +16,9 @@ use futures::{SinkExt, StreamExt};
 use gorin::io::{AsyncFd, DuplexStream, Join, PipeReader, PipeWriter, duplex, join, pipe};
 use gorin::net::{ReadHalf, TcpStream, UnixStream, WriteHalf};
 use gorin::prelude::*;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{
+    AsyncRead, AsyncReadExt, AsyncSeek, AsyncSeekExt, AsyncWrite, AsyncWriteExt, ReadBuf,
+};
 use tokio_util::codec::{Framed, FramedRead, FramedWrite, LengthDelimitedCodec, LinesCodec};
 use web::{pattern, tcp_pair};
 
@@ -281,6 +283,40 @@ fn files_are_read_and_written() {
         file.send(Bytes::from_static(b"five rings")).await.unwrap();
         SinkExt::<Bytes>::close(&mut file).await.unwrap();
         assert_eq!(gorin::fs::read(&path).await?, b"\0\0\0\nfive rings");
+        Ok(())
+    });
+}
+
+#[test]
+fn files_are_sought() {
+    everywhere_with_directory(|directory: TempDir| async move {
+        let path = directory.path("file");
+        gorin::fs::write(&path, pattern(100_000)).await?;
+        let mut file = gorin::fs::File::open(&path).await?;
+        let mut buf = [0; 10];
+        file.read_exact(&mut buf).await?;
+        assert_eq!(file.stream_position().await?, 10);
+        assert_eq!(file.seek(SeekFrom::Current(50_000)).await?, 50_010);
+        file.read_exact(&mut buf).await?;
+        assert_eq!(buf, pattern(100_000)[50_010..50_020]);
+        assert_eq!(file.seek(SeekFrom::End(-10)).await?, 99_990);
+        let mut rest = Vec::new();
+        file.read_to_end(&mut rest).await?;
+        assert_eq!(rest, pattern(100_000)[99_990..]);
+
+        let before = file.seek(SeekFrom::Current(-200_000)).await.unwrap_err();
+        assert_eq!(before.kind(), std::io::ErrorKind::InvalidInput);
+        Pin::new(&mut file).start_seek(SeekFrom::Start(7))?;
+        let busy = Pin::new(&mut file).start_seek(SeekFrom::Start(8));
+        assert!(busy.unwrap_err().to_string().contains("poll_complete"));
+        // One that was started is done first.
+        assert_eq!(file.seek(SeekFrom::Current(1)).await?, 8);
+
+        let mut buffered = tokio::io::BufReader::new(file);
+        buffered.read_exact(&mut buf).await?;
+        assert_eq!(buffered.seek(SeekFrom::Current(5)).await?, 23);
+        buffered.read_exact(&mut buf).await?;
+        assert_eq!(buf, pattern(100_000)[23..33]);
         Ok(())
     });
 }

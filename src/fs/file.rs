@@ -67,6 +67,9 @@ pub struct File {
     /// Whether small reads are tried without the ring: the page cache is used at all.
     pub(super) eager: bool,
     stream: Stream,
+    /// Where tokio's `start_seek` has asked to go.
+    #[cfg(feature = "tokio-io")]
+    pub(crate) seeking: Option<SeekFrom>,
 }
 
 impl File {
@@ -75,6 +78,8 @@ impl File {
             file: Arc::new(fd.into()),
             eager,
             stream: Stream::default(),
+            #[cfg(feature = "tokio-io")]
+            seeking: None,
         }
     }
 
@@ -400,6 +405,7 @@ impl AsyncRead for File {
             file,
             eager,
             stream,
+            ..
         } = &mut *self;
         let eager = *eager && buf.len() <= EAGER;
         stream.poll_read(file, eager, cx, buf)

@@ -1,16 +1,16 @@
-//! tokio's `AsyncRead` and `AsyncWrite` for gorin's streams, with the feature `tokio-io`: the futures
+//! tokio's `AsyncRead`, `AsyncWrite` and `AsyncSeek` for gorin's streams, with the feature `tokio-io`: the futures
 //! crate's traits under other names, so that what they promise holds here too. (The sample in the module's
 //! text is `tokio.md`, so that `compat/` can run it.)
 //!
 //! Must not have behaviour of its own, and must not name more of tokio than traits: its runtime and
 //! its sockets are not compiled.
 
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, SeekFrom};
 use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use futures::io::{AsyncRead, AsyncWrite};
+use futures::io::{AsyncRead, AsyncSeek, AsyncWrite};
 use tokio::io::ReadBuf;
 
 use super::{AsyncFd, DuplexStream, Join, PipeReader, PipeWriter, Stderr, Stdin, Stdout};
@@ -121,3 +121,23 @@ async_write!(Stderr, vectored: false);
 async_write!([R, W] Join<R, W> where Self: AsyncWrite, vectored: true);
 async_write!([T: AsFd] AsyncFd<T> where Self: AsyncWrite, vectored: true);
 async_write!([T: AsFd] &AsyncFd<T> where Self: AsyncWrite, vectored: true);
+
+impl tokio::io::AsyncSeek for File {
+    fn start_seek(mut self: Pin<&mut Self>, position: SeekFrom) -> io::Result<()> {
+        if self.seeking.is_some() {
+            return Err(io::Error::other(
+                "start_seek: the last one is not done, call poll_complete first",
+            ));
+        }
+        self.seeking = Some(position);
+        Ok(())
+    }
+
+    /// Where it is, if nothing was started.
+    fn poll_complete(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<u64>> {
+        let position = self.seeking.unwrap_or(SeekFrom::Current(0));
+        let result = ready!(AsyncSeek::poll_seek(self.as_mut(), cx, position));
+        self.seeking = None;
+        Poll::Ready(result)
+    }
+}

@@ -287,6 +287,16 @@ fn files_are_read_and_written() {
     });
 }
 
+#[gorin::test]
+async fn a_pooled_buffer_becomes_bytes_without_a_copy() {
+    let (left, right) = UnixStream::pair().unwrap();
+    left.write_all(b"five rings").await.unwrap();
+    let buffer = right.recv_pooled(100).await.unwrap();
+    let place = buffer.as_ptr();
+    let bytes = Bytes::from_owner(buffer);
+    assert_eq!((&bytes[..], bytes.as_ptr()), (&b"five rings"[..], place));
+}
+
 #[test]
 fn files_are_sought() {
     everywhere_with_directory(|directory: TempDir| async move {

@@ -48,7 +48,8 @@ impl Pool {
 /// Bytes in a buffer that goes back, when this is dropped, to the pool of the thread that drops it.
 ///
 /// Calls like `recv_pooled` of a stream make it. It derefs to the bytes received, and owns them: it can be
-/// changed, kept, sent to another goroutine, and written by calls that own their buffer.
+/// changed, kept, sent to another goroutine, and written by calls that own their buffer. `Bytes::from_owner` of
+/// the crate bytes makes it one of those without copying it.
 ///
 /// A thread keeps at most 512 KiB of each size (powers of two from 1 to 256 KiB); what is over that is freed.
 /// The memory may hold more than it shows, of others, too.

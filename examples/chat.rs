@@ -25,7 +25,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use gorin::io::{AsyncBufReadExt, BufReader};
+use gorin::io::{AsyncBufReadExt, PooledReader};
 use gorin::net::{TcpListener, TcpStream};
 use gorin::prelude::*;
 use gorin::signal::{Signal, shutdown_requested};
@@ -114,7 +114,7 @@ async fn serve(
     events: &Sender<Event>,
     stopped: Receiver<()>,
 ) -> io::Result<()> {
-    let mut said = BufReader::new(stream.clone()).lines();
+    let mut said = PooledReader::new(stream.clone()).lines();
     let deadline = || Some(Instant::now() + PATIENCE);
     stream.set_deadline(deadline());
     stream.write_all(b"your name: ").await?;

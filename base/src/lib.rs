@@ -7,6 +7,7 @@
 //! | [`rng`] | the seedable per-thread random generator (`GORIN_SEED`) |
 //! | [`id`] | one sequence of numbers for channels, timers and the like |
 //! | [`clock`] | the one place that asks what time it is |
+//! | [`pool`] | the buffers that a thread lends to reads |
 //! | [`prefetch`](mod@prefetch) | what the processor is to fetch in time |
 //! | [`hook`] | where a checker of goroutine programs takes control at each operation |
 //! | [`check`] | running one body as loom model, as stress test on std threads, or under miri |
@@ -27,6 +28,7 @@ pub mod clock;
 pub mod coop;
 pub mod hook;
 pub mod id;
+pub mod pool;
 pub mod prefetch;
 pub mod primitive;
 pub mod rng;

@@ -13,11 +13,14 @@ use std::pin::{Pin, pin};
 use bytes::{Bytes, BytesMut};
 use common::{TempDir, everywhere, everywhere_with_directory};
 use futures::{SinkExt, StreamExt};
-use gorin::io::{AsyncFd, DuplexStream, Join, PipeReader, PipeWriter, duplex, join, pipe};
+use gorin::io::{
+    AsyncFd, DuplexStream, Join, PipeReader, PipeWriter, PooledReader, duplex, join, pipe,
+};
 use gorin::net::{ReadHalf, TcpStream, UnixStream, WriteHalf};
 use gorin::prelude::*;
 use tokio::io::{
-    AsyncRead, AsyncReadExt, AsyncSeek, AsyncSeekExt, AsyncWrite, AsyncWriteExt, ReadBuf,
+    AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncSeek, AsyncSeekExt, AsyncWrite, AsyncWriteExt,
+    ReadBuf,
 };
 use tokio_util::codec::{Framed, FramedRead, FramedWrite, LengthDelimitedCodec, LinesCodec};
 use web::{pattern, tcp_pair};
@@ -285,6 +288,20 @@ fn files_are_read_and_written() {
         assert_eq!(gorin::fs::read(&path).await?, b"\0\0\0\nfive rings");
         Ok(())
     });
+}
+
+#[gorin::test]
+async fn a_pooled_reader_has_the_traits() {
+    let (mut left, right) = duplex(100);
+    let mut reader = PooledReader::new(right);
+    left.write_all(b"five\nrings\n").await.unwrap();
+    let mut line = String::new();
+    assert_eq!(reader.read_line(&mut line).await.unwrap(), 5);
+    reader.write_all(line.as_bytes()).await.unwrap();
+    let mut back = [0; 5];
+    left.read_exact(&mut back).await.unwrap();
+    assert_eq!(&back, b"five\n");
+    assert_eq!(reader.fill_buf().await.unwrap(), b"rings\n");
 }
 
 #[gorin::test]

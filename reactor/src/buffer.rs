@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use crate::pool::PooledBuf;
+use gorin_base::pool::PooledBuf;
 
 /// A buffer that the kernel can read from while an operation owns it.
 ///

@@ -94,8 +94,6 @@ mod poller;
 #[cfg(not(loom))]
 mod polling;
 #[cfg(not(loom))]
-mod pool;
-#[cfg(not(loom))]
 mod reactor;
 #[cfg(not(loom))]
 mod rescue;
@@ -119,8 +117,6 @@ pub use error::no_runtime;
 pub use local::{EnterGuard, expect_block};
 #[cfg(not(loom))]
 pub use offload::Offload;
-#[cfg(not(loom))]
-pub use pool::PooledBuf;
 #[cfg(not(loom))]
 pub use reactor::{Config, Reactor, Setup, Stats};
 #[cfg(not(loom))]

@@ -14,7 +14,7 @@ use std::task::{Context, Poll, ready};
 use futures::future::try_join;
 use futures::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use gorin_base::coop;
-use gorin_reactor::PooledBuf;
+use gorin_base::pool::PooledBuf;
 
 /// Bytes that are read before they are written. 64 KiB cost 15 % less CPU per byte between two
 /// sockets than 32 KiB.

@@ -13,7 +13,7 @@
 //! | nothing is lost | a part may be lost, or done |
 //! |---|---|
 //! | `read`, `write`, `flush`, `seek` | `read_exact`, `read_to_end`, `read_to_string`, `write_all` |
-//! | `fill_buf` of a [`BufReader`]; the next of its `lines()`, which keep a half line in the stream | `read_line`, `read_until` |
+//! | `fill_buf` of a [`BufReader`] or [`PooledReader`]; the next of its `lines()`, which keep a half line in the stream | `read_line`, `read_until` |
 //!
 //! ```
 //! use gorin::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, duplex};
@@ -70,8 +70,8 @@
 //! `AsyncWrite`, of dropped calls and of errors, holds for both, and `poll_shutdown` is `poll_close`.
 //! Which have them: [`TcpStream`](crate::net::TcpStream) and [`UnixStream`](crate::net::UnixStream),
 //! their [halves](crate::net::ReadHalf), the ends of a [`pipe`](pipe()), [`AsyncFd`], references to these
-//! (but for the halves), [`DuplexStream`], [`Join`], [`File`](crate::fs::File) (and tokio's `AsyncSeek`),
-//! and the standard streams.
+//! (but for the halves), [`DuplexStream`], [`Join`], [`PooledReader`] (and tokio's `AsyncBufRead`), [`File`](crate::fs::File) (and
+//! `AsyncSeek`), and the standard streams.
 //!
 //! Methods of the type itself come first: `stream.shutdown(…)` is gorin's, tokio's is
 //! `AsyncWriteExt::shutdown(&mut stream)`. Where a type has none of its own, the compiler cannot choose
@@ -84,6 +84,7 @@ mod duplex;
 mod join;
 #[cfg(not(loom))]
 mod pipe;
+mod pooled_reader;
 #[cfg(not(loom))]
 pub(crate) mod splice;
 #[cfg(not(loom))]
@@ -99,8 +100,9 @@ pub(crate) mod write_all;
 pub use async_fd::AsyncFd;
 pub use copy::{copy, copy_bidirectional, split};
 pub use duplex::{DuplexStream, duplex};
+pub use gorin_base::pool::PooledBuf;
 #[cfg(not(loom))]
-pub use gorin_reactor::{IoBuf, IoBufMut, PooledBuf};
+pub use gorin_reactor::{IoBuf, IoBufMut};
 pub use join::{Join, join};
 pub use std::io::{Error, ErrorKind, Result, SeekFrom};
 
@@ -111,6 +113,7 @@ pub use futures::io::{
 };
 #[cfg(not(loom))]
 pub use pipe::{PipeReader, PipeWriter, pipe};
+pub use pooled_reader::PooledReader;
 #[cfg(not(loom))]
 pub use splice::{SpliceFrom, SpliceTo, splice, splice_bidirectional};
 #[cfg(not(loom))]

@@ -10,10 +10,12 @@ use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use futures::io::{AsyncRead, AsyncSeek, AsyncWrite};
+use futures::io::{AsyncBufRead, AsyncRead, AsyncSeek, AsyncWrite};
 use tokio::io::ReadBuf;
 
-use super::{AsyncFd, DuplexStream, Join, PipeReader, PipeWriter, Stderr, Stdin, Stdout};
+use super::{
+    AsyncFd, DuplexStream, Join, PipeReader, PipeWriter, PooledReader, Stderr, Stdin, Stdout,
+};
 use crate::fs::File;
 use crate::net::{ReadHalf, TcpStream, UnixStream, WriteHalf};
 
@@ -103,6 +105,7 @@ async_read!(DuplexStream);
 async_read!(File);
 async_read!(Stdin);
 async_read!([R, W] Join<R, W> where Self: AsyncRead);
+async_read!([R] PooledReader<R> where Self: AsyncRead);
 async_read!([T: AsFd] AsyncFd<T> where Self: AsyncRead);
 async_read!([T: AsFd] &AsyncFd<T> where Self: AsyncRead);
 
@@ -119,8 +122,19 @@ async_write!(File, vectored: false);
 async_write!(Stdout, vectored: false);
 async_write!(Stderr, vectored: false);
 async_write!([R, W] Join<R, W> where Self: AsyncWrite, vectored: true);
+async_write!([R] PooledReader<R> where Self: AsyncWrite, vectored: true);
 async_write!([T: AsFd] AsyncFd<T> where Self: AsyncWrite, vectored: true);
 async_write!([T: AsFd] &AsyncFd<T> where Self: AsyncWrite, vectored: true);
+
+impl<R: AsyncRead + Unpin> tokio::io::AsyncBufRead for PooledReader<R> {
+    fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
+        AsyncBufRead::poll_fill_buf(self, cx)
+    }
+
+    fn consume(self: Pin<&mut Self>, count: usize) {
+        AsyncBufRead::consume(self, count);
+    }
+}
 
 impl tokio::io::AsyncSeek for File {
     fn start_seek(mut self: Pin<&mut Self>, position: SeekFrom) -> io::Result<()> {

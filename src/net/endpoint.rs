@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use gorin_reactor::{Direction, Io, IoBuf, IoBufMut, PooledBuf, Socket, calls, ops};
+use gorin_base::pool::PooledBuf;
+use gorin_reactor::{Direction, Io, IoBuf, IoBufMut, Socket, calls, ops};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Type};
 
 use crate::io::splice;

@@ -128,7 +128,7 @@ impl fmt::Debug for PooledBuf {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 

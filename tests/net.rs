@@ -157,6 +157,25 @@ fn several_buffers_are_read_and_written_by_one_call() {
     });
 }
 
+/// More buffers than one call takes (1,024): what the call has left is not waited for.
+#[test]
+fn a_read_into_too_many_buffers_for_one_call_leaves_the_rest_to_the_next() {
+    everywhere(|| async {
+        let (client, server) = connection().await?;
+        // Waited for, so that all that tells of the bytes has been told.
+        let sender = go(async move { client.write_all(&[7; 1500]).await.map(|()| client) });
+        server.readable().await?;
+        let _client = sender.await.unwrap()?;
+        let mut left = 1500;
+        while left > 0 {
+            let mut bytes = vec![0; 1200];
+            let mut bufs: Vec<_> = bytes.chunks_mut(1).map(IoSliceMut::new).collect();
+            left -= server.read_vectored(&mut bufs).await?;
+        }
+        Ok(())
+    });
+}
+
 #[test]
 fn a_peek_leaves_the_bytes_to_the_next_read() {
     everywhere(|| async {

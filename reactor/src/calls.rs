@@ -72,7 +72,16 @@ pub fn recv(fd: BorrowedFd<'_>, buf: &mut [u8], flags: libc::c_int) -> io::Resul
     Ok(received)
 }
 
-/// `recvmsg(2)` into `bufs`, one after the other.
+/// So many buffers one call takes; those behind them it does not touch.
+pub const MOST_BUFFERS: usize = libc::UIO_MAXIOV as usize;
+
+/// The room of those of `bufs` that one call fills: a read that got less has come short.
+pub fn room(bufs: &[IoSliceMut<'_>]) -> usize {
+    let filled = bufs.iter().take(MOST_BUFFERS);
+    filled.map(|buf| buf.len()).sum()
+}
+
+/// `recvmsg(2)` into `bufs`, one after the other, as many of them as one call [takes](MOST_BUFFERS).
 ///
 /// # Errors
 /// Those of the system call.
@@ -164,7 +173,7 @@ fn message(buffers: *mut libc::iovec, len: usize) -> libc::msghdr {
     // SAFETY: all zeroes is a message header without anything.
     let mut message: libc::msghdr = unsafe { mem::zeroed() };
     message.msg_iov = buffers;
-    message.msg_iovlen = len.min(libc::UIO_MAXIOV as usize) as _;
+    message.msg_iovlen = len.min(MOST_BUFFERS) as _;
     message
 }
 

@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use futures::io::{AsyncRead, AsyncWrite};
-use gorin_reactor::{Direction, Socket};
+use gorin_reactor::{Direction, Socket, calls};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::pipe::{PipeFlags, pipe_with};
 
@@ -207,7 +207,7 @@ impl PipeReader {
         &self,
         bufs: &mut [IoSliceMut<'_>],
     ) -> impl FnMut(BorrowedFd<'_>) -> io::Result<usize> {
-        let room = bufs.iter().map(|buf| buf.len()).sum();
+        let room = calls::room(bufs);
         move |fd| self.note_short_read(rustix::io::readv(fd, bufs)?, room)
     }
 

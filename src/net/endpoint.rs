@@ -160,7 +160,7 @@ impl Endpoint {
 
     /// As [`recv_stream`](Self::recv_stream), into several buffers.
     pub(super) fn recv_stream_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> impl Call<usize> {
-        let room = bufs.iter().map(|buf| buf.len()).sum();
+        let room = calls::room(bufs);
         move |fd| {
             // What is left of a dropped receive goes into one buffer: a short read.
             let first = bufs.iter_mut().find(|buf| !buf.is_empty());

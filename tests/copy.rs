@@ -149,6 +149,40 @@ fn a_copy_flushes_before_it_waits() {
     });
 }
 
+/// Not even if the writer needs time for what it has: whoever has ended may begin anew (a terminal does),
+/// or not stand it.
+#[test]
+fn a_copy_does_not_read_on_after_the_end() {
+    struct Ends(bool);
+    impl AsyncRead for Ends {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            _cx: &mut Context<'_>,
+            _buf: &mut [u8],
+        ) -> Poll<io::Result<usize>> {
+            assert!(!std::mem::replace(&mut self.0, true), "it has ended");
+            Poll::Ready(Ok(0))
+        }
+    }
+    everywhere(|| async {
+        let (to, server) = UnixStream::pair().unwrap();
+        let mut held = 0;
+        while let Ok(len) = to.try_write(&[0; 4096]) {
+            held += len as u64;
+        }
+        let copying = go(async move {
+            let mut to = BufWriter::new(to);
+            to.write_all(b"the last").await.unwrap();
+            // The connection is full, so this is pending when the end has come.
+            copy(Ends(false), &mut to).await
+        });
+        yield_now().await;
+        let received = copy(&server, &mut futures::io::sink()).await;
+        assert_eq!(received.unwrap(), held + 8);
+        assert_eq!(copying.await.unwrap().unwrap(), 0);
+    });
+}
+
 #[test]
 fn a_writer_that_takes_no_more_is_an_error() {
     everywhere(|| async {

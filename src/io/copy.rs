@@ -61,6 +61,7 @@ where
         kept: Vec::new(),
         written: 0,
         is_flushed: true,
+        ended: false,
         copied: 0,
     };
     poll_fn(|cx| copying.poll(cx)).await
@@ -74,6 +75,8 @@ struct Copying<'a, R, W: ?Sized> {
     kept: Vec<u8>,
     written: usize,
     is_flushed: bool,
+    /// The reader has said that there is no more, and is not asked again: a terminal might go on.
+    ended: bool,
     copied: u64,
 }
 
@@ -83,12 +86,12 @@ where
     W: AsyncWrite + Unpin + ?Sized,
 {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<u64>> {
-        loop {
+        while !self.ended {
             ready!(self.poll_write_kept(cx))?;
             // Neither side may ever have to wait.
             ready!(coop::poll_ready(cx));
             match self.poll_step(cx, &mut buffer())? {
-                Poll::Ready(0) => break,
+                Poll::Ready(0) => self.ended = true,
                 Poll::Ready(_) => coop::spend(),
                 Poll::Pending if self.is_flushed => return Poll::Pending,
                 Poll::Pending => {

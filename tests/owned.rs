@@ -8,6 +8,8 @@ mod common;
 use std::io::{self, IoSliceMut};
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use common::everywhere;
@@ -16,6 +18,7 @@ use gorin::net::{Shutdown, TcpListener, TcpStream, UnixStream};
 use gorin::prelude::*;
 use gorin::time::timeout;
 use gorin_base::check::poll_once;
+use rustix::net::RecvFlags;
 
 async fn tcp_pair() -> io::Result<(TcpStream, TcpStream)> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -187,6 +190,60 @@ fn readable_sees_what_a_dropped_receive_takes_meanwhile() {
             assert_eq!(server.try_read(&mut buf)?, 1);
             assert_eq!(buf[0], round);
         }
+        Ok(())
+    });
+}
+
+/// They do not take it, and wait for the socket, without trying again and again; who wants no bytes has them
+/// at once.
+#[test]
+fn who_does_not_take_what_a_dropped_receive_has_left_does_not_spin() {
+    everywhere(|| async {
+        let (client, server) = tcp_pair().await?;
+        {
+            let mut receive = pin!(server.recv_owned(vec![0; 16]));
+            assert!(poll_once(receive.as_mut()).is_pending());
+            client.write_all(b"early").await?;
+            gorin::time::sleep(Duration::from_millis(2)).await;
+        }
+        // Whoever has no ring to receive by has taken nothing.
+        let mut taken = [0; 16];
+        let left =
+            server.try_read_with(|fd| Ok(rustix::net::recv(fd, &mut taken, RecvFlags::PEEK)?.0));
+        let calls = AtomicUsize::new(0);
+        let mut call = pin!(server.read_with(|fd| {
+            calls.fetch_add(1, Relaxed);
+            Ok(rustix::net::recv(fd, &mut taken, RecvFlags::empty())?.0)
+        }));
+        if left.is_err() {
+            assert!(poll_once(call.as_mut()).is_pending());
+            for _ in 0..100 {
+                yield_now().await;
+            }
+            assert!(
+                timeout(Duration::from_millis(5), call.as_mut())
+                    .await
+                    .is_err()
+            );
+            assert!(calls.load(Relaxed) < 10, "{calls:?}");
+        }
+        assert_eq!(server.read(&mut []).await?, 0);
+        assert_eq!(server.read_vectored(&mut []).await?, 0);
+        assert_eq!(
+            server
+                .read_vectored(&mut [IoSliceMut::new(&mut [])])
+                .await?,
+            0
+        );
+        assert_eq!(server.recv_owned(Vec::new()).await.0?, 0);
+        assert!(server.recv_pooled(0).await?.is_empty());
+        client.write_all(b" and late").await?;
+        if left.is_err() {
+            assert_eq!(call.await?, 9);
+        }
+        let mut buf = [0; 5];
+        server.read_exact(&mut buf).await?;
+        assert_eq!(&buf, b"early");
         Ok(())
     });
 }

@@ -12,6 +12,8 @@
 //! 2. *No reader is forgotten.* A reader that finds an orphan, or nothing to read, lists itself with
 //!    those who wait for the socket and looks here again ([`Early::is_news`], by way of
 //!    `list_then_look` in `deadline.rs`); the orphan's end is noted before the list is woken.
+//! 3. *Old news wake nobody.* What was here before the reader's call ([`Early::observe`]) that call has taken,
+//!    or does not want (a user's own looks at the socket alone): else it would be tried again and again.
 //!
 //! This file must not wake: the list is its caller's.
 
@@ -21,7 +23,7 @@ mod models;
 use std::collections::VecDeque;
 use std::io;
 
-use gorin_base::primitive::{AtomicBool, Mutex, Ordering};
+use gorin_base::primitive::{AtomicBool, AtomicU32, Mutex, Ordering};
 use gorin_base::seeded;
 
 /// The leavings of one socket. See the module text.
@@ -31,8 +33,15 @@ pub(crate) struct Early {
     /// Relaxed: who drops a receive and reads afterwards is ordered by itself, and readers that wait
     /// are ordered by the lock of their list.
     present: AtomicBool,
+    /// How often something was added. Written under the lock of `state`, after `present`, which it releases
+    /// to who observes it.
+    additions: AtomicU32,
     state: Mutex<State>,
 }
+
+/// What had been added at some moment; by default nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Additions(u32);
 
 #[derive(Debug, Default)]
 struct State {
@@ -47,15 +56,28 @@ impl Early {
     pub(crate) fn new() -> Self {
         Self {
             present: AtomicBool::new(false),
+            additions: AtomicU32::new(0),
             state: Mutex::new(State::default()),
         }
     }
 
     fn with<R>(&self, f: impl FnOnce(&mut State) -> R) -> R {
+        self.with_and_then(f, || {})
+    }
+
+    /// As [`with`](Self::with), for what may add something.
+    fn add(&self, f: impl FnOnce(&mut State)) {
+        self.with_and_then(f, || {
+            self.additions.fetch_add(1, Ordering::Release);
+        });
+    }
+
+    fn with_and_then<R>(&self, f: impl FnOnce(&mut State) -> R, then: impl FnOnce()) -> R {
         let mut state = self.state.lock();
         let result = f(&mut state);
         let present = state.orphans > 0 || !state.bytes.is_empty() || state.error.is_some();
         self.present.store(present, Ordering::Relaxed);
+        then();
         result
     }
 
@@ -66,7 +88,7 @@ impl Early {
 
     /// An orphan has ended, with these bytes or this error. The caller wakes all who read.
     pub(crate) fn deposit(&self, result: Result<&[u8], i32>) {
-        self.with(|state| {
+        self.add(|state| {
             state.orphans -= 1;
             match result {
                 Ok(bytes) => state.bytes.extend(bytes),
@@ -89,18 +111,32 @@ impl Early {
         self.is_present() && self.state.lock().orphans > 0
     }
 
-    /// For a read that has just listed itself: true if it must try again, since nobody will wake it.
-    /// `awaited`: it has listed itself to wait for an orphan, rather than for the socket.
-    pub(crate) fn is_news(&self, awaited: bool) -> bool {
+    /// What has been added so far: to be called before a read that may have to wait.
+    pub(crate) fn observe(&self) -> Additions {
+        let order = if seeded::bug("early.observe_relaxed") {
+            Ordering::Relaxed
+        } else {
+            // Pairs with the release in `add`: what is counted here is found by the read.
+            Ordering::Acquire
+        };
+        Additions(self.additions.load(order))
+    }
+
+    /// For a read that has just listed itself, and had `seen` what was added before its call: true if it must
+    /// try again, since nobody will wake it. `awaited`: it has listed itself to wait for an orphan, rather
+    /// than for the socket.
+    pub(crate) fn is_news(&self, seen: Additions, awaited: bool) -> bool {
         if awaited {
             return !self.is_awaited();
         }
-        self.is_present() && !seeded::bug("early.deposit_unseen")
+        // Relaxed: what was added before the list was woken is ordered by its lock.
+        let additions = Additions(self.additions.load(Ordering::Relaxed));
+        additions != seen && !seeded::bug("early.deposit_unseen")
     }
 
     /// Returns bytes that were read, to the front.
     pub(crate) fn put_back(&self, bytes: &[u8]) {
-        self.with(|state| {
+        self.add(|state| {
             for &byte in bytes.iter().rev() {
                 state.bytes.push_front(byte);
             }
@@ -108,9 +144,9 @@ impl Early {
     }
 
     /// Moves what was left to `buf`, or copies it if `keep`; `None` if there is nothing and the
-    /// socket is to be asked.
+    /// socket is to be asked. (It gives nothing to who wants nothing, as the kernel does.)
     pub(crate) fn read(&self, buf: &mut [u8], keep: bool) -> Option<io::Result<usize>> {
-        if buf.is_empty() {
+        if !self.is_present() {
             return None;
         }
         self.with(|state| {

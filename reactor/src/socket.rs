@@ -25,7 +25,7 @@ use gorin_base::{coop, hook};
 
 use crate::deadline::{Alarm, Deadline, list_then_look};
 use crate::driver::Direction;
-use crate::early::Early;
+use crate::early::{Additions, Early};
 use crate::error;
 use crate::key::Key;
 use crate::local;
@@ -253,9 +253,10 @@ impl Socket {
         if self.waits_by_edges() {
             return self.poll_edges(direction, id, waker, call);
         }
+        let seen = self.early().map(Early::observe).unwrap_or_default();
         match self.attempt(direction, call) {
             Ok(result) => Poll::Ready(result),
-            Err(blocks) => self.wait(direction, id, waker, blocks),
+            Err(blocks) => self.wait(direction, id, waker, blocks, seen),
         }
     }
 
@@ -340,6 +341,7 @@ impl Socket {
         id: usize,
         waker: &Waker,
         blocks: Blocks,
+        seen: Additions,
     ) -> Poll<io::Result<R>> {
         let worker = local::worker(&self.shared);
         let here = worker.as_deref().map(Worker::ring);
@@ -358,7 +360,7 @@ impl Socket {
         };
         let (arm, (verdict, again)) = list_then_look(list, || {
             let early = self.early().filter(|_| direction == Direction::Read);
-            let again = early.is_some_and(|early| early.is_news(orphan));
+            let again = early.is_some_and(|early| early.is_news(seen, orphan));
             (self.verdict(direction), again)
         });
         match arm {

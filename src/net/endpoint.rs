@@ -164,7 +164,8 @@ impl Endpoint {
         move |fd| {
             // What is left of a dropped receive goes into one buffer: a short read.
             let first = bufs.iter_mut().find(|buf| !buf.is_empty());
-            if let Some(early) = first.and_then(|buf| self.socket().read_early(buf, false)) {
+            let first = first.map_or(&mut [][..], |buf| buf);
+            if let Some(early) = self.socket().read_early(first, false) {
                 return early;
             }
             let result = calls::recv_vectored(fd, bufs);

@@ -41,12 +41,13 @@ impl World {
     fn read(&self) -> u8 {
         block_on(poll_fn(|cx| {
             loop {
+                let seen = self.early.observe();
                 let awaited = self.early.is_awaited();
                 if !awaited && let Some(byte) = self.try_read() {
                     return Poll::Ready(byte);
                 }
                 let list = || self.table.list(0, Direction::Read, 1, cx.waker());
-                let (_, again) = list_then_look(list, || self.early.is_news(awaited));
+                let (_, again) = list_then_look(list, || self.early.is_news(seen, awaited));
                 if !again {
                     return Poll::Pending;
                 }

@@ -36,8 +36,7 @@ impl Socket {
     /// [`Direction::Read`] that takes bytes begins with it, unless no such receives are used.
     #[inline]
     pub fn read_early(&self, buf: &mut [u8], keep: bool) -> Option<io::Result<usize>> {
-        let early = self.early().filter(|early| early.is_present())?;
-        early.read(buf, keep)
+        self.early()?.read(buf, keep)
     }
 
     /// Returns bytes of [`read_early`](Socket::read_early) that could not be passed on.

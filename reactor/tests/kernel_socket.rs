@@ -9,8 +9,8 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::{AsFd, AsRawFd};
 use std::pin::{Pin, pin};
-use std::sync::mpsc;
-use std::task::{Context, Poll, Waker};
+use std::sync::{Arc, mpsc};
+use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -389,6 +389,32 @@ fn tasks_that_poll_are_listed_once_each() {
                 call(cx).map(|n| assert_eq!(n.unwrap(), 1))
             })
             .await;
+        });
+    });
+}
+
+/// A call that has listed itself and then may not wait takes itself out, and its waker with it.
+#[test]
+fn a_call_that_may_not_wait_leaves_no_waker_behind() {
+    struct Task;
+    impl Wake for Task {
+        fn wake(self: Arc<Self>) {}
+    }
+    on_worker(|local| {
+        local.block_on(async {
+            let (socket, _peer) = connection();
+            socket.set_deadline(Direction::Read, Some(Instant::now()));
+            socket.set_drained();
+            let task = Arc::new(Task);
+            let waker = Waker::from(task.clone());
+            {
+                let mut byte = [0; 1];
+                let mut late = pin!(read(&socket, &mut byte));
+                let polled = late.as_mut().poll(&mut Context::from_waker(&waker));
+                assert!(matches!(polled, Poll::Ready(Err(_))), "{polled:?}");
+            }
+            drop(waker);
+            assert_eq!(Arc::strong_count(&task), 1);
         });
     });
 }

@@ -73,7 +73,9 @@ impl<'a> Waiter<'a> {
             self.listed = Listed::Alone;
         }
         let polled = socket.poll_call(self.direction, id, waker, call);
-        if polled.is_pending() && self.listed != Listed::Alone {
+        // An error may come of the look after it was listed.
+        let may_be_listed = !matches!(polled, Poll::Ready(Ok(_)));
+        if may_be_listed && self.listed != Listed::Alone {
             // A dropped receive that is waited for arms no poll.
             self.listed = match socket.early() {
                 None => Listed::WithPoll,

@@ -162,6 +162,7 @@ const UNSAFE_FILES: &[&str] = &[
     "reactor/src/ring/setup.rs",
     "reactor/src/simulated.rs",
     "reactor/src/socket.rs",
+    "reactor/src/socket/end.rs",
     "reactor/src/socket/waiter.rs",
     "reactor/src/worker.rs",
     "reactor/tests/",

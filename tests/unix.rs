@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use common::everywhere;
 use futures::StreamExt;
 use gorin::io::AsyncReadExt;
-use gorin::net::{Shutdown, UnixListener, UnixSocket, UnixStream};
+use gorin::net::{Shutdown, UnixDatagram, UnixListener, UnixSocket, UnixStream};
 use gorin::prelude::*;
 use gorin_base::check::poll_once;
 
@@ -196,6 +196,60 @@ fn close_ends_what_waits_on_unix_sockets() {
         assert!(poll_once(pending.as_mut()).is_pending());
         listener.close();
         assert!(pending.await.is_err());
+        Ok(())
+    });
+}
+
+/// Also where the kernel wakes nobody, since there still is no room.
+#[test]
+fn ending_the_writing_direction_ends_writes_that_wait_for_room() {
+    everywhere(|| async {
+        let (left, right) = UnixStream::pair()?;
+        while left.try_write(&[0; 4096]).is_ok() {}
+        let mut whole = pin!(left.write_all(b"whole"));
+        let mut part = pin!(left.write(b"part"));
+        let mut owned = pin!(left.send_owned("owned"));
+        let mut room = pin!(left.writable());
+        assert!(poll_once(whole.as_mut()).is_pending());
+        assert!(poll_once(part.as_mut()).is_pending());
+        assert!(poll_once(owned.as_mut()).is_pending());
+        assert!(poll_once(room.as_mut()).is_pending());
+        yield_now().await;
+        left.shutdown(Shutdown::Write)?;
+        let broken = io::ErrorKind::BrokenPipe;
+        assert_eq!(whole.await.unwrap_err().kind(), broken);
+        assert_eq!(part.await.unwrap_err().kind(), broken);
+        assert_eq!(owned.await.0.unwrap_err().kind(), broken);
+        assert_eq!(room.await.unwrap_err().kind(), broken);
+        assert_eq!(left.writable().await.unwrap_err().kind(), broken);
+        assert_eq!(left.write(b"later").await.unwrap_err().kind(), broken);
+        right.write_all(b"answer").await?;
+        left.read_exact(&mut [0; 6]).await?;
+
+        let (left, _right) = UnixDatagram::pair()?;
+        while left.try_send(&[0; 1000]).is_ok() {}
+        let mut pending = pin!(left.send(b"pending"));
+        assert!(poll_once(pending.as_mut()).is_pending());
+        yield_now().await;
+        left.shutdown(Shutdown::Write)?;
+        assert_eq!(pending.await.unwrap_err().kind(), broken);
+        Ok(())
+    });
+}
+
+/// A half that is dropped, or a stream closed by its trait, does the same.
+#[test]
+fn dropping_the_half_that_writes_ends_writes_of_other_handles() {
+    everywhere(|| async {
+        let (left, _right) = UnixStream::pair()?;
+        while left.try_write(&[0; 4096]).is_ok() {}
+        let other = left.clone();
+        let mut pending = pin!(other.write(b"pending"));
+        assert!(poll_once(pending.as_mut()).is_pending());
+        let (_reader, writer) = left.into_split();
+        drop(writer);
+        let error = pending.await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
         Ok(())
     });
 }

@@ -38,6 +38,7 @@ use crate::worker::Worker;
 
 mod drained;
 mod edges;
+mod end;
 mod habit;
 mod owned;
 mod ready;
@@ -67,10 +68,14 @@ pub struct Socket {
     file: PlainArc<OwnedFd>,
     /// The number of `file`, so that calls need not look there.
     fd: RawFd,
-    /// It is closed, has had a deadline or a receive that owned its buffer, or waits by edges.
+    /// It is closed, writing to it was ended, it has had a deadline or a receive that owned its buffer, or
+    /// waits by edges.
     special: Special,
     /// Written by the user, read when it ends; relaxed, nothing hangs on it.
     duplicated: AtomicBool,
+    /// Writing was ended. Written by the user, read by writers that are about to wait; relaxed, ordered by
+    /// the list's lock.
+    write_ended: AtomicBool,
     /// Whether the next read would block: see `socket/drained.rs`. Written and read by readers; relaxed,
     /// because a wrong value only costs a system call.
     drained: AtomicU64,
@@ -131,6 +136,7 @@ impl Socket {
             file,
             fd: number,
             duplicated: AtomicBool::new(false),
+            write_ended: AtomicBool::new(false),
             drained: AtomicU64::new(0),
             habit: Habit::new(),
             alarms: OnceLock::new(),
@@ -232,16 +238,6 @@ impl Socket {
         Io::new(self.waiter(direction), call)
     }
 
-    /// Ends all calls that wait, of this and other goroutines, and refuses later ones, with an
-    /// error. A connection is shut down at once in both directions, unless it
-    /// [has duplicates](Socket::set_duplicated). The descriptor is closed when the socket is dropped.
-    pub fn close(&self) {
-        let close = || self.shared.sockets.close(self.slot);
-        let armed = self.special.announce(close);
-        self.shut_down();
-        self.cancel(armed);
-    }
-
     /// Tries `call`, or lists the waiter `id`.
     fn poll_call<R>(
         &self,
@@ -277,6 +273,17 @@ impl Socket {
             return Err(error::deadline_passed());
         }
         Ok(())
+    }
+
+    /// Whether calls of `direction` that would block may wait now.
+    #[inline]
+    pub(crate) fn may_wait(&self, direction: Direction) -> io::Result<()> {
+        self.verdict(direction)?;
+        let ended = direction == Direction::Write && self.write_ended.load(Ordering::Relaxed);
+        match ended {
+            true => Err(io::Error::from_raw_os_error(libc::EPIPE)),
+            false => Ok(()),
+        }
     }
 
     /// `Err`: it would block, or is said to.
@@ -361,7 +368,7 @@ impl Socket {
         let (arm, (verdict, again)) = list_then_look(list, || {
             let early = self.early().filter(|_| direction == Direction::Read);
             let again = early.is_some_and(|early| early.is_news(seen, orphan));
-            (self.verdict(direction), again)
+            (self.may_wait(direction), again)
         });
         match arm {
             Arm::Already => {}
@@ -390,45 +397,6 @@ impl Socket {
             // That worker has ended meanwhile: all who wait try again, with another one.
             self.shared.sockets.complete(key);
         }
-    }
-
-    /// Asks the rings that own these polls, and the standing one if there is any, to cancel them.
-    fn cancel(&self, armed: [Option<(usize, Key)>; 2]) {
-        let standing = self.shared.sockets.standing(self.slot);
-        for (owner, key) in armed.into_iter().flatten().chain(standing) {
-            let here = local::with_worker(&self.shared, |worker| {
-                let own = worker.index() == owner;
-                if own {
-                    worker.disarm(key);
-                }
-                own
-            });
-            if here != Some(true) {
-                // A ring that is gone has cancelled everything.
-                let _ = self.shared.posts[owner].send(Message::Disarm(key));
-            }
-        }
-    }
-
-    fn shut_down(&self) {
-        if self.duplicated.load(Ordering::Relaxed) {
-            return;
-        }
-        // SAFETY: a call on an open descriptor; what is not connected, or no socket, is an error
-        // that changes nothing.
-        unsafe { libc::shutdown(self.file.as_raw_fd(), libc::SHUT_RDWR) };
-    }
-}
-
-impl Drop for Socket {
-    fn drop(&mut self) {
-        let armed = self.shared.sockets.close(self.slot);
-        if self.shared.sockets.has_polls(self.slot) {
-            self.shut_down();
-            self.cancel(armed);
-        }
-        self.unwatch();
-        self.shared.sockets.release(self.slot);
     }
 }
 

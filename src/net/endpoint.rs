@@ -4,6 +4,7 @@
 //! be awaited, polled, or tried. The typed sockets add addresses and options (`face.rs`).
 
 use std::io::{self, IoSlice, IoSliceMut};
+use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -272,6 +273,10 @@ impl Endpoint {
 
     pub(super) fn set_write_deadline(&self, deadline: Option<Instant>) {
         self.socket().set_deadline(Direction::Write, deadline);
+    }
+
+    pub(super) fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        self.socket().shutdown(how)
     }
 
     pub(super) fn close(&self) {

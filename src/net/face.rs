@@ -174,7 +174,8 @@ macro_rules! transfer_face {
             /// Has no effect that could be lost.
             ///
             /// # Errors
-            /// If the socket is closed meanwhile or its deadline passes.
+            /// If the socket is closed meanwhile or its deadline passes; `BrokenPipe` if this direction
+            /// [was ended](Self::shutdown) and has no room.
             pub fn writable(&self) -> impl Future<Output = std::io::Result<()>> {
                 self.endpoint().writable()
             }
@@ -186,7 +187,7 @@ macro_rules! transfer_face {
             /// # Errors
             /// Those of `shutdown(2)`: `NotConnected` if there is no peer, or it is gone already.
             pub fn shutdown(&self, how: std::net::Shutdown) -> std::io::Result<()> {
-                self.endpoint().options().shutdown(how)
+                self.endpoint().shutdown(how)
             }
 
             /// Ends the socket for all handles, now; pending and later calls, of this and other

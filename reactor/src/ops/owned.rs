@@ -161,7 +161,7 @@ async fn send<B: IoBuf>(
         way,
         _link: socket.link(),
     });
-    let look = || socket.verdict(Direction::Write);
+    let look = || socket.may_wait(Direction::Write);
     drive(socket, Direction::Write, &mut run, look).await
 }
 

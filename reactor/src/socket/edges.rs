@@ -13,7 +13,7 @@ use gorin_base::primitive::Ordering;
 use socket2::{Protocol, SockRef};
 
 use super::Socket;
-use crate::deadline::{Deadline, list_then_look};
+use crate::deadline::list_then_look;
 use crate::driver::Direction;
 use crate::error;
 use crate::local;
@@ -53,13 +53,12 @@ impl Socket {
                 return Poll::Ready(Err(error));
             }
             let list = || sockets.wait_edge(self.slot, direction, id, waker, seen, reason);
-            let (found, passed) = list_then_look(list, || {
-                let deadline = self.deadline(direction);
-                deadline.is_some_and(Deadline::has_passed)
-            });
+            let (found, allowed) = list_then_look(list, || self.may_wait(direction));
             match found {
-                Waiting::Listed if passed => return Poll::Ready(Err(error::deadline_passed())),
-                Waiting::Listed => return Poll::Pending,
+                Waiting::Listed => match allowed {
+                    Ok(()) => return Poll::Pending,
+                    Err(error) => return Poll::Ready(Err(error)),
+                },
                 Waiting::Again => {}
                 Waiting::Closed => return Poll::Ready(Err(error::closed())),
                 Waiting::Ended => return Poll::Ready(Err(error::shut_down("socket"))),

@@ -1,0 +1,83 @@
+//! How a [`Socket`] ends: one direction, all calls, or for good.
+
+use std::io;
+use std::net::Shutdown;
+use std::os::fd::AsRawFd;
+
+use gorin_base::primitive::Ordering;
+use socket2::SockRef;
+
+use super::Socket;
+use crate::driver::Direction;
+use crate::key::Key;
+use crate::local;
+use crate::mailbox::Message;
+
+impl Socket {
+    /// Ends one or both directions: `shutdown(2)`. Calls that wait see the end.
+    ///
+    /// Of the reading direction the kernel tells whoever waits. Of the other one it does not if that is full
+    /// and the socket a Unix one: those are woken here, and who comes to wait afterwards is told.
+    ///
+    /// # Errors
+    /// Those of `shutdown(2)`: `NotConnected` if there is no peer.
+    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        SockRef::from(self).shutdown(how)?;
+        if how != Shutdown::Read {
+            self.special.announce(|| {
+                self.write_ended.store(true, Ordering::Relaxed);
+                self.shared.sockets.wake(self.slot, Direction::Write);
+            });
+        }
+        Ok(())
+    }
+
+    /// Ends all calls that wait, of this and other goroutines, and refuses later ones, with an
+    /// error. A connection is shut down at once in both directions, unless it
+    /// [has duplicates](Socket::set_duplicated). The descriptor is closed when the socket is dropped.
+    pub fn close(&self) {
+        let close = || self.shared.sockets.close(self.slot);
+        let armed = self.special.announce(close);
+        self.end();
+        self.cancel(armed);
+    }
+
+    /// Asks the rings that own these polls, and the standing one if there is any, to cancel them.
+    fn cancel(&self, armed: [Option<(usize, Key)>; 2]) {
+        let standing = self.shared.sockets.standing(self.slot);
+        for (owner, key) in armed.into_iter().flatten().chain(standing) {
+            let here = local::with_worker(&self.shared, |worker| {
+                let own = worker.index() == owner;
+                if own {
+                    worker.disarm(key);
+                }
+                own
+            });
+            if here != Some(true) {
+                // A ring that is gone has cancelled everything.
+                let _ = self.shared.posts[owner].send(Message::Disarm(key));
+            }
+        }
+    }
+
+    fn end(&self) {
+        if self.duplicated.load(Ordering::Relaxed) {
+            return;
+        }
+        // SAFETY: a call on an open descriptor; what is not connected, or no socket, is an error
+        // that changes nothing.
+        unsafe { libc::shutdown(self.file.as_raw_fd(), libc::SHUT_RDWR) };
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        let armed = self.shared.sockets.close(self.slot);
+        if self.shared.sockets.has_polls(self.slot) {
+            self.end();
+            self.cancel(armed);
+        }
+        self.unwatch();
+        self.shared.sockets.release(self.slot);
+    }
+}

@@ -7,14 +7,17 @@ mod common;
 
 use std::fs;
 use std::io::{self, Read, Write};
+use std::pin::pin;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{PATIENCE, Process, cpu_time, everywhere, example, within_patience};
+use gorin::io::AsyncReadExt;
 use gorin::net::{TcpListener, TcpStream};
 use gorin::prelude::*;
 use gorin::time::timeout;
+use gorin_base::check::poll_once;
 
 /// At the limit of descriptors a server neither dies nor burns a CPU, and it goes on when there are
 /// descriptors again.
@@ -101,6 +104,48 @@ fn a_reset_ends_a_write_that_waits() {
         let kind = writer.await.unwrap().unwrap_err().kind();
         use io::ErrorKind::{BrokenPipe, ConnectionReset};
         assert!(matches!(kind, BrokenPipe | ConnectionReset), "{kind}");
+        Ok(())
+    });
+}
+
+/// Whether somebody has waited for it or not, and a read or a receive is still under way: a peer must not
+/// take half an answer for a whole one.
+#[test]
+fn a_connection_that_does_not_linger_ends_with_a_reset() {
+    everywhere(|| async {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        for close in [false, true] {
+            for waits in 0..4 {
+                let client = TcpStream::connect(listener.local_addr()?).await?;
+                let (server, _) = listener.accept().await?;
+                server.set_linger(Some(Duration::ZERO))?;
+                server.write_all(b"half an ans").await?;
+                {
+                    let mut read = pin!(server.readable());
+                    let mut receive = pin!(server.recv_owned(vec![0; 8]));
+                    for (wait, kind) in [1, 2].into_iter().enumerate() {
+                        let polled = match wait {
+                            _ if waits & kind == 0 => continue,
+                            0 => poll_once(read.as_mut()).is_pending(),
+                            _ => poll_once(receive.as_mut()).is_pending(),
+                        };
+                        assert!(polled);
+                        yield_now().await;
+                    }
+                }
+                match close {
+                    true => server.close(),
+                    false => drop(server),
+                }
+                let mut got = Vec::new();
+                let error = (&client).read_to_end(&mut got).await.unwrap_err();
+                assert_eq!(
+                    error.kind(),
+                    io::ErrorKind::ConnectionReset,
+                    "{close} {waits}"
+                );
+            }
+        }
         Ok(())
     });
 }

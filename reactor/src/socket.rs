@@ -59,7 +59,8 @@ pub(crate) use waiter::Waiter;
 /// # Dropping and closing
 /// If somebody waited for the socket, its polls are cancelled and the last of them closes the
 /// descriptor. So that the peer does not wait for that, a connection is shut down at once: it ends
-/// with FIN even if there is unread data, where a plain close would have sent RST. See
+/// with FIN even if there is unread data, where a plain close would have sent RST. (One that is to linger
+/// for no time, `SO_LINGER` of zero, ends with RST here as well.) See
 /// [`set_duplicated`](Socket::set_duplicated) for connections that others use as well.
 pub struct Socket {
     shared: PlainArc<Shared>,

@@ -194,7 +194,8 @@ macro_rules! transfer_face {
             /// goroutines, end with an error of the kind `NotConnected`. Closing twice has no
             /// effect.
             ///
-            /// Data that nobody has read is dropped; the peer of a stream sees a normal end.
+            /// Data that nobody has read is dropped; the peer of a stream sees a normal end, or a reset if it
+            /// is not to linger (`SO_LINGER` of zero).
             pub fn close(&self) {
                 self.endpoint().close();
             }

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::Shutdown;
 use std::os::fd::AsRawFd;
+use std::time::Duration;
 
 use gorin_base::primitive::Ordering;
 use socket2::SockRef;
@@ -34,7 +35,8 @@ impl Socket {
 
     /// Ends all calls that wait, of this and other goroutines, and refuses later ones, with an
     /// error. A connection is shut down at once in both directions, unless it
-    /// [has duplicates](Socket::set_duplicated). The descriptor is closed when the socket is dropped.
+    /// [has duplicates](Socket::set_duplicated); it is reset if it is to linger for no time. The descriptor
+    /// is closed when the socket is dropped.
     pub fn close(&self) {
         let close = || self.shared.sockets.close(self.slot);
         let armed = self.special.announce(close);
@@ -61,12 +63,27 @@ impl Socket {
     }
 
     fn end(&self) {
-        if self.duplicated.load(Ordering::Relaxed) {
+        if self.duplicated.load(Ordering::Relaxed) || self.reset() {
             return;
         }
         // SAFETY: a call on an open descriptor; what is not connected, or no socket, is an error
         // that changes nothing.
         unsafe { libc::shutdown(self.file.as_raw_fd(), libc::SHUT_RDWR) };
+    }
+
+    /// Resets the connection if its user has asked for that (`SO_LINGER` of zero), as closing its last
+    /// descriptor would, for which its polls may keep it waiting. A peer that found an orderly end instead
+    /// would take half an answer for a whole one.
+    fn reset(&self) -> bool {
+        let socket = SockRef::from(&*self.file);
+        if !matches!(socket.linger(), Ok(Some(Duration::ZERO))) {
+            return false;
+        }
+        // SAFETY: all zeroes is an address of the family `AF_UNSPEC`, which stands for no peer.
+        let nobody: libc::sockaddr = unsafe { std::mem::zeroed() };
+        let len = size_of::<libc::sockaddr>() as libc::socklen_t;
+        // SAFETY: an open descriptor, and an address of `len` bytes that lives through the call.
+        unsafe { libc::connect(self.file.as_raw_fd(), &raw const nobody, len) == 0 }
     }
 }
 

@@ -156,7 +156,7 @@ impl TcpStream {
     }
 
     /// Sets `SO_LINGER`, in whole seconds; `Some(Duration::ZERO)` makes closing reset the
-    /// connection.
+    /// connection, by [`close`](TcpStream::close) or by dropping the last handle.
     ///
     /// # Errors
     /// Those of `setsockopt(2)`.

@@ -61,7 +61,8 @@ pub(crate) use waiter::Waiter;
 /// descriptor. So that the peer does not wait for that, a connection is shut down at once: it ends
 /// with FIN even if there is unread data, where a plain close would have sent RST. (One that is to linger
 /// for no time, `SO_LINGER` of zero, ends with RST here as well.) See
-/// [`set_duplicated`](Socket::set_duplicated) for connections that others use as well.
+/// [`set_duplicated`](Socket::set_duplicated) and [`set_adopted`](Socket::set_adopted) for connections
+/// that others use as well.
 pub struct Socket {
     shared: PlainArc<Shared>,
     /// The slot in `shared.sockets`, of which this holds a pin.
@@ -74,6 +75,8 @@ pub struct Socket {
     special: Special,
     /// Written by the user, read when it ends; relaxed, nothing hangs on it.
     duplicated: AtomicBool,
+    /// Likewise.
+    adopted: AtomicBool,
     /// Writing was ended. Written by the user, read by writers that are about to wait; relaxed, ordered by
     /// the list's lock.
     write_ended: AtomicBool,
@@ -137,6 +140,7 @@ impl Socket {
             file,
             fd: number,
             duplicated: AtomicBool::new(false),
+            adopted: AtomicBool::new(false),
             write_ended: AtomicBool::new(false),
             drained: AtomicU64::new(0),
             habit: Habit::new(),
@@ -152,6 +156,14 @@ impl Socket {
     /// last duplicate ends.
     pub fn set_duplicated(&self) {
         self.duplicated.store(true, Ordering::Relaxed);
+    }
+
+    /// Says that the descriptor was somebody else's before, who may have kept duplicates of it. Dropping this
+    /// socket then leaves the connection to them, and the peer of one that has no duplicates sees its end
+    /// when the polls have ended, which may take as long as their worker computes.
+    /// [Closing](Socket::close) it is the end for all.
+    pub fn set_adopted(&self) {
+        self.adopted.store(true, Ordering::Relaxed);
     }
 
     #[inline]

@@ -49,6 +49,14 @@ pub fn pipe() -> io::Result<(PipeReader, PipeWriter)> {
     Ok((PipeReader::from_fd(reader)?, PipeWriter::from_fd(writer)?))
 }
 
+/// Takes over what others may have, too. Where that is a socket, as programs get their standard streams from
+/// some, its connection goes on without this end.
+fn adopt(fd: OwnedFd) -> io::Result<Socket> {
+    let socket = pollable(fd)?;
+    socket.set_adopted();
+    Ok(socket)
+}
+
 /// A duplicate of the descriptor that blocks again, for other programs.
 fn blocking(socket: &Socket) -> io::Result<OwnedFd> {
     let fd = socket.as_fd().try_clone_to_owned()?;
@@ -91,7 +99,7 @@ impl PipeReader {
     /// `InvalidInput` for a regular file or directory; an error if this thread belongs to no
     /// runtime.
     pub fn from_fd(fd: OwnedFd) -> io::Result<PipeReader> {
-        let socket = pollable(fd)?;
+        let socket = adopt(fd)?;
         Ok(PipeReader { socket })
     }
 
@@ -245,7 +253,7 @@ impl PipeWriter {
     /// As [`PipeReader::from_fd`].
     pub fn from_fd(fd: OwnedFd) -> io::Result<PipeWriter> {
         Ok(PipeWriter {
-            socket: Some(pollable(fd)?),
+            socket: Some(adopt(fd)?),
             writing: Turns::new(),
         })
     }

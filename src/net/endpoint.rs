@@ -56,6 +56,18 @@ impl Endpoint {
         Ok(Endpoint { shared })
     }
 
+    /// As [`new`](Self::new), over what was somebody else's before: dropping it must not end the connection
+    /// of who has kept a duplicate. Who listens may do so for other processes, too (a service manager's
+    /// socket, a restart's): closing must not end that, either.
+    pub(super) fn adopt(fd: impl Into<OwnedFd>) -> io::Result<Endpoint> {
+        let endpoint = Endpoint::new(fd)?;
+        endpoint.socket().set_adopted();
+        if endpoint.options().is_listener()? {
+            endpoint.socket().set_duplicated();
+        }
+        Ok(endpoint)
+    }
+
     /// A new endpoint that is connected to `address`.
     pub(super) async fn connect(
         socket: socket2::Socket,

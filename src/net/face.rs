@@ -23,15 +23,20 @@ macro_rules! socket_face {
         impl $name {
             /// Takes over a socket made by std; it is set non-blocking.
             ///
+            /// Who has kept a duplicate of it (`try_clone`, another process) keeps the socket when this is
+            /// dropped. For a duplicate of a socket that gorin has made, which it ends with the last handle,
+            /// take [`clone().into_std()`](Self::into_std).
+            ///
             /// # Errors
             /// If the descriptor cannot be set non-blocking, or this thread belongs to no runtime.
             pub fn from_std(socket: $std) -> std::io::Result<Self> {
                 socket.set_nonblocking(true)?;
-                $crate::net::endpoint::Endpoint::new(socket).map(Self::from_endpoint)
+                $crate::net::endpoint::Endpoint::adopt(socket).map(Self::from_endpoint)
             }
 
             /// Gives the socket to std. It stays non-blocking, because other handles may share it;
-            /// it lives until the last of them and the returned one are dropped.
+            /// it lives until the last of them and the returned one are dropped. (What a dropped call of
+            /// the kind `recv_owned` has taken from a stream stays with the handles; read first.)
             ///
             /// # Errors
             /// If no descriptor is left.

@@ -91,7 +91,9 @@ impl Drop for Socket {
     fn drop(&mut self) {
         let armed = self.shared.sockets.close(self.slot);
         if self.shared.sockets.has_polls(self.slot) {
-            self.end();
+            if !self.adopted.load(Ordering::Relaxed) {
+                self.end();
+            }
             self.cancel(armed);
         }
         self.unwatch();

@@ -146,6 +146,9 @@ impl TcpListener {
     /// Refuses new connections from now on; pending and later calls, of this and other goroutines,
     /// end with an error. Closing twice has no effect. The port is free when the listener has been
     /// dropped.
+    ///
+    /// One that was [taken over](Self::from_std), which other processes may share, refuses connections not
+    /// before it is dropped, and only if nobody else listens.
     pub fn close(&self) {
         self.endpoint().close();
     }

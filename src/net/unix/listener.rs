@@ -133,6 +133,9 @@ impl UnixListener {
 
     /// Refuses new connections from now on; pending and later calls, of this and other goroutines,
     /// end with an error. Closing twice has no effect. The file stays.
+    ///
+    /// One that was [taken over](Self::from_std), which other processes may share, refuses connections not
+    /// before it is dropped, and only if nobody else listens.
     pub fn close(&self) {
         self.endpoint().close();
     }

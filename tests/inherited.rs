@@ -1,0 +1,93 @@
+//! Sockets of which somebody else has a descriptor, too: who lets go of his own does not end theirs.
+
+// Runtimes need a kernel; under loom there are none.
+#![cfg(not(loom))]
+
+mod common;
+
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::pin::pin;
+use std::thread;
+
+use common::{everywhere, within_patience};
+use gorin::io::{PipeReader, PipeWriter};
+use gorin::net::{TcpListener, TcpStream, UnixStream};
+use gorin::prelude::*;
+use gorin_base::check::poll_once;
+
+/// As that of a service manager, or of the process that takes over in a restart.
+#[test]
+fn a_listener_that_others_share_goes_on_without_ours() {
+    everywhere(|| async {
+        let theirs = std::net::TcpListener::bind("127.0.0.1:0")?;
+        let address = theirs.local_addr()?;
+        for close in [false, true] {
+            {
+                let ours = TcpListener::from_std(theirs.try_clone()?)?;
+                let mut accept = pin!(ours.accept());
+                assert!(poll_once(accept.as_mut()).is_pending());
+                yield_now().await;
+                if close {
+                    ours.close();
+                    assert!(accept.await.is_err());
+                }
+            }
+            let client = TcpStream::connect(address).await?;
+            theirs.set_nonblocking(false)?;
+            assert_eq!(theirs.accept()?.1, client.local_addr()?);
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn a_connection_that_others_share_goes_on_without_ours() {
+    everywhere(|| async {
+        let (theirs, mut peer) = StdUnixStream::pair()?;
+        {
+            let ours = UnixStream::from_std(theirs.try_clone()?)?;
+            assert!(poll_once(pin!(ours.readable())).is_pending());
+            yield_now().await;
+        }
+        (&theirs).write_all(b"still here")?;
+        peer.read_exact(&mut [0; 10])?;
+        let ours = UnixStream::from_std(theirs)?;
+        ours.close();
+        assert_eq!(peer.read(&mut [0])?, 0, "that is the end for all");
+        Ok(())
+    });
+}
+
+/// As a program's standard streams, if its parent has made them of one connection.
+#[test]
+fn the_ends_of_a_pipe_may_be_one_connection() {
+    everywhere(|| async {
+        let (socket, mut peer) = StdUnixStream::pair()?;
+        let reader = PipeReader::from_fd(socket.try_clone()?.into())?;
+        let writer = PipeWriter::from_fd(OwnedFd::from(socket))?;
+        assert!(poll_once(pin!(reader.readable())).is_pending());
+        yield_now().await;
+        drop(reader);
+        writer.write_all(b"still here").await?;
+        peer.read_exact(&mut [0; 10])?;
+        Ok(())
+    });
+}
+
+/// Nobody else has it: the peer sees the end.
+#[test]
+fn a_connection_that_was_std_s_ends_with_its_last_handle() {
+    everywhere(|| async {
+        let (ours, mut peer) = StdUnixStream::pair()?;
+        let ours = UnixStream::from_std(ours)?;
+        assert!(poll_once(pin!(ours.readable())).is_pending());
+        yield_now().await;
+        let end = thread::spawn(move || peer.read(&mut [0]).unwrap());
+        drop(ours);
+        let end = gorin::unblock(move || within_patience(move || end.join().unwrap()));
+        assert_eq!(end.await?, 0);
+        Ok(())
+    });
+}

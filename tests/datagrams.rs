@@ -322,6 +322,29 @@ fn calls_that_do_not_wait_exist_for_every_kind_of_call() {
     });
 }
 
+/// A call takes 1,024 of them, and a part of a datagram is none.
+#[test]
+fn a_datagram_of_too_many_buffers_is_refused_whole() {
+    everywhere(|| async {
+        let (server, client) = (udp().await?, udp().await?);
+        client.connect(server.local_addr()?).await?;
+        let message = [7; 1025];
+        let parts: Vec<_> = message.chunks(1).map(IoSlice::new).collect();
+        let refused = client.send_vectored(&parts).await.unwrap_err();
+        assert_eq!(refused.raw_os_error(), Some(libc::EMSGSIZE));
+        assert!(client.try_send_vectored(&parts).is_err());
+        assert_eq!(client.send_vectored(&parts[..1024]).await?, 1024);
+        server.readable().await?;
+        let mut room = [0; 1025];
+        let mut parts: Vec<_> = room.chunks_mut(1).map(IoSliceMut::new).collect();
+        assert!(server.try_recv_vectored(&mut parts).is_err());
+        assert!(server.recv_vectored(&mut parts).await.is_err());
+        assert_eq!(server.recv_vectored(&mut parts[..1024]).await?, 1024);
+        assert_eq!(room[..1024], message[..1024]);
+        Ok(())
+    });
+}
+
 #[test]
 fn futures_written_by_hand_are_woken() {
     everywhere(|| async {

@@ -315,9 +315,21 @@ pub(super) fn recv(buf: &mut [u8], flags: libc::c_int) -> impl Call<usize> {
     move |fd| calls::recv(fd, buf, flags)
 }
 
-/// Receives into several buffers.
-pub(super) fn recv_vectored(bufs: &mut [IoSliceMut<'_>]) -> impl Call<usize> {
-    move |fd| calls::recv_vectored(fd, bufs)
+/// Receives a datagram into several buffers.
+pub(super) fn recv_datagram_vectored(bufs: &mut [IoSliceMut<'_>]) -> impl Call<usize> {
+    move |fd| {
+        all_in_one_call(bufs.len())?;
+        calls::recv_vectored(fd, bufs)
+    }
+}
+
+/// A datagram cannot be continued by another call, so what one call does not take is refused, as the kernel
+/// refuses it.
+fn all_in_one_call(buffers: usize) -> io::Result<()> {
+    match buffers <= calls::MOST_BUFFERS {
+        true => Ok(()),
+        false => Err(io::Error::from_raw_os_error(libc::EMSGSIZE)),
+    }
 }
 
 /// Receives with `flags`, and tells from whom.
@@ -353,6 +365,14 @@ pub(super) fn send(buf: &[u8]) -> impl Call<usize> {
 /// As [`send`], from several buffers.
 pub(super) fn send_vectored(bufs: &[IoSlice<'_>]) -> impl Call<usize> {
     move |fd| calls::send_vectored(fd, bufs)
+}
+
+/// As [`send_vectored`], a datagram.
+pub(super) fn send_datagram_vectored(bufs: &[IoSlice<'_>]) -> impl Call<usize> {
+    move |fd| {
+        all_in_one_call(bufs.len())?;
+        calls::send_vectored(fd, bufs)
+    }
 }
 
 /// Sends what is in `pipe`, at most `len` bytes.

@@ -254,12 +254,12 @@ macro_rules! datagram_face {
             /// As [`recv`](Self::recv).
             ///
             /// # Errors
-            /// As [`recv`](Self::recv).
+            /// As [`recv`](Self::recv); `EMSGSIZE` if there are more than 1,024 buffers.
             pub fn recv_vectored(
                 &self,
                 bufs: &mut [std::io::IoSliceMut<'_>],
             ) -> impl Future<Output = std::io::Result<usize>> {
-                let call = $crate::net::endpoint::recv_vectored(bufs);
+                let call = $crate::net::endpoint::recv_datagram_vectored(bufs);
                 self.endpoint.read(call)
             }
 
@@ -280,7 +280,7 @@ macro_rules! datagram_face {
                 &self,
                 bufs: &mut [std::io::IoSliceMut<'_>],
             ) -> std::io::Result<usize> {
-                let call = $crate::net::endpoint::recv_vectored(bufs);
+                let call = $crate::net::endpoint::recv_datagram_vectored(bufs);
                 self.endpoint.try_read(call)
             }
 
@@ -343,12 +343,12 @@ macro_rules! datagram_face {
             /// As [`send`](Self::send).
             ///
             /// # Errors
-            /// As [`send`](Self::send).
+            /// As [`send`](Self::send); `EMSGSIZE` if there are more than 1,024 buffers.
             pub fn send_vectored(
                 &self,
                 bufs: &[std::io::IoSlice<'_>],
             ) -> impl Future<Output = std::io::Result<usize>> {
-                let call = $crate::net::endpoint::send_vectored(bufs);
+                let call = $crate::net::endpoint::send_datagram_vectored(bufs);
                 self.endpoint.write(call)
             }
 
@@ -368,7 +368,7 @@ macro_rules! datagram_face {
                 &self,
                 bufs: &[std::io::IoSlice<'_>],
             ) -> std::io::Result<usize> {
-                let call = $crate::net::endpoint::send_vectored(bufs);
+                let call = $crate::net::endpoint::send_datagram_vectored(bufs);
                 self.endpoint.try_write(call)
             }
 

@@ -31,15 +31,18 @@ enum Step<'a> {
     Writes(#[expect(dead_code, reason = "dropping it ends the turn")] Option<Turn<'a>>),
 }
 
-/// A call for [`WriteAll`]: writes a part of what is left of `buf` by `write`.
+/// A call for [`WriteAll`]: writes a part of what is left of `buf` by `write`. Where that takes nothing (a
+/// device may say so), trying again would go on for ever: `WriteZero`, as std has it.
 pub(crate) fn write_all(
     mut buf: &[u8],
     mut write: impl FnMut(BorrowedFd<'_>, &[u8]) -> io::Result<usize>,
 ) -> impl FnMut(BorrowedFd<'_>) -> io::Result<usize> {
     move |fd| {
         if !buf.is_empty() {
-            let written = write(fd, buf)?;
-            buf = &buf[written..];
+            match write(fd, buf)? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                written => buf = &buf[written..],
+            }
         }
         Ok(buf.len())
     }
@@ -76,5 +79,21 @@ where
         };
         *this.step = Step::Writes(None);
         Poll::Ready(result)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn who_takes_nothing_is_not_asked_for_ever() {
+        let stdin = io::stdin();
+        let mut takes = [2, 0].into_iter();
+        let mut call = write_all(b"five", |_, _| Ok(takes.next().expect("it was told")));
+        assert_eq!(call(stdin.as_fd()).unwrap(), 2);
+        let error = call(stdin.as_fd()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WriteZero);
     }
 }

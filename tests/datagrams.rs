@@ -322,6 +322,29 @@ fn calls_that_do_not_wait_exist_for_every_kind_of_call() {
     });
 }
 
+/// Also where it waits for time to pass, since nobody tells of room in a queue of somebody else's.
+#[test]
+fn closing_ends_a_send_to_a_full_socket() {
+    everywhere(|| async {
+        let name = unique_name();
+        let full = UnixDatagram::bind_addr(&name)?;
+        let sender = UnixDatagram::unbound()?;
+        while sender.try_send_to_addr(&[0; 100], &name).is_ok() {}
+        for close in [false, true] {
+            let mut pending = pin!(sender.send_to_addr(b"pending", &name));
+            assert!(poll_once(pending.as_mut()).is_pending());
+            match close {
+                false => sender.set_write_deadline(Some(Instant::now())),
+                true => sender.close(),
+            }
+            assert!(poll_once(pending.as_mut()).is_ready(), "it sleeps on");
+            sender.set_write_deadline(None);
+        }
+        drop(full);
+        Ok(())
+    });
+}
+
 /// A call takes 1,024 of them, and a part of a datagram is none.
 #[test]
 fn a_datagram_of_too_many_buffers_is_refused_whole() {

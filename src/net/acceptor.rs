@@ -5,7 +5,7 @@
 //! | error | means | done here |
 //! |---|---|---|
 //! | `ECONNABORTED`, network errors | the one connection is gone | the next one is taken |
-//! | `EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM` | no descriptor or memory is left | wait 5 ms, doubling to 1 s, and try again; said once on stderr |
+//! | `EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM` | no descriptor or memory is left | wait 5 ms, doubling to 1 s, and try again, unless the listener is closed meanwhile or its deadline passes; said once on stderr |
 //! | anything else | the listener itself is broken | returned |
 //!
 //! Retrying at once in the second case would burn a whole CPU, and returning would end the accept
@@ -21,11 +21,11 @@ use std::time::Duration;
 
 use futures::Stream;
 use futures::stream::{BoxStream, StreamExt};
+use gorin_reactor::Direction;
 use socket2::{SockAddr, SockRef};
 
 use super::TcpStream;
 use super::endpoint::{Call, Endpoint};
-use crate::time::sleep;
 
 /// Connections that wait to be accepted; the kernel lowers it to `net.core.somaxconn`.
 pub(super) const BACKLOG: i32 = 4096;
@@ -68,7 +68,7 @@ impl Acceptor {
                 Failure::Connection => {}
                 Failure::Exhausted => {
                     self.report_exhaustion(name, &error);
-                    sleep(pause).await;
+                    self.endpoint.pause(pause, Direction::Read).await?;
                     pause = (pause * 2).min(PAUSE.1);
                 }
                 Failure::Listener => return Err(error),

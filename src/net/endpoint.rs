@@ -8,7 +8,7 @@ use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use gorin_base::pool::PooledBuf;
 use gorin_reactor::{Direction, Io, IoBuf, IoBufMut, Socket, calls, ops};
@@ -17,6 +17,7 @@ use socket2::{Domain, Protocol, SockAddr, SockRef, Type};
 use crate::io::splice;
 use crate::io::turns::Turns;
 use crate::io::write_all::{WriteAll, write_all};
+use crate::time::timeout;
 
 /// A handle to a socket; its clones are handles to the same one.
 #[derive(Clone, Debug)]
@@ -289,6 +290,14 @@ impl Endpoint {
 
     pub(super) fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         self.socket().shutdown(how)
+    }
+
+    /// Waits for `time`, or until calls of `direction` are not allowed any more: then gives their error.
+    pub(super) async fn pause(&self, time: Duration, direction: Direction) -> io::Result<()> {
+        match timeout(time, self.socket().ended(direction)).await {
+            Ok(error) => Err(error),
+            Err(_time_is_up) => Ok(()),
+        }
     }
 
     pub(super) fn close(&self) {

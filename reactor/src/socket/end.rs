@@ -1,14 +1,17 @@
 //! How a [`Socket`] ends: one direction, all calls, or for good.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::Shutdown;
 use std::os::fd::AsRawFd;
+use std::task::Poll;
 use std::time::Duration;
 
 use gorin_base::primitive::Ordering;
 use socket2::SockRef;
 
 use super::Socket;
+use crate::deadline::list_then_look;
 use crate::driver::Direction;
 use crate::key::Key;
 use crate::local;
@@ -31,6 +34,23 @@ impl Socket {
             });
         }
         Ok(())
+    }
+
+    /// Waits until calls of `direction` are not allowed any more, and gives the error that they get: for who
+    /// waits for something else on their behalf, better times say.
+    ///
+    /// # Cancel safety
+    /// Has no effect that could be lost.
+    pub async fn ended(&self, direction: Direction) -> io::Error {
+        let mut waiter = self.waiter(direction);
+        poll_fn(|cx| {
+            let list = || waiter.list(cx.waker());
+            match list_then_look(list, || self.verdict(direction)).1 {
+                Ok(()) => Poll::Pending,
+                Err(error) => Poll::Ready(error),
+            }
+        })
+        .await
     }
 
     /// Ends all calls that wait, of this and other goroutines, and refuses later ones, with an

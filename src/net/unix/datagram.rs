@@ -234,7 +234,7 @@ impl UnixDatagram {
                 return Ok(sent);
             }
             if has_room {
-                pause.wait().await;
+                pause.wait(&self.endpoint).await?;
             }
             self.writable().await?;
             has_room = true;

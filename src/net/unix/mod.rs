@@ -23,9 +23,10 @@ use std::os::unix::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use gorin_reactor::Direction;
 use socket2::SockAddr;
 
-use crate::time::sleep;
+use crate::net::endpoint::Endpoint;
 
 /// Waiting for what has no readiness: room in the queue of a listener, or of a datagram socket that
 /// is not this one's only peer. Twice as long each time.
@@ -36,9 +37,11 @@ impl Pause {
         Pause(Duration::from_millis(1))
     }
 
-    async fn wait(&mut self) {
-        sleep(self.0).await;
+    /// Fails if the calls of `endpoint` that write are not allowed any more.
+    async fn wait(&mut self, endpoint: &Endpoint) -> io::Result<()> {
+        endpoint.pause(self.0, Direction::Write).await?;
         self.0 = (self.0 * 2).min(Duration::from_millis(64));
+        Ok(())
     }
 }
 

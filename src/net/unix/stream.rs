@@ -80,7 +80,7 @@ impl UnixStream {
         loop {
             match endpoint.connect_to(address).await {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    pause.wait().await;
+                    pause.wait(&endpoint).await?;
                 }
                 result => return result.map(|()| UnixStream::from_endpoint(endpoint)),
             }

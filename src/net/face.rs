@@ -93,6 +93,8 @@ macro_rules! socket_face {
             }
         }
 
+        /// To look at the descriptor, or set options. One that is duplicated this way, or sent to another
+        /// process, may end with the last handle: where it is to go on, take `clone().into_std()`.
         impl std::os::fd::AsFd for $name {
             fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
                 std::os::fd::AsFd::as_fd(self.endpoint())

@@ -65,6 +65,27 @@ fn output_and_status_are_those_of_the_program() {
     });
 }
 
+/// For: pipes of `output` that stayed with the command, so that a program which was started by it once
+/// more waited for somebody to read.
+#[test]
+fn a_command_whose_output_was_collected_inherits_its_streams_again() {
+    on_two_workers(|| async {
+        let mut command = shell("echo out; echo err >&2");
+        assert_eq!(command.output().await.unwrap().stdout, b"out\n");
+        let mut child = command.spawn().unwrap();
+        let piped = [child.stdout.is_some(), child.stderr.is_some()];
+        assert_eq!(piped, [false; 2]);
+        assert!(child.wait().await.unwrap().success());
+        // And what was set stays set.
+        command.stdout(Stdio::piped());
+        assert_eq!(command.output().await.unwrap().stdout, b"out\n");
+        let mut child = command.spawn().unwrap();
+        let piped = [child.stdout.is_some(), child.stderr.is_some()];
+        assert_eq!(piped, [true, false]);
+        assert!(child.wait().await.unwrap().success());
+    });
+}
+
 #[test]
 fn the_settings_reach_the_program() {
     on_two_workers(|| async {

@@ -216,18 +216,27 @@ impl Command {
     /// # Errors
     /// As [`spawn`](Command::spawn), and those of reading its output.
     pub fn output(&mut self) -> impl Future<Output = io::Result<Output>> + Send + use<> {
-        let [stdin, stdout, stderr] = self.set;
-        if !stdin {
-            self.inner.stdin(Stdio::null());
-        }
-        if !stdout {
-            self.inner.stdout(Stdio::piped());
-        }
-        if !stderr {
-            self.inner.stderr(Stdio::piped());
-        }
+        let unset = self.set.map(|is_set| !is_set);
+        self.set_streams(unset, [Stdio::null, Stdio::piped, Stdio::piped]);
         let child = self.spawn();
+        // For this run only: whoever starts the command again does not ask for pipes, and reads none.
+        self.set_streams(unset, [Stdio::inherit; 3]);
         async move { child?.wait_with_output().await }
+    }
+
+    /// Sets those of the standard streams that are asked for.
+    fn set_streams(&mut self, asked: [bool; 3], streams: [fn() -> Stdio; 3]) {
+        let [stdin, stdout, stderr] = asked;
+        let [input, output, error] = streams;
+        if stdin {
+            self.inner.stdin(input());
+        }
+        if stdout {
+            self.inner.stdout(output());
+        }
+        if stderr {
+            self.inner.stderr(error());
+        }
     }
 }
 

@@ -10,6 +10,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use rustix::fs::{self, SeekFrom};
+
 use super::call::Call;
 use super::run::Run;
 use super::{Descriptor, PathString, path_string};
@@ -176,6 +178,7 @@ where
         start: range.start,
         len: len.min(MAX_TRANSFER) as u32,
         offset: offset.unwrap_or(POSITION),
+        began: None,
         way,
     };
     Transfer(match offset.map_or(Ok(()), check_offset) {
@@ -234,7 +237,34 @@ struct Moved<B> {
     start: usize,
     len: u32,
     offset: u64,
+    /// The file's own position before the transfer, if that begins there and the file has one.
+    began: Option<u64>,
     way: Way<B>,
+}
+
+impl<B: IoBuf> Moved<B> {
+    /// Moves the file's own position on by a transfer of `count` bytes, if the kernel has not.
+    ///
+    /// A ring tries a transfer that came out short once more for the rest. If that fails (the disk is
+    /// full, the file may not be longer) it answers with what was transferred before, and leaves the
+    /// position where it was. What comes next would overwrite that, and succeed.
+    fn move_position(&self, count: u32) {
+        let file = self.file.as_fd();
+        if self.began.is_none() || !(1..self.len).contains(&count) {
+            return;
+        }
+        if fs::tell(file).ok() != self.began {
+            return;
+        }
+        let appends = matches!(self.way, Way::ToFile)
+            && fs::fcntl_getfl(file).is_ok_and(|flags| flags.contains(fs::OFlags::APPEND));
+        let next = match appends {
+            true => SeekFrom::End(0),
+            false => SeekFrom::Current(count.into()),
+        };
+        // It has just told its position, so it has one.
+        let _ = fs::seek(file, next);
+    }
 }
 
 impl<B: IoBuf> Opcode for Moved<B> {
@@ -243,6 +273,9 @@ impl<B: IoBuf> Opcode for Moved<B> {
     fn request(&mut self) -> Request {
         let (fd, start) = (self.file.as_fd().as_raw_fd(), self.start);
         let (len, offset) = (self.len, self.offset);
+        if offset == POSITION {
+            self.began = fs::tell(self.file.as_fd()).ok();
+        }
         match self.way {
             Way::FromFile(bytes_mut) => Request::Read {
                 fd,
@@ -260,7 +293,14 @@ impl<B: IoBuf> Opcode for Moved<B> {
     }
 
     fn finish(self, result: io::Result<u32>) -> Self::Output {
+        if let Ok(count) = &result {
+            self.move_position(*count);
+        }
         (result.map(|count| count as usize), self.buffer)
+    }
+
+    fn orphan(self, result: io::Result<u32>) {
+        drop(self.finish(result));
     }
 
     fn lost(error: io::Error) -> Self::Output {

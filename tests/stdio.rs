@@ -5,8 +5,10 @@
 
 mod common;
 
-use std::io::{Read, Write};
+use std::fs::File;
+use std::io::{BufRead, Read, Write};
 use std::process::{Command, Stdio};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
@@ -14,6 +16,8 @@ use gorin::Runtime;
 use gorin::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, copy};
 use gorin::io::{stderr, stdin, stdout};
 use gorin::time::{after, timeout};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 
 /// Runs one of the ignored tests below as a program, feeds it, and gives what it has written.
 fn run(program: &str, input: Vec<u8>) -> String {
@@ -66,6 +70,56 @@ fn what_is_read_from_the_input_can_be_written_to_the_output() {
         let written = run("copies_input_to_output", input.clone().into_bytes());
         assert!(written.contains(&input));
         assert!(written.contains("copied to the end"));
+    });
+}
+
+#[test]
+#[ignore = "the program of another test"]
+fn copies_and_exits() {
+    let copied = gorin::run(copy(stdin(), &mut stdout()));
+    // Not back to the test harness, which would print to what may have no room.
+    std::process::exit(i32::from(!matches!(copied, Ok(1_000_000))));
+}
+
+/// For: streams that were not waited for where another process had made them non-blocking, so that
+/// reads failed and a part of what was written was lost.
+#[test]
+fn streams_that_others_made_non_blocking_are_waited_for() {
+    common::within_patience(|| {
+        let (input, feed) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+        let (written, output) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+        for fd in [&input, &output] {
+            fcntl_setfl(fd, fcntl_getfl(fd).unwrap() | OFlags::NONBLOCK).unwrap();
+        }
+        // So that it is full at each chunk.
+        fcntl_setpipe_size(&output, 4096).unwrap();
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "--ignored", "--nocapture", "--quiet"])
+            .arg("copies_and_exits")
+            .stdin(input)
+            .stdout(output)
+            .spawn()
+            .unwrap();
+        let line = "0123456789abcdef 0123456789abcdef 0123456789abcde\n";
+        let (tell, told) = mpsc::channel();
+        let feeding = std::thread::spawn(move || {
+            let mut feed = File::from(feed);
+            feed.write_all(line.repeat(19_999).as_bytes())?;
+            // When there is nothing to read.
+            told.recv().expect("the lines come out");
+            feed.write_all(line.as_bytes())
+        });
+        let lines = std::io::BufReader::new(File::from(written)).lines();
+        let mut copied = 0;
+        for got in lines.map_while(Result::ok) {
+            copied += usize::from(got == line.trim_end());
+            if copied == 19_999 {
+                let _ = tell.send(());
+            }
+        }
+        assert_eq!(copied, 20_000);
+        feeding.join().unwrap().unwrap();
+        assert!(child.wait().unwrap().success());
     });
 }
 

@@ -7,9 +7,13 @@
 //! The thread that reads belongs to no runtime: a read of a terminal may take hours, and must hold
 //! up no end. It reads only when somebody has asked; what nobody has taken stays in a channel, so
 //! that a dropped read loses nothing.
+//!
+//! Others may set that flag, too: a program that ran in this terminal before, or one that runs beside
+//! this one. The threads then wait by `poll(2)`.
 
 use std::fmt;
 use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::OnceLock;
 use std::task::{Context, Poll, ready};
@@ -17,6 +21,7 @@ use std::thread;
 
 use futures::io::{AsyncRead, AsyncWrite};
 use futures::stream::Stream;
+use rustix::event::{PollFd, PollFlags, poll};
 
 use crate::blocking::unblock;
 use crate::channel::{Receiver, Sender, chan, unbounded};
@@ -44,7 +49,9 @@ fn service() -> io::Result<&'static Service> {
             .spawn(move || {
                 while let Some(len) = requests.recv_blocking() {
                     let mut chunk = vec![0; len];
-                    let read = io::stdin().read(&mut chunk);
+                    let read = patiently(&mut io::stdin(), PollFlags::IN, |input| {
+                        input.read(&mut chunk)
+                    });
                     let answer = read.map(|read| {
                         chunk.truncate(read);
                         chunk
@@ -154,15 +161,42 @@ impl AsyncRead for Stdin {
 /// # }
 /// ```
 pub fn stdout() -> Stdout {
-    Stdout(Output::new(|bytes| {
-        let mut out = io::stdout().lock();
-        out.write_all(bytes).and_then(|()| out.flush())
-    }))
+    Stdout(Output::new(|bytes| write_out(io::stdout().lock(), bytes)))
 }
 
 /// A handle to the standard error stream of this process. See [`stdout`].
 pub fn stderr() -> Stderr {
-    Stderr(Output::new(|bytes| io::stderr().lock().write_all(bytes)))
+    Stderr(Output::new(|bytes| write_out(io::stderr().lock(), bytes)))
+}
+
+/// Writes all of `bytes`.
+fn write_out(mut out: impl Write + AsFd, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match patiently(&mut out, PollFlags::OUT, |out| out.write(bytes))? {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
+            written => bytes = &bytes[written..],
+        }
+    }
+    patiently(&mut out, PollFlags::OUT, Write::flush)
+}
+
+/// Has `call` use `stream` until that need not wait, which it does where somebody else has made the
+/// stream non-blocking.
+fn patiently<S: AsFd, T>(
+    stream: &mut S,
+    ready: PollFlags,
+    mut call: impl FnMut(&mut S) -> io::Result<T>,
+) -> io::Result<T> {
+    loop {
+        match call(stream) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                // However that ends, the next call says what is the matter.
+                let _ = poll(&mut [PollFd::new(stream, ready)], None);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
 }
 
 /// The standard output; made by [`stdout`].

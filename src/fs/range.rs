@@ -71,6 +71,10 @@ impl Source for FileRange<'_> {
     async fn fill(&self, pipe: BorrowedFd<'_>, room: usize) -> io::Result<usize> {
         let mut next = self.next.load(Ordering::Relaxed);
         let left = self.end.saturating_sub(next);
+        if left == 0 {
+            // Wherever that is: a file may have no such place.
+            return Ok(0);
+        }
         let len = usize::try_from(left).map_or(room, |left| room.min(left));
         let file = self.file;
         let moved = if file.eager && ops::is_cached(file.as_fd(), next, len as u64) {

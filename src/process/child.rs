@@ -155,7 +155,8 @@ impl Child {
     /// ```
     ///
     /// # Errors
-    /// `InvalidInput` if there is no such signal; an error if this process may not send it.
+    /// `InvalidInput` if there is no such signal, and for real-time signals (from 32 on), which can be
+    /// received but not sent here; an error if this process may not send it.
     pub fn signal(&mut self, signal: Signal) -> io::Result<()> {
         let number = rustix::process::Signal::from_named_raw(signal.as_raw()).ok_or_else(|| {
             let text = format!("{signal} is not a signal that can be sent by name");

@@ -187,6 +187,51 @@ fn reads_that_are_given_up_lose_nothing() {
 
 #[test]
 #[ignore = "the program of another test"]
+fn gives_up_and_leaves_the_rest() {
+    gorin::run(async {
+        for _ in 0..10 {
+            let mut handle = stdin();
+            let read = timeout(Duration::ZERO, handle.read(&mut [0; 7])).await;
+            assert!(read.is_err(), "{read:?}");
+        }
+        println!("asked");
+        let mut buf = [0; 7];
+        let read = stdin().read(&mut buf).await.unwrap();
+        assert_eq!(&buf[..read], b"one");
+    });
+    println!("has one");
+    // Somebody else's turn.
+    let mut rest = String::new();
+    std::io::stdin().read_to_string(&mut rest).unwrap();
+    assert_eq!(rest, "two");
+}
+
+/// For: requests of dropped handles, for each of which the thread read what nobody had asked for.
+#[test]
+fn reads_that_were_given_up_take_nothing_away() {
+    common::within_patience(|| {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "--ignored", "--nocapture", "--quiet"])
+            .arg("gives_up_and_leaves_the_rest")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut input = child.stdin.take().unwrap();
+        let output = std::io::BufReader::new(child.stdout.take().unwrap());
+        let mut lines = output.lines().map(|line| line.unwrap());
+        lines.find(|line| line == "asked").expect("it asks");
+        input.write_all(b"one").unwrap();
+        lines.find(|line| line == "has one").expect("it reads");
+        input.write_all(b"two").unwrap();
+        drop(input);
+        let rest: Vec<String> = lines.collect();
+        assert!(child.wait().unwrap().success(), "{rest:?}");
+    });
+}
+
+#[test]
+#[ignore = "the program of another test"]
 fn ends_though_nobody_types() {
     let start = Instant::now();
     let limited = async {

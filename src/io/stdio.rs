@@ -37,6 +37,25 @@ struct Service {
     /// How many bytes are wanted: a request for each handle that waits.
     wanted: Sender<usize>,
     chunks: Receiver<Chunk>,
+    /// A token for each request whose handle was dropped. Who asks next takes that one over, or the
+    /// thread would read for nobody, once for each read that was ever given up.
+    leave: Sender<()>,
+    left: Receiver<()>,
+}
+
+impl Service {
+    /// Has the thread read `len` bytes for a handle, or less than that.
+    fn ask(&self, len: usize) {
+        if self.left.try_recv().is_err() {
+            // The thread takes requests for as long as the process lives.
+            let _ = self.wanted.try_send(len);
+        }
+    }
+
+    /// The handle that has asked is gone. Another one may have the chunk.
+    fn leave(&self) {
+        let _ = self.leave.try_send(());
+    }
 }
 
 fn service() -> io::Result<&'static Service> {
@@ -61,7 +80,13 @@ fn service() -> io::Result<&'static Service> {
                     }
                 }
             })?;
-        Ok(Service { wanted, chunks })
+        let (leave, left) = unbounded();
+        Ok(Service {
+            wanted,
+            chunks,
+            leave,
+            left,
+        })
     });
     service
         .as_ref()
@@ -125,9 +150,8 @@ impl AsyncRead for Stdin {
             }
             let service = service()?;
             let chunks = this.chunks.get_or_insert_with(|| service.chunks.clone());
-            if !this.has_asked && chunks.is_empty() {
-                let asked = service.wanted.try_send(buf.len().min(CHUNK_BYTES));
-                this.has_asked = asked.is_ok();
+            if !std::mem::replace(&mut this.has_asked, true) {
+                service.ask(buf.len().min(CHUNK_BYTES));
             }
             let chunk = ready!(Pin::new(chunks).poll_next(cx));
             this.has_asked = false;
@@ -139,6 +163,16 @@ impl AsyncRead for Stdin {
         buf[..len].copy_from_slice(&rest[..len]);
         this.taken += len;
         Poll::Ready(Ok(len))
+    }
+}
+
+impl Drop for Stdin {
+    fn drop(&mut self) {
+        if self.has_asked
+            && let Ok(service) = service()
+        {
+            service.leave();
+        }
     }
 }
 

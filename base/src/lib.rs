@@ -9,6 +9,7 @@
 //! | [`clock`] | the one place that asks what time it is |
 //! | [`pool`] | the buffers that a thread lends to reads |
 //! | [`prefetch`](mod@prefetch) | what the processor is to fetch in time |
+//! | [`mishap`] | a line on stderr, and putting away what panics, where nobody can be told by an error |
 //! | [`hook`] | where a checker of goroutine programs takes control at each operation |
 //! | [`check`] | running one body as loom model, as stress test on std threads, or under miri |
 //! | [`width`] | how many workers share the work where CPUs are few |
@@ -28,6 +29,7 @@ pub mod clock;
 pub mod coop;
 pub mod hook;
 pub mod id;
+pub mod mishap;
 pub mod pool;
 pub mod prefetch;
 pub mod primitive;

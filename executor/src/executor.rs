@@ -28,8 +28,8 @@ use std::task::Waker;
 use gorin_base::primitive::{
     Arc, AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering, PlainArc, fence, unwinding,
 };
-use gorin_base::seeded;
 use gorin_base::width::Width;
+use gorin_base::{mishap, seeded};
 
 use crate::blocking::{BlockingConfig, Pool};
 use crate::context::{self, Context, EnterGuard};
@@ -317,7 +317,7 @@ impl Shared {
     pub(crate) fn panicked(&self, task: TaskRef<'_>, payload: Payload) {
         report::unjoined_panic(&task.info(), &*payload);
         match self.panic_policy {
-            PanicPolicy::Isolate => report::discard(payload),
+            PanicPolicy::Isolate => mishap::discard(payload),
             PanicPolicy::Crash => self.crash(payload),
         }
     }
@@ -334,7 +334,7 @@ impl Shared {
                 crash.replace(payload)
             }
         };
-        report::discard(superfluous);
+        mishap::discard(superfluous);
         self.stop();
     }
 

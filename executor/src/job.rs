@@ -12,10 +12,10 @@
 //! Must not: decide on which thread a job runs (the pool does).
 
 use std::fmt;
-use std::io::Write;
 use std::panic::Location;
 use std::time::Instant;
 
+use gorin_base::mishap;
 use gorin_base::primitive::Arc;
 
 use crate::blocking::Pool;
@@ -59,12 +59,10 @@ where
     };
     let (job, handle) = task::allocate(spec, async move { run() }, scheduler, site);
     if let Err(error) = pool.submit(job.into_runnable()) {
-        let line = format!(
+        mishap::tell(format_args!(
             "gorin cannot start a thread for blocking code, so a job from {site} was cancelled: \
-             {error}. Raise the limit on threads (`ulimit -u`, the cgroup's pids.max).\n"
-        );
-        // A closed stderr is no reason to panic.
-        let _ = std::io::stderr().write_all(line.as_bytes());
+             {error}. Raise the limit on threads (`ulimit -u`, the cgroup's pids.max)."
+        ));
     }
     handle
 }

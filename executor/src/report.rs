@@ -1,12 +1,12 @@
-//! Panics that nobody joins: what is printed, and how their payloads are dropped.
+//! Panics that nobody joins: what is printed.
 //!
 //! Invariant: nothing here panics, whatever the payload or stderr do.
 //!
 //! Must not: decide what a panic means for the runtime (the executor's panic policy does).
 
 use std::any::Any;
-use std::io::Write;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use gorin_base::mishap;
 
 use crate::task::TaskInfo;
 
@@ -23,20 +23,8 @@ pub(crate) fn message(payload: &(dyn Any + Send)) -> &str {
 
 /// Tells stderr about a panic of a goroutine that nobody can join any more.
 pub(crate) fn unjoined_panic(task: &TaskInfo, payload: &(dyn Any + Send)) {
-    let line = format!(
-        "{task} panicked and nobody joins it: {}\n",
+    mishap::tell(format_args!(
+        "{task} panicked and nobody joins it: {}",
         message(payload)
-    );
-    // A closed stderr is no reason to panic once more.
-    let _ = std::io::stderr().write_all(line.as_bytes());
-}
-
-/// Drops `value`, whose destructor may panic; what that panic carries is dropped too, unless its
-/// destructor panics in turn: it is leaked then, since the next one might do so for ever.
-pub(crate) fn discard<T>(value: T) {
-    let dropped = catch_unwind(AssertUnwindSafe(|| drop(value)));
-    let Err(payload) = dropped else { return };
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-        std::mem::forget(payload);
-    }
+    ));
 }

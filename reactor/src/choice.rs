@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 
 use gorin_base::primitive::{AtomicBool, Ordering, PlainArc};
-use gorin_base::rng;
+use gorin_base::{mishap, rng};
 
 use crate::Config;
 use crate::bell::RingBell;
@@ -145,7 +145,9 @@ fn simulated() -> io::Result<DriverKind> {
         Ok(Some(seed)) => *seed,
         Ok(None) => {
             let seed = fastrand::u64(..);
-            eprintln!("gorin: the kernel is simulated; GORIN_SEED={seed} repeats this run");
+            mishap::tell(format_args!(
+                "gorin: the kernel is simulated; GORIN_SEED={seed} repeats this run"
+            ));
             seed
         }
         Err(text) => {
@@ -182,9 +184,9 @@ fn warn(error: &io::Error) {
     static SAID: AtomicBool = AtomicBool::new(false);
     // Relaxed: decides who says it, and hands nothing over.
     if !SAID.swap(true, Ordering::Relaxed) {
-        eprintln!(
+        mishap::tell(format_args!(
             "gorin: {error} Running on epoll instead, with a pool of threads for files. \
              `require_io_uring` makes this an error, {VARIABLE}=epoll silences it."
-        );
+        ));
     }
 }

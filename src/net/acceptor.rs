@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use futures::Stream;
 use futures::stream::{BoxStream, StreamExt};
+use gorin_base::mishap;
 use gorin_reactor::Direction;
 use socket2::{SockAddr, SockRef};
 
@@ -88,11 +89,11 @@ impl Acceptor {
 
     fn report_exhaustion(&self, name: &impl fmt::Debug, error: &io::Error) {
         self.exhaustion_reported.call_once(|| {
-            eprintln!(
+            mishap::tell(format_args!(
                 "gorin: {name:?} cannot accept: {error}; trying again every {:?} to {:?} \
                  (said once). Raise the limit (`ulimit -n`) or close connections.",
                 PAUSE.0, PAUSE.1
-            );
+            ));
         });
     }
 }

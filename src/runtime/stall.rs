@@ -10,6 +10,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gorin_base::mishap;
 use gorin_base::primitive::{AtomicU64, Ordering};
 use gorin_executor::TaskInfo;
 use gorin_reactor::{Hog, OnHog};
@@ -61,7 +62,8 @@ impl Report {
     /// What `GORIN_STALL_MS` asks for.
     pub(super) fn from_environment() -> io::Result<Option<Report>> {
         let limit = STALL_MS.get()?;
-        Ok(limit.map(|limit| Report::new(limit, |stall| eprintln!("gorin: {stall}"))))
+        Ok(limit
+            .map(|limit| Report::new(limit, |stall| mishap::tell(format_args!("gorin: {stall}")))))
     }
 }
 

@@ -11,8 +11,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use gorin_base::clock;
 use gorin_base::primitive::{AtomicBool, Mutex, Ordering};
+use gorin_base::{clock, mishap};
 use gorin_executor::TaskInfo;
 use gorin_reactor::Drained;
 
@@ -207,10 +207,10 @@ fn warn_of_missing_spare(error: &io::Error) {
     static SAID: AtomicBool = AtomicBool::new(false);
     // Relaxed: decides who says it, and hands nothing over.
     if !SAID.swap(true, Ordering::Relaxed) {
-        eprintln!(
+        mishap::tell(format_args!(
             "gorin: {error} Going on without the spare worker: while all others compute at once \
              nobody serves."
-        );
+        ));
     }
 }
 
@@ -271,7 +271,10 @@ fn work(handle: &Handle, index: usize, events: &mpsc::Sender<Event>) {
         if panics == MOST_PANICS {
             resume_unwind(payload);
         }
-        eprintln!("gorin: a waker panicked on worker {index}, which goes on");
+        mishap::discard(payload);
+        mishap::tell(format_args!(
+            "gorin: a waker panicked on worker {index}, which goes on"
+        ));
     }
     drop(worker);
     handle.shared.over.close();
@@ -340,7 +343,7 @@ impl Shutdown {
     /// Prints what did not stop on stderr, for ends that nobody can ask.
     pub(super) fn report(self) {
         if !self.is_complete() {
-            eprintln!("gorin: {self}");
+            mishap::tell(format_args!("gorin: {self}"));
         }
     }
 }

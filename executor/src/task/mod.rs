@@ -34,6 +34,7 @@ use std::panic::Location;
 use std::sync::atomic::Ordering;
 use std::task::Waker;
 
+use gorin_base::mishap;
 use gorin_base::primitive::PlainArc;
 
 pub use abort::AbortHandle;
@@ -203,7 +204,7 @@ pub trait Schedule: Send + Sync + 'static {
     /// The task panicked and nobody can join it any more. The default reports it on stderr.
     fn panicked(&self, task: TaskRef<'_>, payload: Payload) {
         crate::report::unjoined_panic(&task.info(), &*payload);
-        crate::report::discard(payload);
+        mishap::discard(payload);
     }
 }
 

@@ -20,7 +20,7 @@ use std::ptr::NonNull;
 use std::task::{Context, Poll, Waker};
 
 use gorin_base::primitive::UnsafeCell;
-use gorin_base::seeded;
+use gorin_base::{mishap, seeded};
 
 use super::join::{JoinError, JoinHandle};
 use super::label::Label;
@@ -266,7 +266,7 @@ impl<F: Future, S: Schedule> Cell<F, S> {
             let result = match catch_unwind(AssertUnwindSafe(drop_future)) {
                 Ok(()) => result,
                 Err(payload) => {
-                    crate::report::discard(result);
+                    mishap::discard(result);
                     Err(JoinError::panicked(payload))
                 }
             };

@@ -1,0 +1,52 @@
+//! What gorin does about mishaps that nobody can be told of by an error: a line on stderr, and what panics is
+//! put away.
+//!
+//! Invariant: nothing here panics, whatever stderr and values that are dropped do. Where one of these
+//! comes to pass there is nobody who could take a panic: a worker would end with all that waits for it, or a
+//! second panic would end the process. (A pipe whose reader has gone, as that of a log collector that was
+//! restarted, makes `eprintln!` panic.)
+//!
+//! Must not: know what went wrong; the text is the caller's.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Writes a line to stderr, as far as that takes it.
+pub fn tell(text: fmt::Arguments<'_>) {
+    // In one piece, so that it does not mix with those of other processes.
+    let line = format!("{text}\n");
+    let _ = io::stderr().write_all(line.as_bytes());
+}
+
+/// Drops `value`, whose destructor may panic; what that panic carries is dropped too, unless its
+/// destructor panics in turn: it is leaked then, since the next one might do so for ever.
+pub fn discard<T>(value: T) {
+    let dropped = catch_unwind(AssertUnwindSafe(|| drop(value)));
+    let Err(payload) = dropped else { return };
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        std::mem::forget(payload);
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    /// Panics when it is dropped, with another one.
+    struct Bomb(u8);
+
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            if self.0 > 0 {
+                std::panic::panic_any(Bomb(self.0 - 1));
+            }
+        }
+    }
+
+    #[test]
+    fn what_panics_when_it_is_dropped_is_put_away() {
+        discard(Bomb(1));
+        discard(Bomb(2));
+    }
+}

@@ -7,6 +7,7 @@ mod common;
 
 use std::future::{Future, pending};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::process::Command;
 use std::sync::{Arc, mpsc};
 use std::task::{Context, Wake, Waker};
@@ -345,38 +346,113 @@ fn block_on_ends_when_a_goroutine_crashes_the_runtime() {
     });
 }
 
-/// The waker of a stranger, called by the reactor, panics there.
-#[test]
-fn a_waker_that_panics_does_not_end_its_worker() {
-    struct Panics(mpsc::Sender<()>);
+/// The waker of a stranger: it panics, and so does what its panic carries when it is dropped.
+struct Panics(mpsc::Sender<()>);
 
-    impl Wake for Panics {
-        fn wake(self: Arc<Self>) {
-            self.0.send(()).unwrap();
-            panic!("as expected by the test");
+impl Wake for Panics {
+    fn wake(self: Arc<Self>) {
+        // Nobody may listen any more.
+        let _ = self.0.send(());
+        std::panic::panic_any(PanicsAgain);
+    }
+}
+
+struct PanicsAgain;
+
+impl Drop for PanicsAgain {
+    fn drop(&mut self) {
+        panic!("as expected by the test");
+    }
+}
+
+type Waiting = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Polls a future of `make` with a waker that panics, until one waits.
+fn wait_with_panics<F: Future<Output = ()> + Send + 'static>(
+    woken: &mpsc::Sender<()>,
+    make: impl Fn() -> F,
+) -> Waiting {
+    let waker = Waker::from(Arc::new(Panics(woken.clone())));
+    // On a busy machine the first one may be over before it is polled.
+    loop {
+        let mut future: Waiting = Box::pin(make());
+        if future
+            .as_mut()
+            .poll(&mut Context::from_waker(&waker))
+            .is_pending()
+        {
+            break future;
         }
     }
+}
 
+fn moment() -> gorin::time::Sleep {
+    gorin::time::sleep(Duration::from_millis(20))
+}
+
+/// The reactor calls it.
+#[test]
+fn a_waker_that_panics_does_not_end_its_worker() {
     let runtime = Runtime::builder().workers(1).build().unwrap();
     let (sender, called) = mpsc::channel();
-    let waker = Waker::from(Arc::new(Panics(sender)));
-    let polled = runtime.go(async move {
-        // On a busy machine the first one may be over before it is polled.
-        loop {
-            let mut sleep = Box::pin(gorin::time::sleep(Duration::from_millis(20)));
-            let polled = sleep.as_mut().poll(&mut Context::from_waker(&waker));
-            if polled.is_pending() {
-                break vec![sleep];
-            }
-        }
-    });
-    let sleeps = runtime.block_on(polled).unwrap();
+    let polled = runtime.go(async move { vec![wait_with_panics(&sender, moment)] });
+    let sleep = runtime.block_on(polled).unwrap();
     called
         .recv_timeout(common::PATIENCE)
         .expect("the timer fires");
-    assert_eq!(runtime.block_on(runtime.go(async { 7 })).unwrap(), 7);
-    drop(sleeps);
+    let answer = runtime.go(async { 7 });
+    let answer = within_patience(move || (runtime.block_on(answer), runtime));
+    assert_eq!(answer.0.unwrap(), 7);
+    drop(sleep);
+    let runtime = answer.1;
     assert!(runtime.shutdown_timeout(common::PATIENCE).is_complete());
+}
+
+#[test]
+fn a_waker_that_panics_on_the_worker_of_main_does_not_end_main() {
+    let (sender, called) = mpsc::channel();
+    let ran = Runtime::builder().workers(1).run(async {
+        let sleep = wait_with_panics(&sender, moment);
+        while called.try_recv().is_err() {
+            gorin::time::sleep(Duration::from_millis(1)).await;
+        }
+        drop(sleep);
+        7
+    });
+    assert_eq!(ran.unwrap(), 7);
+}
+
+/// Sockets and timers that outlive the runtime, in the hands of strangers, are woken at its end.
+#[test]
+fn wakers_that_panic_at_the_end_do_not_disturb_it() {
+    let (sender, called) = mpsc::channel();
+    let leave = move || {
+        let sender = sender.clone();
+        async move {
+            let mut waiting = Vec::new();
+            for _ in 0..3 {
+                let (stream, peer) = gorin::net::UnixStream::pair().unwrap();
+                let stream = Arc::new(stream);
+                waiting.push(wait_with_panics(&sender, move || {
+                    let (stream, peer) = (stream.clone(), peer.clone());
+                    async move {
+                        let _ = stream.read(&mut [0]).await;
+                        drop(peer);
+                    }
+                }));
+                waiting.push(wait_with_panics(&sender, || {
+                    gorin::time::sleep(Duration::from_secs(3600))
+                }));
+            }
+            waiting
+        }
+    };
+    let waiting = Runtime::builder().workers(1).run(leave()).unwrap();
+    assert_eq!(called.try_iter().count(), waiting.len());
+    let runtime = Runtime::builder().workers(2).build().unwrap();
+    let waiting = runtime.block_on(runtime.go(leave())).unwrap();
+    assert!(runtime.shutdown_timeout(common::PATIENCE).is_complete());
+    assert_eq!(called.try_iter().count(), waiting.len());
 }
 
 /// What a kernel would have to answer is refused in a model, whatever it is, and not waited for.

@@ -1,7 +1,7 @@
 //! What gorin does about mishaps that nobody can be told of by an error: a line on stderr, and what panics is
 //! put away.
 //!
-//! Invariant: nothing here panics, whatever stderr and values that are dropped do. Where one of these
+//! Invariant: nothing here panics, whatever stderr, wakers and values that are dropped do. Where one of these
 //! comes to pass there is nobody who could take a panic: a worker would end with all that waits for it, or a
 //! second panic would end the process. (A pipe whose reader has gone, as that of a log collector that was
 //! restarted, makes `eprintln!` panic.)
@@ -11,6 +11,7 @@
 use std::fmt;
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::task::Waker;
 
 /// Writes a line to stderr, as far as that takes it.
 pub fn tell(text: fmt::Arguments<'_>) {
@@ -29,9 +30,32 @@ pub fn discard<T>(value: T) {
     }
 }
 
+/// Wakes by `waker`, which may be a stranger's and panic; then that wake is lost, and nothing else.
+///
+/// Under loom the panic goes on: there a waker panics because an assertion of the model has failed.
+#[inline]
+pub fn wake(waker: Waker) {
+    if cfg!(loom) {
+        return waker.wake();
+    }
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
+        waker_panicked(payload);
+    }
+}
+
+#[cold]
+fn waker_panicked(payload: Box<dyn std::any::Any + Send>) {
+    discard(payload);
+    tell(format_args!(
+        "gorin: a waker panicked; whoever waits by it was not woken, all others go on"
+    ));
+}
+
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use std::sync::Arc;
+    use std::task::Wake;
 
     /// Panics when it is dropped, with another one.
     struct Bomb(u8);
@@ -42,6 +66,19 @@ mod tests {
                 std::panic::panic_any(Bomb(self.0 - 1));
             }
         }
+    }
+
+    struct Panics;
+
+    impl Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            std::panic::panic_any(Bomb(1));
+        }
+    }
+
+    #[test]
+    fn a_waker_that_panics_is_survived() {
+        wake(Waker::from(Arc::new(Panics)));
     }
 
     #[test]

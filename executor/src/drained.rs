@@ -10,7 +10,7 @@ use std::future::{Future, poll_fn};
 use std::task::{Poll, Waker};
 
 use gorin_base::primitive::{AtomicBool, Mutex, Ordering};
-use gorin_base::seeded;
+use gorin_base::{mishap, seeded};
 
 use crate::executor::{Executor, Shared};
 
@@ -50,7 +50,7 @@ impl Shared {
         }
         let wakers = std::mem::take(&mut *self.drained.wakers.lock());
         for waker in wakers {
-            waker.wake();
+            mishap::wake(waker);
         }
     }
 }

@@ -44,6 +44,7 @@ use std::fmt;
 use std::io;
 use std::task::{Poll, Waker};
 
+use gorin_base::mishap::wake;
 use gorin_base::primitive::{AtomicU64, Ordering, PlainArc, UnsafeCell};
 use gorin_base::seeded;
 
@@ -342,7 +343,7 @@ impl<C: Opcode> Operation for Op<C> {
                 // First: who is woken, perhaps on another thread, is to find itself the only owner
                 // of the cell, and keeps it for the next operation.
                 drop(self);
-                waker.wake();
+                wake(waker);
             }
             Heir::Looks => {}
             Heir::Nobody if seeded::bug("op.orphan_result_leaks") => {}
@@ -352,7 +353,7 @@ impl<C: Opcode> Operation for Op<C> {
 
     fn lose(&self) {
         if let Heir::Waits(waker) = self.settle(LOST) {
-            waker.wake();
+            wake(waker);
         }
     }
 }

@@ -20,7 +20,7 @@
 //!
 //! 1. `core` is borrowed only while no code of others runs: wakers are woken, and operations
 //!    completed, one at a time, from queues that stay in `core`. A waker that panics loses nothing
-//!    but its own wake.
+//!    but its own wake, and does not get through to here: all are woken by [`mishap::wake`].
 //! 2. Only this thread touches the ring.
 //! 3. The ring is closed when nothing is in flight and no bell is on its way, or never (leaked).
 
@@ -36,8 +36,8 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::task::Waker;
 use std::time::Instant;
 
-use gorin_base::clock;
 use gorin_base::primitive::{AtomicU32, Ordering, PlainArc};
+use gorin_base::{clock, mishap};
 
 use crate::alarm::Alarm;
 use crate::bell::RingBell;
@@ -404,7 +404,7 @@ impl Worker {
             // Ends the borrow before the waker runs.
             let next = self.core.borrow_mut().due.pop();
             match next {
-                Some(waker) => waker.wake(),
+                Some(waker) => mishap::wake(waker),
                 None => return,
             }
         }

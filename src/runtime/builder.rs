@@ -19,7 +19,7 @@ use super::cpus::available_cpus;
 use super::environment::{MAX_WORKERS, POLL_US, RESCUE, WORKERS, can_be};
 use super::role::Role;
 use super::stall::{self, Report, Stall};
-use super::threads::{Threads, WorkerThread};
+use super::threads::{Threads, WorkerThread, persevere};
 use super::{EXIT_TIMEOUT, Handle, Runtime, current};
 
 /// The least number of threads for gorin's own calls that block: a few may wait for long, as for a
@@ -338,7 +338,7 @@ impl Builder {
             value
         }));
         let deadline = handle.stop(self.exit_timeout);
-        finish(&mut local, worker.run(), deadline);
+        persevere(0, || finish(&mut local, worker.run(), deadline));
         drop(worker);
         handle.shared.over.close();
         let own = local.shutdown(deadline);

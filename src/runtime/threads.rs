@@ -6,7 +6,7 @@
 use std::fmt;
 use std::io;
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -243,9 +243,28 @@ fn spawn(
         })
 }
 
-/// Panics of wakers that a worker survives. A bound, so that a ring that cannot be used any more ends
+/// Panics that a worker survives. A bound, so that a ring that cannot be used any more ends
 /// its worker instead of filling the log.
 const MOST_PANICS: u32 = 1000;
+
+/// Runs the loop of worker `index` until it ends; false if it panics again and again. Goroutines, and wakers
+/// of strangers, are caught where they are called; what comes here is a panic of [`on_stall`](super::Builder::on_stall)'s
+/// closure, or of a ring that was tampered with. It was printed, and all others must not pay for it.
+pub(super) fn persevere(index: usize, mut run: impl FnMut()) -> bool {
+    for _ in 0..MOST_PANICS {
+        let Err(payload) = catch_unwind(AssertUnwindSafe(&mut run)) else {
+            return true;
+        };
+        mishap::discard(payload);
+        mishap::tell(format_args!(
+            "gorin: worker {index} has panicked outside of goroutines, and goes on"
+        ));
+    }
+    mishap::tell(format_args!(
+        "gorin: worker {index} panics again and again, and ends"
+    ));
+    false
+}
 
 /// The life of a worker thread.
 fn work(handle: &Handle, index: usize, events: &mpsc::Sender<Event>) {
@@ -263,21 +282,11 @@ fn work(handle: &Handle, index: usize, events: &mpsc::Sender<Event>) {
         }
     };
     let mut worker = handle.shared.executor.worker(index);
-    // Goroutines catch their own panics; what comes here is a stranger's waker, called from the
-    // reactor. Its panic was printed, and all others must not pay for it.
-    let mut panics = 0;
-    while let Err(payload) = catch_unwind(AssertUnwindSafe(|| local.block_on(worker.run()))) {
-        panics += 1;
-        if panics == MOST_PANICS {
-            resume_unwind(payload);
-        }
-        mishap::discard(payload);
-        mishap::tell(format_args!(
-            "gorin: a waker panicked on worker {index}, which goes on"
-        ));
-    }
+    let over = persevere(index, || local.block_on(worker.run()));
     drop(worker);
-    handle.shared.over.close();
+    if over {
+        handle.shared.over.close();
+    }
     // Not set if the executor stopped by itself, for a panic that crashes the runtime.
     let deadline = handle.shared.teardown_deadline.get().copied();
     let drained = local.shutdown(deadline.unwrap_or_else(|| clock::now() + EXIT_TIMEOUT));

@@ -36,7 +36,7 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use gorin_base::primitive::PlainArc;
-use gorin_base::{clock, rng};
+use gorin_base::{clock, mishap, rng};
 
 #[cfg(not(loom))]
 pub(crate) use shard::Timer;
@@ -141,7 +141,7 @@ impl Timers {
     pub(crate) fn close(&self) {
         for shard in &self.shards {
             for waker in shard.close() {
-                waker.wake();
+                mishap::wake(waker);
             }
         }
     }

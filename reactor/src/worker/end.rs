@@ -3,9 +3,10 @@
 //!
 //! Invariant: the ring is closed when nothing is in flight and no bell is on its way, or never.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use gorin_base::clock;
+use gorin_base::{clock, mishap};
 
 use super::{Worker, expect_enter};
 
@@ -29,7 +30,8 @@ impl Worker {
             && core.driver.is_quiet()
     }
 
-    /// Ends the worker: cancels and reaps until nothing is in flight or `deadline` has passed.
+    /// Ends the worker: cancels and reaps until nothing is in flight or `deadline` has passed. Never panics,
+    /// because it is what a panic leads to.
     pub(super) fn end(&self, deadline: Instant) -> Drained {
         self.post().set_probe(None);
         self.shared.close_post(self.index);
@@ -38,6 +40,20 @@ impl Worker {
         if clock::now() < deadline {
             self.cancel_each();
         }
+        // It panics if the kernel refuses to be entered; then nothing more ends, as after the deadline.
+        let drained = catch_unwind(AssertUnwindSafe(|| self.drain(deadline)));
+        drained.unwrap_or_else(mishap::discard);
+        if self.is_drained() {
+            return Drained {
+                operations: 0,
+                polls: 0,
+            };
+        }
+        self.give_up()
+    }
+
+    /// Cancels and reaps until nothing is in flight or `deadline` has passed.
+    fn drain(&self, deadline: Instant) {
         loop {
             let before = self.in_flight();
             self.tick(false);
@@ -55,13 +71,6 @@ impl Worker {
             core.driver.cancel_all();
             expect_enter(core.driver.park(Some(CANCEL_AGAIN.min(deadline - now))));
         }
-        if self.is_drained() {
-            return Drained {
-                operations: 0,
-                polls: 0,
-            };
-        }
-        self.give_up()
     }
 
     /// Cancels what is known to be in flight, each by its name.

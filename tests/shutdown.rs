@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use common::{Held, PATIENCE, resident_bytes, within_patience};
 use gorin::net::{TcpListener, TcpStream};
 use gorin::prelude::*;
+use gorin::runtime::DriverKind;
 use gorin::time::sleep;
 use gorin::{Runtime, Spec};
 
@@ -74,6 +75,36 @@ fn a_thousand_runtimes_leave_no_descriptor_no_thread_and_no_memory() {
     before.wait_until_back();
     let grown = resident_bytes().saturating_sub(resident);
     assert!(grown < 8 << 20, "{grown} bytes more after 800 runtimes");
+}
+
+/// What `docs/kernel.md` says that a runtime needs of them. For: a page that forgot the alarms.
+#[test]
+fn a_runtime_holds_as_many_descriptors_as_is_said() {
+    let (_alone, _) = alone();
+    const WORKERS: usize = 3;
+    let with_spare = WORKERS + 1;
+    for (driver, watched, unwatched) in [
+        (DriverKind::Uring, 2 * with_spare, WORKERS),
+        (DriverKind::Hybrid, 3 * with_spare + 1, 2 * WORKERS + 1),
+        (DriverKind::Epoll, 3 * with_spare + 1, 2 * WORKERS + 1),
+    ] {
+        for (rescue, most) in [(true, watched), (false, unwatched)] {
+            let before = Held::now();
+            let builder = Runtime::builder().workers(WORKERS).rescue(rescue);
+            let runtime = builder.driver(driver).build().unwrap();
+            let held = Held::now().descriptors - before.descriptors;
+            // Where rings take no messages each needs an eventfd.
+            let eventfds = match driver {
+                DriverKind::Epoll => 0,
+                _ if rescue => with_spare,
+                _ => WORKERS,
+            };
+            let few = held == most || held == most + eventfds;
+            assert!(few, "{driver}, rescue {rescue}: {held} descriptors");
+            drop(runtime);
+            before.wait_until_back();
+        }
+    }
 }
 
 /// Starts `count` goroutines that wait, and ends their runtime; returns the bytes of each, and how long

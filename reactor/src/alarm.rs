@@ -33,7 +33,7 @@ impl Alarm {
         };
         if fd < 0 {
             let error = io::Error::last_os_error();
-            return Err(error::explain("timerfd_create", &error));
+            return Err(error::explain(error::TIMER, &error));
         }
         Ok(Alarm {
             // SAFETY: the descriptor was made above and belongs to nobody else.

@@ -108,12 +108,12 @@ fn write_event(event: &OwnedFd) -> bool {
     }
 }
 
-/// The eventfd of [`Target::Event`]. `call` is what it is made for, should that fail.
-pub(crate) fn new_event(call: &str) -> io::Result<OwnedFd> {
+/// The eventfd of [`Target::Event`].
+pub(crate) fn new_event() -> io::Result<OwnedFd> {
     // SAFETY: makes a descriptor and touches no memory.
     let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
     if fd < 0 {
-        return Err(error::explain(call, &io::Error::last_os_error()));
+        return Err(error::explain(error::EVENT, &io::Error::last_os_error()));
     }
     // SAFETY: the descriptor was made above and belongs to nobody else.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })

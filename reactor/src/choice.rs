@@ -10,6 +10,7 @@ use gorin_base::{mishap, rng};
 use crate::Config;
 use crate::bell::RingBell;
 use crate::counters::Counters;
+use crate::error;
 use crate::ring::Ring;
 
 /// The environment variable that asks for a driver.
@@ -171,12 +172,17 @@ fn probe(config: &Config) -> io::Result<()> {
 }
 
 /// True if the kernel or a sandbox does not let this process use io_uring. Too few descriptors, for
-/// example, are another matter: there epoll would fail as well.
+/// example, are another matter, and so is what epoll needs as well.
 fn is_refusal(error: &io::Error) -> bool {
-    matches!(
+    let is_lasting = matches!(
         error.kind(),
-        io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported | io::ErrorKind::OutOfMemory
-    )
+        io::ErrorKind::PermissionDenied
+            | io::ErrorKind::Unsupported
+            | io::ErrorKind::OutOfMemory
+            // What a sandbox may answer as well, or a kernel that knows none of the kinds of rings.
+            | io::ErrorKind::InvalidInput
+    );
+    is_lasting && error::is_of_ring(error)
 }
 
 /// Said once in a process, however many runtimes it starts.

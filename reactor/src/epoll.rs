@@ -14,7 +14,6 @@ use gorin_base::primitive::PlainArc;
 use crate::bell::{Target, new_event};
 use crate::counters::{Counters, count};
 use crate::driver::{Completion, Direction, Driver, Request};
-use crate::error;
 use crate::key::Key;
 use crate::offload::Jobs;
 use crate::poller::{Harvest, Poller};
@@ -33,7 +32,7 @@ impl Epoll {
     /// The driver of worker `worker`, on its own thread; connects its bell.
     pub(crate) fn new(shared: &PlainArc<Shared>, worker: usize) -> io::Result<Epoll> {
         let post = &shared.posts[worker];
-        let event = new_event(error::EPOLL)?;
+        let event = new_event()?;
         let driver = Epoll {
             shared: shared.clone(),
             worker,

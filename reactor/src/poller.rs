@@ -107,7 +107,8 @@ impl Poller {
         let sets: Box<[OwnedFd]> = (0..workers).map(|_| create()).collect::<io::Result<_>>()?;
         for nest in &sets {
             let (nest, shared) = (nest.as_raw_fd(), set.as_raw_fd());
-            control(nest, libc::EPOLL_CTL_ADD, shared, 0, SHARED)?;
+            let added = control(nest, libc::EPOLL_CTL_ADD, shared, 0, SHARED);
+            added.map_err(|error| error::explain(error::WATCH, &error))?;
         }
         let nests = Nests {
             sets,
@@ -178,7 +179,8 @@ impl Poller {
     /// Lets `fd` end the sleep of worker `worker` each time it becomes readable. It is not read.
     pub(crate) fn add_bell(&self, worker: usize, fd: RawFd) -> io::Result<()> {
         let events = libc::EPOLLIN | libc::EPOLLET;
-        control(self.nest(worker), libc::EPOLL_CTL_ADD, fd, events, BELL)
+        let added = control(self.nest(worker), libc::EPOLL_CTL_ADD, fd, events, BELL);
+        added.map_err(|error| error::explain(error::WATCH, &error))
     }
 
     /// Sleeps on the nest of worker `worker` until it is told of something, or `timeout` passes

@@ -42,7 +42,6 @@ use gorin_base::primitive::PlainArc;
 use crate::bell::{RingBell, Target, new_event};
 use crate::counters::{Counters, count};
 use crate::driver::{Completion, Direction, Driver, Request};
-use crate::error;
 use crate::key::Key;
 use crate::perform::{answer, perform};
 
@@ -106,7 +105,7 @@ impl Simulated {
         counters: PlainArc<Counters>,
     ) -> io::Result<Simulated> {
         let mut dice = fastrand::Rng::with_seed(seed.wrapping_add(index as u64));
-        let event = new_event(error::EPOLL)?;
+        let event = new_event()?;
         let fd = event.as_raw_fd();
         bell.connect(Target::Event(event));
         Ok(Simulated {

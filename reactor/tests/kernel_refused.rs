@@ -58,6 +58,11 @@ fn child() {
         "seccomp EPERM" => refuse_by_seccomp(libc::SYS_io_uring_setup, libc::EPERM),
         "seccomp ENOSYS" => refuse_by_seccomp(libc::SYS_io_uring_setup, libc::ENOSYS),
         "no entry" => refuse_by_seccomp(libc::SYS_io_uring_enter, libc::EPERM),
+        "an answer of its own" => refuse_by_seccomp(libc::SYS_io_uring_setup, libc::EINVAL),
+        "no timers" => refuse_by_seccomp(libc::SYS_timerfd_create, libc::EPERM),
+        "no events" => refuse_by_seccomp(libc::SYS_eventfd2, libc::ENOSYS),
+        "no sets" => refuse_by_seccomp(libc::SYS_epoll_create1, libc::EPERM),
+        "no watches" => refuse_by_seccomp(libc::SYS_epoll_ctl, libc::ENOSPC),
         "no descriptors" => limit(libc::RLIMIT_NOFILE, 3),
         "no memory" => {
             become_nobody();
@@ -84,10 +89,17 @@ fn child() {
 fn start() -> std::io::Result<DriverKind> {
     let config = Config {
         require_io_uring: std::env::var_os(REQUIRE).is_some(),
+        // Several watch each other.
+        workers: 2,
         ..Config::default()
     };
     let reactor = Reactor::new(config.clone())?;
-    let mut local = reactor.attach(0)?;
+    let mut local = reactor.attach(0).inspect_err(|error| {
+        assert!(
+            !reactor.gives_way(error),
+            "another driver would do no better"
+        );
+    })?;
     local.block_on(async {
         ops::nop().await?;
         let (socket, mut peer) = connection();
@@ -253,6 +265,7 @@ fn a_refusing_kernel_gives_epoll_and_one_line() {
         ("seccomp ENOSYS", "io_uring_setup: ENOSYS"),
         ("no entry", "io_uring_enter: EPERM"),
         ("no memory", "io_uring_setup: ENOMEM"),
+        ("an answer of its own", "io_uring_setup: Invalid argument"),
     ] {
         let (text, complaints) = run_with(case, &[]);
         assert!(text.contains("it works on epoll"), "{case}: {text}");
@@ -262,6 +275,38 @@ fn a_refusing_kernel_gives_epoll_and_one_line() {
         assert!(line.contains(cause), "{case}: {line}");
         assert!(line.contains("Running on epoll"), "{case}: {line}");
         assert!(line.contains("require_io_uring"), "{case}: {line}");
+    }
+}
+
+/// What has nothing to do with rings is explained by itself, and is no reason to run on epoll.
+#[test]
+fn what_no_driver_can_do_without_is_named() {
+    for (case, driver, cause, cure) in [
+        ("no timers", "", "timerfd_create: EPERM", "GORIN_RESCUE=0"),
+        (
+            "no timers",
+            "epoll",
+            "timerfd_create: EPERM",
+            "GORIN_RESCUE=0",
+        ),
+        ("no events", "epoll", "eventfd2: ENOSYS", "allow it"),
+        ("no sets", "hybrid", "epoll_create1: EPERM", "allow it"),
+        (
+            "no watches",
+            "epoll",
+            "epoll_ctl: ENOSPC",
+            "max_user_watches",
+        ),
+    ] {
+        let (text, complaints) = run_with(case, &[("GORIN_DRIVER", driver)]);
+        let refused = text.lines().find(|line| line.contains("refused ("));
+        let line = refused.unwrap_or_else(|| panic!("{case}: {text}"));
+        assert!(
+            line.contains(cause) && line.contains(cure),
+            "{case}: {line}"
+        );
+        assert!(!line.contains("io_uring"), "{case}: {line}");
+        assert!(complaints.is_empty(), "{case}: {complaints:?}");
     }
 }
 

@@ -80,7 +80,7 @@ impl Ring {
         let target = if messages {
             Target::Message(ring.uring.as_raw_fd())
         } else {
-            let event = new_event(error::SETUP)?;
+            let event = new_event()?;
             ring.event = Some(event.as_raw_fd());
             ring.poll_for_ever(event.as_raw_fd(), Key::WAKE);
             Target::Event(event)

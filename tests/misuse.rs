@@ -5,6 +5,7 @@
 
 mod common;
 
+use std::cell::RefCell;
 use std::future::{Future, pending};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -14,6 +15,7 @@ use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use common::within_patience;
+use gorin::runtime::Handle;
 use gorin::{Runtime, go, run};
 
 /// The text of the panic that `body` ends with.
@@ -453,6 +455,45 @@ fn wakers_that_panic_at_the_end_do_not_disturb_it() {
     let waiting = runtime.block_on(runtime.go(leave())).unwrap();
     assert!(runtime.shutdown_timeout(common::PATIENCE).is_complete());
     assert_eq!(called.try_iter().count(), waiting.len());
+}
+
+/// In a destructor of a thread-local gorin's own may be gone already: who asks for the runtime is told that there
+/// is none, and a runtime can be used by its handle, and dropped. For: panics there, which end the process.
+#[test]
+fn a_runtime_can_be_used_while_the_locals_of_its_thread_are_destroyed() {
+    struct Late(Option<Runtime>, mpsc::Sender<(bool, i32, String)>);
+
+    impl Drop for Late {
+        fn drop(&mut self) {
+            let is_outside = Handle::try_current().is_none();
+            let runtime = self.0.take().unwrap();
+            let joined = runtime.block_on(runtime.go(async { 7 })).unwrap();
+            let refused = panic_text(|| run(async {}));
+            drop(runtime);
+            self.1.send((is_outside, joined, refused)).unwrap();
+        }
+    }
+
+    thread_local! {
+        static LATE: RefCell<Option<Late>> = const { RefCell::new(None) };
+    }
+
+    let (sender, seen) = mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        // Before gorin's own, so that these go first.
+        LATE.set(None);
+        let runtime = Runtime::builder().workers(1).build().unwrap();
+        runtime.block_on(async { go(async {}).await.unwrap() });
+        LATE.set(Some(Late(Some(runtime), sender)));
+    });
+    thread.join().unwrap();
+    let (is_outside, joined, refused) = seen.recv_timeout(common::PATIENCE).unwrap();
+    assert!(is_outside);
+    assert_eq!(joined, 7);
+    assert!(
+        refused.contains("destructor of a thread-local"),
+        "{refused}"
+    );
 }
 
 /// What a kernel would have to answer is refused in a model, whatever it is, and not waited for.

@@ -265,7 +265,12 @@ impl Entry {
                 on_duty: Cell::new(None),
             }),
         });
-        STACK.with(|stack| stack.borrow_mut().push(context.clone()));
+        let pushed = STACK.try_with(|stack| stack.borrow_mut().push(context.clone()));
+        // While the thread's locals are being destroyed: who only enters may go on with what needs no entry.
+        assert!(
+            pushed.is_ok() || context.desk.is_none(),
+            "a thread whose locals are being destroyed can be no worker"
+        );
         Entry { context }
     }
 

@@ -17,7 +17,7 @@ use gorin_reactor::{DriverKind, Local, Offload, Reactor, Sleep};
 
 use super::cpus::available_cpus;
 use super::environment::{MAX_WORKERS, POLL_US, RESCUE, WORKERS, can_be};
-use super::role::Role;
+use super::role::{self, Role};
 use super::stall::{self, Report, Stall};
 use super::threads::{Threads, WorkerThread, persevere};
 use super::{EXIT_TIMEOUT, Handle, Runtime, current};
@@ -315,10 +315,12 @@ impl Builder {
     /// then, and nothing is left behind.
     ///
     /// # Panics
-    /// Inside a runtime, where `.await` is what is meant. Panics of `main` are passed on.
+    /// Inside a runtime, where `.await` is what is meant; and in a destructor of a thread-local. Panics of `main`
+    /// are passed on.
     #[track_caller]
     pub fn run<F: Future>(self, main: F) -> io::Result<F::Output> {
         let _role = Role::enter(Role::Worker, "run");
+        role::refuse_run_at_the_end_of_a_thread();
         let Started {
             handle,
             threads,

@@ -31,18 +31,36 @@ pub(super) fn in_closure<T>(handle: Handle, closure: impl FnOnce() -> T) -> T {
 /// True in a closure for blocking code of this runtime, whose end it must not wait for: it would wait
 /// for itself.
 pub(super) fn is_in_closure_of(handle: &Handle) -> bool {
-    CLOSURE_OF.with_borrow(|of| of.as_ref().is_some_and(|of| of.is_same(handle)))
+    let here = CLOSURE_OF.try_with(|of| of.borrow().as_ref().is_some_and(|of| of.is_same(handle)));
+    here.unwrap_or(false)
 }
 
-/// The runtime of this thread, if it belongs to one.
+/// The runtime of this thread, if it belongs to one. `None` while its thread-locals are being destroyed.
 pub(super) fn get() -> Option<Handle> {
-    CURRENT.with_borrow(Option::clone)
+    CURRENT
+        .try_with(|current| current.borrow().clone())
+        .ok()
+        .flatten()
+}
+
+/// True while the locals of this thread are being destroyed, and there is no place for a runtime any more.
+pub(super) fn is_gone() -> bool {
+    CURRENT.try_with(|_| ()).is_err()
+}
+
+/// Puts `new` into the place of what was before; nowhere while the thread's locals are being destroyed, in
+/// whose destructors a runtime may still be used by its handle.
+fn replace(new: Option<Handle>) -> Option<Handle> {
+    CURRENT
+        .try_with(|current| current.replace(new))
+        .ok()
+        .flatten()
 }
 
 /// Makes `handle` the runtime of this thread until the guard is dropped.
 pub(super) fn set(handle: &Handle) -> Guard {
     Guard {
-        before: CURRENT.replace(Some(handle.clone())),
+        before: replace(Some(handle.clone())),
         _not_send: PhantomData,
     }
 }
@@ -58,6 +76,6 @@ pub(super) struct Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         // The old handle is dropped outside of the borrow.
-        let _left = CURRENT.replace(self.before.take());
+        let _left = replace(self.before.take());
     }
 }

@@ -6,7 +6,7 @@
 use std::cell::Cell;
 use std::marker::PhantomData;
 
-use super::{EXIT_TIMEOUT, Handle};
+use super::{EXIT_TIMEOUT, Handle, current};
 
 /// What a thread is to gorin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +59,16 @@ impl Drop for RoleGuard {
     fn drop(&mut self) {
         ROLE.set(Role::Stranger);
     }
+}
+
+/// Refuses to make a worker of a thread whose locals are being destroyed: goroutines could not be started there.
+#[track_caller]
+pub(super) fn refuse_run_at_the_end_of_a_thread() {
+    assert!(
+        !current::is_gone(),
+        "gorin: `run` was called in a destructor of a thread-local. Run it on another thread, or keep a \
+         `Runtime`, whose `block_on` works here too."
+    );
 }
 
 /// Refuses to wait for the threads of a runtime on a worker; the runtime is stopped without waiting.

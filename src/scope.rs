@@ -11,18 +11,19 @@
 //!
 //! Must not share anything between threads but by channels and join handles.
 
+use std::any::Any;
 use std::fmt;
 use std::future::{Future, pending, poll_fn};
-use std::panic::resume_unwind;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
-use futures::future::{Either, select};
+use futures::future::{Either, FutureExt, select};
 use futures::stream::{FuturesUnordered, Stream};
 use gorin_base::seeded;
 
 use crate::channel::{Receiver, Sender, unbounded};
-use crate::goroutine::{JoinError, JoinHandle, PanicPayload, Spec, go_with};
+use crate::goroutine::{JoinError, JoinHandle, Spec, go_with};
 
 /// Runs `body`, which may start goroutines through the [`Scope`] that it is given, and returns when
 /// they all have ended: Go's `errgroup`.
@@ -74,7 +75,7 @@ use crate::goroutine::{JoinError, JoinHandle, PanicPayload, Spec, go_with};
 /// The first one.
 ///
 /// # Panics
-/// If a goroutine of the scope panics, with its payload; the others are ended before, as after an
+/// If a goroutine of the scope panics, or `body` does, with its payload; the others are ended before, as after an
 /// error. A panic comes before an error, whichever was first. (Where the runtime ends before the
 /// goroutines do there is no result: who awaits the scope ends, too.)
 ///
@@ -93,13 +94,16 @@ where
         alive: FuturesUnordered::new(),
         failed: false,
     };
-    let outcome = {
-        let body = pin!(body(Scope { children }));
-        match select(body, pin!(family.next_failure())).await {
-            Either::Left((result, _)) => result.map_err(Failure::Error),
-            Either::Right((Some(failure), _)) => Err(failure),
-            // Nobody can start a goroutine any more, the body included.
-            Either::Right((None, body)) => body.await.map_err(Failure::Error),
+    let outcome = match catch_unwind(AssertUnwindSafe(|| body(Scope { children }))) {
+        Err(payload) => Err(Failure::Panic(payload)),
+        Ok(body) => {
+            let body = pin!(AssertUnwindSafe(body).catch_unwind());
+            match select(body, pin!(family.next_failure())).await {
+                Either::Left((ended, _)) => of_body(ended),
+                Either::Right((Some(failure), _)) => Err(failure),
+                // Nobody can start a goroutine any more, the body included.
+                Either::Right((None, body)) => of_body(body.await),
+            }
         }
     };
     let failure = match outcome {
@@ -111,7 +115,7 @@ where
     };
     match family.end(failure).await {
         Failure::Error(error) => Err(error),
-        Failure::Panic(payload) => resume_unwind(payload.into_inner()),
+        Failure::Panic(payload) => resume_unwind(payload),
         // Only the end of the runtime aborts a goroutine whose handle is here. It ends whoever awaits
         // the scope, too; until then there is no answer that would be true.
         Failure::Cancelled => pending().await,
@@ -174,11 +178,19 @@ impl<E> fmt::Debug for Scope<E> {
 
 type Child<E> = JoinHandle<Result<(), E>>;
 
+/// What a panic carries.
+type Payload = Box<dyn Any + Send>;
+
 /// Why a scope ends before its goroutines have.
 enum Failure<E> {
     Error(E),
-    Panic(PanicPayload),
+    Panic(Payload),
     Cancelled,
+}
+
+/// How `body` has ended.
+fn of_body<T, E>(ended: Result<Result<T, E>, Payload>) -> Result<T, Failure<E>> {
+    ended.map_err(Failure::Panic)?.map_err(Failure::Error)
 }
 
 /// The goroutines of a scope.
@@ -216,7 +228,7 @@ impl<E> Family<E> {
                     return Poll::Ready(Some(Failure::Error(error)));
                 }
                 Poll::Ready(Some(Err(JoinError::Panic(payload)))) => {
-                    return Poll::Ready(Some(Failure::Panic(payload)));
+                    return Poll::Ready(Some(Failure::Panic(payload.into_inner())));
                 }
                 Poll::Ready(Some(Err(JoinError::Cancelled))) => {
                     return Poll::Ready(Some(Failure::Cancelled));

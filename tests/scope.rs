@@ -225,6 +225,36 @@ mod plain {
         });
     }
 
+    /// The block panics, at once or later, while a goroutine of the scope runs.
+    #[test]
+    fn a_panic_of_the_body_goes_on_when_the_others_have_ended() {
+        for at_once in [true, false] {
+            let ran = gorin::Runtime::builder().workers(2).run(async move {
+                let alive = Alive::default();
+                let (inside, runs) = (alive.clone(), alive.clone());
+                let family = scope(|s: Scope<()>| {
+                    s.go(async move {
+                        let _inside = Inside(inside.enter());
+                        // Longer than the panic takes.
+                        std::thread::sleep(Duration::from_millis(20));
+                        Ok(())
+                    });
+                    while runs.count() == 0 {
+                        std::thread::yield_now();
+                    }
+                    assert!(!at_once, "as was to be expected");
+                    async { panic!("as was to be expected") }
+                });
+                let panic: Result<Result<(), ()>, _> =
+                    AssertUnwindSafe(family).catch_unwind().await;
+                let payload = panic.unwrap_err();
+                assert_eq!(payload.downcast_ref(), Some(&"as was to be expected"));
+                assert_eq!(alive.count(), 0);
+            });
+            ran.unwrap();
+        }
+    }
+
     #[test]
     fn a_body_borrows_and_may_fail_by_the_question_mark() {
         gorin::run(async {

@@ -53,6 +53,16 @@ pub(crate) fn deadline_passed() -> io::Error {
     )
 }
 
+/// An operation was thrown away because there was no thread for it: of the kernel's, which does for a ring what
+/// would block, or of the pool.
+#[cold]
+pub(crate) fn no_thread() -> io::Error {
+    io::Error::other(
+        "ECANCELED: no thread could be started for this operation, or its runtime ends. Raise the limit on \
+         threads (`ulimit -u`, the cgroup's pids.max).",
+    )
+}
+
 /// The system call that makes a ring.
 pub(crate) const SETUP: &str = "io_uring_setup";
 /// The system calls that make what workers without a ring sleep on, and fill it.

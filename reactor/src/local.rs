@@ -168,6 +168,11 @@ pub(crate) struct Owner {
 }
 
 impl Owner {
+    /// Whether the ring's worker has not begun to end.
+    pub(crate) fn is_there(&self) -> bool {
+        self.shared.posts[self.index].mailbox().is_open()
+    }
+
     /// Asks that ring to cancel `operation`.
     pub(crate) fn cancel(&self, operation: PlainArc<dyn Operation>) {
         let here = with_worker(&self.shared, |worker| {

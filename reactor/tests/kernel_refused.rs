@@ -63,6 +63,11 @@ fn child() {
         "no events" => refuse_by_seccomp(libc::SYS_eventfd2, libc::ENOSYS),
         "no sets" => refuse_by_seccomp(libc::SYS_epoll_create1, libc::EPERM),
         "no watches" => refuse_by_seccomp(libc::SYS_epoll_ctl, libc::ENOSPC),
+        "no threads" => {
+            become_nobody();
+            limit(libc::RLIMIT_NPROC, 0);
+            return open_without_threads();
+        }
         "no descriptors" => limit(libc::RLIMIT_NOFILE, 3),
         "no memory" => {
             become_nobody();
@@ -118,6 +123,15 @@ fn start() -> std::io::Result<DriverKind> {
         assert_eq!(Reactor::new(config)?.driver(), DriverKind::Epoll);
     }
     Ok(reactor.driver())
+}
+
+/// Opens what is in no cache, so that it may block.
+fn open_without_threads() {
+    let reactor = Reactor::new(Config::default()).expect("a reactor needs no thread");
+    let mut local = reactor.attach(0).expect("nor does a ring");
+    let opened = local.block_on(ops::open("/proc/self/status", libc::O_RDONLY, 0));
+    println!("opened: {opened:?}");
+    shut_down(local);
 }
 
 /// `io_uring_setup` without more; the errno if it is refused.
@@ -307,6 +321,16 @@ fn what_no_driver_can_do_without_is_named() {
         );
         assert!(!line.contains("io_uring"), "{case}: {line}");
         assert!(complaints.is_empty(), "{case}: {complaints:?}");
+    }
+}
+
+/// For: a bare "Operation canceled" from somebody whose container has no thread left.
+#[test]
+fn an_operation_that_no_thread_is_left_for_says_so() {
+    for driver in ["uring", "epoll"] {
+        let (text, _) = run_with("no threads", &[("GORIN_DRIVER", driver)]);
+        assert!(text.contains("opened: Err("), "{driver}: {text}");
+        assert!(text.contains("ulimit -u"), "{driver}: {text}");
     }
 }
 

@@ -41,7 +41,8 @@
 //!
 //! # Errors
 //! Those of std for the same call; `NotConnected` on a thread that belongs to no runtime, with a
-//! text that says what to do; `ECANCELED` if the runtime ends meanwhile.
+//! text that says what to do; `ECANCELED` if the runtime ends meanwhile. Where no thread can be started for a
+//! call that blocks, neither by the kernel nor by gorin, one that names the limit.
 //!
 //! | file | holds |
 //! |---|---|

@@ -28,7 +28,8 @@
 //!
 //! # Errors
 //! Besides those of the system call: `InvalidInput`, if a path contains a zero byte; `NotConnected`, if the future is polled without a runtime,
-//! with a text that says what to do; `ECANCELED`, if the runtime shuts down meanwhile.
+//! with a text that says what to do; `ECANCELED`, if the runtime shuts down meanwhile. And if there can be no
+//! thread for what blocks, one that names the limit.
 //!
 //! A new opcode is a struct that implements `Opcode` (`op.rs`) and a variant of the driver's
 //! `Request`; one that only succeeds or fails is a variant of `Call` (`call.rs`).

@@ -107,6 +107,15 @@ impl<C: Opcode> Run<C> {
     }
 }
 
+/// What the kernel says. Cancelled without being asked to, while its ring is there, means that the thread which
+/// was to do it could not be started.
+fn outcome(result: i32, owner: &Owner) -> io::Result<u32> {
+    if result == -libc::ECANCELED && owner.is_there() {
+        return Err(error::no_thread());
+    }
+    decode(result)
+}
+
 // Nothing is pinned in the future itself: what the kernel uses lives in the cell.
 impl<C: Opcode> Unpin for Run<C> {}
 
@@ -122,8 +131,8 @@ impl<C: Opcode> Future for Run<C> {
         };
         let stage = std::mem::replace(&mut self.stage, Stage::Ended);
         let output = match (stage, end) {
-            (Stage::InFlight { op, .. }, Some(End::Done(result))) => {
-                let output = op.take_code().finish(decode(result));
+            (Stage::InFlight { op, owner }, Some(End::Done(result))) => {
+                let output = op.take_code().finish(outcome(result, &owner));
                 local::keep(op);
                 output
             }

@@ -13,7 +13,8 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::OnceLock;
 
-use gorin_base::primitive::{Ordering, PlainArc, thread};
+use gorin_base::mishap;
+use gorin_base::primitive::{AtomicBool, Ordering, PlainArc, thread};
 use io_uring::{opcode, types};
 
 use crate::counters::Counters;
@@ -61,15 +62,36 @@ impl Bell for RingBell {
             .get()
             .expect("a worker sleeps after it has made its ring")
         {
-            Target::Message(ring) => send_wake(*ring, true),
+            Target::Message(ring) => {
+                if let Err(error) = send_wake(*ring, true) {
+                    cannot_wake(&error);
+                }
+            }
             Target::Event(event) => write_event(event),
-        };
+        }
+    }
+}
+
+/// Says, once in a process, why a worker sleeps on that should not. It worked when the ring was made.
+///
+/// Rejected: an eventfd in each ring for this case, a descriptor and a poll per worker for what a filter can as
+/// well do to them; and ending the process, which may have better to do.
+#[cold]
+fn cannot_wake(error: &io::Error) {
+    static SAID: AtomicBool = AtomicBool::new(false);
+    // Relaxed: decides who says it, and hands nothing over.
+    if !SAID.swap(true, Ordering::Relaxed) {
+        mishap::tell(format_args!(
+            "gorin: a worker cannot be woken, and may sleep for ever: io_uring_register: {error}. Workers are \
+             woken by this call: a seccomp filter that is installed after the start must allow it, and \
+             io_uring_enter."
+        ));
     }
 }
 
 /// Sends a completion with [`Key::WAKE`] to `ring`. The kernel's temporary refusals are retried if
-/// `insist`; false if it cannot be done.
-pub(crate) fn send_wake(ring: RawFd, insist: bool) -> bool {
+/// `insist`.
+pub(crate) fn send_wake(ring: RawFd, insist: bool) -> io::Result<()> {
     let message = opcode::MsgRingData::new(types::Fd(ring), 0, Key::WAKE.raw(), None).build();
     loop {
         // SAFETY: the call reads one entry, which lives until it returns, and writes to nothing of
@@ -84,26 +106,27 @@ pub(crate) fn send_wake(ring: RawFd, insist: bool) -> bool {
             )
         };
         if sent >= 0 {
-            return true;
+            return Ok(());
         }
+        let error = io::Error::last_os_error();
         let temporary = matches!(
-            io::Error::last_os_error().raw_os_error(),
+            error.raw_os_error(),
             Some(libc::EINTR | libc::EAGAIN | libc::EBUSY | libc::ENOMEM)
         );
         if !(temporary && insist) {
-            return false;
+            return Err(error);
         }
         thread::yield_now();
     }
 }
 
-fn write_event(event: &OwnedFd) -> bool {
+fn write_event(event: &OwnedFd) {
     let one = 1_u64;
     loop {
         // SAFETY: eight bytes of a live variable.
         let written = unsafe { libc::write(event.as_raw_fd(), (&raw const one).cast(), 8) };
         if written >= 0 || io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
-            return written >= 0;
+            return;
         }
     }
 }

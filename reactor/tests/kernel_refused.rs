@@ -8,6 +8,7 @@ mod support;
 use std::io::Write;
 use std::net::Shutdown;
 use std::process::Command;
+use std::time::Duration;
 
 use futures::future::join;
 use gorin_reactor::{Config, DriverKind, Reactor, ops};
@@ -64,17 +65,19 @@ fn child() {
         "no sets" => refuse_by_seccomp(libc::SYS_epoll_create1, libc::EPERM),
         "no watches" => refuse_by_seccomp(libc::SYS_epoll_ctl, libc::ENOSPC),
         "no threads" => {
-            become_nobody();
+            // Another one than those whose memory is counted: a ring is, for the user.
+            become_user(NOBODY - 1);
             limit(libc::RLIMIT_NPROC, 0);
             return open_without_threads();
         }
+        "no messages later" => return wake_without_messages(),
         "no descriptors" => limit(libc::RLIMIT_NOFILE, 3),
         "no memory" => {
-            become_nobody();
+            become_user(NOBODY);
             limit(libc::RLIMIT_MEMLOCK, 0);
         }
         "little memory" => {
-            become_nobody();
+            become_user(NOBODY);
             limit(libc::RLIMIT_MEMLOCK, 24 << 10);
             assert_eq!(
                 plain_setup(256),
@@ -134,6 +137,36 @@ fn open_without_threads() {
     shut_down(local);
 }
 
+/// Wakes a worker that sleeps, on a thread that may not send messages to its ring any more.
+fn wake_without_messages() {
+    let reactor = Reactor::new(Config::default()).expect("a reactor");
+    let (sender, wakers) = std::sync::mpsc::channel();
+    let (woken, is_woken) = std::sync::mpsc::channel();
+    let worker = reactor.clone();
+    std::thread::spawn(move || {
+        let mut local = worker.attach(0).expect("a ring");
+        local.block_on(std::future::poll_fn(|cx| {
+            // Nobody listens after the first ones.
+            let _ = sender.send(cx.waker().clone());
+            match worker.stats().wakes {
+                0 => std::task::Poll::Pending,
+                _ => std::task::Poll::Ready(()),
+            }
+        }));
+        let _ = woken.send(());
+    });
+    let waker = wakers.recv().expect("it is polled");
+    refuse_by_seccomp(libc::SYS_io_uring_register, libc::EPERM);
+    wait_for("a bell", || {
+        waker.wake_by_ref();
+        reactor.stats().wakes > 0
+    });
+    // Where it is rung by an eventfd it is heard. Else this says so, and the process ends.
+    if is_woken.recv_timeout(Duration::from_secs(1)).is_ok() {
+        println!("woken");
+    }
+}
+
 /// `io_uring_setup` without more; the errno if it is refused.
 fn plain_setup(entries: u32) -> Result<(), i32> {
     let mut params = [0_u32; 30];
@@ -156,11 +189,13 @@ fn limit(resource: libc::__rlimit_resource_t, value: u64) {
     assert_eq!(unsafe { libc::setrlimit(resource, &limit) }, 0);
 }
 
-/// Root may lock as much memory as it likes.
-fn become_nobody() {
-    const NOBODY: libc::uid_t = 65534;
+/// A user without rights.
+const NOBODY: libc::uid_t = 65534;
+
+/// Root may lock as much memory, and start as many threads, as it likes.
+fn become_user(id: libc::uid_t) {
     // SAFETY: changes the ids of this process, which does nothing else.
-    let changed = unsafe { libc::setresuid(NOBODY, NOBODY, NOBODY) };
+    let changed = unsafe { libc::setresuid(id, id, id) };
     // SAFETY: takes nothing.
     let user = unsafe { libc::geteuid() };
     assert!(changed == 0 || user != 0, "still root");
@@ -332,6 +367,17 @@ fn an_operation_that_no_thread_is_left_for_says_so() {
         assert!(text.contains("opened: Err("), "{driver}: {text}");
         assert!(text.contains("ulimit -u"), "{driver}: {text}");
     }
+}
+
+/// For: a program that hangs without a word, since it has forbidden more than it can do without.
+#[test]
+fn a_worker_that_cannot_be_woken_any_more_is_told_of() {
+    let (text, complaints) = run_with("no messages later", &[("GORIN_DRIVER", "uring")]);
+    let is_told = |line: &String| line.contains("io_uring_register") && line.contains("woken");
+    assert!(
+        text.contains("woken") || complaints.iter().any(is_told),
+        "{text}{complaints:?}"
+    );
 }
 
 /// Too few descriptors are no reason to try epoll, which needs some as well.

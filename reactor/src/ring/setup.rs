@@ -106,7 +106,7 @@ impl Ring {
     /// there is no teardown, and whether this ring can be woken by messages.
     fn try_out(&mut self, messages: bool) -> io::Result<bool> {
         self.cancel_all();
-        let sent = messages && send_wake(self.uring.as_raw_fd(), false);
+        let sent = messages && send_wake(self.uring.as_raw_fd(), false).is_ok();
         let expected = 1 + usize::from(sent);
         let mut cancels = None;
         let mut woken = false;

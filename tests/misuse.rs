@@ -194,6 +194,16 @@ fn settings_that_make_no_sense_are_refused_by_name() {
     }
     let error = Runtime::builder().thread_name("a\0b").build().unwrap_err();
     assert!(error.to_string().contains("thread_name"), "{error}");
+    // Some are too small for any goroutine, and others larger than any memory.
+    for stack in [0, 4096, usize::MAX / 2] {
+        let builder = Runtime::builder().thread_stack_size(stack);
+        let text = builder.build().unwrap_err().to_string();
+        assert!(text.contains(&stack.to_string()), "{text}");
+    }
+    let smallest = Runtime::builder().workers(1).thread_stack_size(64 << 10);
+    let runtime = smallest.build().unwrap();
+    let read = runtime.go(async { gorin::fs::read("Cargo.toml").await });
+    assert!(runtime.block_on(read).unwrap().is_ok());
 }
 
 #[test]

@@ -84,7 +84,7 @@ fn cannot_wake(error: &io::Error) {
         mishap::tell(format_args!(
             "gorin: a worker cannot be woken, and may sleep for ever: io_uring_register: {error}. Workers are \
              woken by this call: a seccomp filter that is installed after the start must allow it, and \
-             io_uring_enter."
+             io_uring_enter; and nobody may close a ring's descriptor."
         ));
     }
 }

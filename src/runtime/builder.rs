@@ -26,6 +26,9 @@ use super::{EXIT_TIMEOUT, Handle, Runtime, current};
 /// resolver, and must not hold up the others.
 const LEAST_ERRAND_THREADS: usize = 4;
 
+/// The smallest stack of a worker: a file or a socket, in a program that is not optimized, needs half of it.
+const LEAST_STACK: usize = 64 << 10;
+
 /// What becomes of the goroutines that still live when `main` returns; see
 /// [`Builder::on_main_exit`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -112,7 +115,8 @@ impl Builder {
     /// on the stack: for code that recurses deeply. The thread that calls [`run`](Builder::run) is a
     /// worker with a stack of its own.
     ///
-    /// Default: std's, 2 MiB unless the environment variable `RUST_MIN_STACK` says otherwise.
+    /// Default: std's, 2 MiB unless the environment variable `RUST_MIN_STACK` says otherwise. Less than 64 KiB is
+    /// refused.
     ///
     /// ```
     /// fn depth(n: usize) -> usize {
@@ -397,6 +401,11 @@ impl Builder {
         let workers = workers(self.workers)?;
         if self.thread_name.contains('\0') {
             return Err(invalid("Builder::thread_name: the name contains a NUL"));
+        }
+        if let Some(bytes) = self.thread_stack_bytes.filter(|&bytes| bytes < LEAST_STACK) {
+            return Err(invalid(&format!(
+                "Builder::thread_stack_size is {bytes}: a worker needs at least {LEAST_STACK} bytes"
+            )));
         }
         let report = match &self.stall {
             Some(report) => Some(report.clone()),

@@ -232,12 +232,16 @@ fn spawn(
     thread
         .spawn(move || work(&handle, index, &events))
         .map_err(|error| {
+            let stack = match made.stack_bytes {
+                Some(bytes) => format!(", or ask for stacks of less than {bytes} bytes"),
+                None => String::new(),
+            };
             io::Error::new(
                 error.kind(),
                 format!(
                     "gorin cannot start the thread of worker {index}: {error}. Use fewer workers \
-                 ({}) or raise the limit on threads (`ulimit -u`, the cgroup's pids.max).",
-                    "GORIN_WORKERS"
+                     (GORIN_WORKERS) or raise the limit on threads (`ulimit -u`, the cgroup's \
+                     pids.max){stack}."
                 ),
             )
         })

@@ -226,6 +226,21 @@ fn only_the_primitives_name_what_loom_must_see() {
     assert_none(&findings);
 }
 
+/// A worker that says something must not end because nobody reads it.
+#[test]
+fn nothing_writes_to_stderr_in_a_way_that_may_panic() {
+    let tree = Tree::read();
+    let sources = tree.production_sources();
+    let findings: Vec<String> = sources
+        .iter()
+        .flat_map(|file| {
+            let lines = code::panicking_prints(&file.text).into_iter();
+            lines.map(|line| format!("{}:{line}: use gorin_base::mishap::tell", file.path))
+        })
+        .collect();
+    assert_none(&findings);
+}
+
 #[test]
 fn only_the_named_files_hold_unsafe() {
     let tree = Tree::read();

@@ -51,6 +51,16 @@ pub(crate) fn forbidden_paths(text: &str) -> Vec<(usize, String)> {
     found
 }
 
+/// Lines of production code that write to stderr by a macro, which panics where stderr is broken.
+pub(crate) fn panicking_prints(text: &str) -> Vec<usize> {
+    let code = blank_tests(&blank_comments_and_literals(text));
+    let prints = |line: &str| line.contains("eprintln!") || line.contains("eprint!");
+    let lines = code.lines().zip(1..);
+    lines
+        .filter_map(|(line, number)| prints(line).then_some(number))
+        .collect()
+}
+
 /// Lines with the keyword `unsafe`, test modules included.
 pub(crate) fn unsafe_lines(text: &str) -> Vec<usize> {
     let code = blank_comments_and_literals(text);
@@ -393,6 +403,12 @@ mod tests {
         let text = "#[cfg(test)]\nmod models;\n#[cfg(all(test, not(loom)))]\nmod oracle;\n\
                     #[cfg(test)]\nmod tests { }\n#[cfg(loom)]\nmod mock;\nmod queue;";
         assert_eq!(test_modules(text), ["models", "oracle"]);
+    }
+
+    #[test]
+    fn prints_that_panic_are_found_in_production_code() {
+        let text = "// eprintln!()\nfn f() { eprintln!(\"x\"); }\n#[cfg(test)]\nmod tests {\n    eprintln!();\n}\n";
+        assert_eq!(panicking_prints(text), [2]);
     }
 
     #[test]

@@ -6,14 +6,14 @@
 mod common;
 
 use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::pin::pin;
 use std::thread;
 
 use common::{everywhere, within_patience};
 use gorin::io::{PipeReader, PipeWriter};
-use gorin::net::{TcpListener, TcpStream, UnixStream};
+use gorin::net::{TcpListener, TcpStream, UdpSocket, UnixStream};
 use gorin::prelude::*;
 use gorin_base::check::poll_once;
 
@@ -88,6 +88,36 @@ fn a_connection_that_was_std_s_ends_with_its_last_handle() {
         drop(ours);
         let end = gorin::unblock(move || within_patience(move || end.join().unwrap()));
         assert_eq!(end.await?, 0);
+        Ok(())
+    });
+}
+
+/// Whether calls wait is said of the socket, not of the descriptor.
+#[test]
+fn a_duplicate_that_blocks_keeps_no_worker() {
+    everywhere(|| async {
+        let (ours, theirs) = UnixStream::pair()?;
+        let duplicate = StdUnixStream::from(ours.as_fd().try_clone_to_owned()?);
+        duplicate.set_nonblocking(false)?;
+        let reader = ours.clone();
+        let reading = go(async move { reader.recv_pooled(10).await });
+        yield_now().await;
+        theirs.write_all(b"here").await?;
+        assert_eq!(reading.await.unwrap()?[..], *b"here");
+        // More than fits.
+        let writing = go(async move { ours.write_all(&[7; 1 << 20]).await });
+        yield_now().await;
+        theirs.read_exact(&mut vec![0; 1 << 20]).await?;
+        writing.await.unwrap()?;
+
+        let socket = UdpSocket::bind("127.0.0.1:0").await?;
+        let address = socket.local_addr()?;
+        std::net::UdpSocket::from(socket.as_fd().try_clone_to_owned()?).set_nonblocking(false)?;
+        let receiver = socket.clone();
+        let receiving = go(async move { receiver.recv_from(&mut [0; 10]).await });
+        yield_now().await;
+        socket.send_to(b"there", address).await?;
+        assert_eq!(receiving.await.unwrap()?, (5, address));
         Ok(())
     });
 }

@@ -6,6 +6,9 @@
 //! waits, which ours never do in these calls, and pay two atomic exchanges each time for it: 35 to 45 ns per
 //! call. The calls of nearly every request are rustix's, which has them inline; with addresses or several
 //! buffers they are ours (`direct`), because rustix has those in types of its own.
+//!
+//! None waits (`MSG_DONTWAIT`), also if who shares the socket has made it blocking, as `set_nonblocking(false)`
+//! of a duplicate does: else a worker would, with all that waits for it.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem;
@@ -61,13 +64,16 @@ pub(crate) fn thread_usage() -> ThreadUsage {
     }
 }
 
+/// No signal if the peer is gone, and no waiting.
+const SEND_FLAGS: libc::c_int = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
+
 /// `recv(2)` into `buf`.
 ///
 /// # Errors
 /// Those of the system call.
 #[inline]
 pub fn recv(fd: BorrowedFd<'_>, buf: &mut [u8], flags: libc::c_int) -> io::Result<usize> {
-    let flags = RecvFlags::from_bits_retain(flags as u32);
+    let flags = RecvFlags::from_bits_retain(flags as u32) | RecvFlags::DONTWAIT;
     let (received, _) = rustix::net::recv(fd, buf, flags)?;
     Ok(received)
 }
@@ -91,7 +97,7 @@ pub fn recv_vectored(fd: BorrowedFd<'_>, bufs: &mut [IoSliceMut<'_>]) -> io::Res
     let arguments = [
         number(fd),
         (&raw const message).expose_provenance(),
-        0,
+        libc::MSG_DONTWAIT as usize,
         0,
         0,
         0,
@@ -116,7 +122,8 @@ pub fn recv_from(
         (&raw mut address).expose_provenance(),
         (&raw mut len).expose_provenance(),
     );
-    let arguments = [number(fd), pointer, room, flags as usize, from, from_len];
+    let flags = (flags | libc::MSG_DONTWAIT) as usize;
+    let arguments = [number(fd), pointer, room, flags, from, from_len];
     // SAFETY: `pointer` is valid for writing `room` bytes during the call, `address` for `len`.
     let received = unsafe { direct(libc::SYS_recvfrom, arguments) }?;
     // SAFETY: the kernel has written an address of `len` bytes, or none over the zeroes.
@@ -130,7 +137,8 @@ pub fn recv_from(
 /// Those of the system call.
 #[inline]
 pub fn send(fd: BorrowedFd<'_>, buf: &[u8]) -> io::Result<usize> {
-    Ok(rustix::net::send(fd, buf, SendFlags::NOSIGNAL)?)
+    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+    Ok(rustix::net::send(fd, buf, flags)?)
 }
 
 /// As [`send`], from several buffers, one after the other: `sendmsg(2)`.
@@ -140,7 +148,7 @@ pub fn send(fd: BorrowedFd<'_>, buf: &[u8]) -> io::Result<usize> {
 pub fn send_vectored(fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
     // An `IoSlice` is an `iovec`, by std's promise; nothing is written to it.
     let message = message(bufs.as_ptr().cast_mut().cast(), bufs.len());
-    let flags = libc::MSG_NOSIGNAL as usize;
+    let flags = SEND_FLAGS as usize;
     let arguments = [
         number(fd),
         (&raw const message).expose_provenance(),
@@ -158,10 +166,7 @@ pub fn send_vectored(fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>]) -> io::Result<usi
 /// # Errors
 /// Those of the system call.
 pub fn send_to(fd: BorrowedFd<'_>, buf: &[u8], address: &SockAddr) -> io::Result<usize> {
-    let (pointer, flags) = (
-        buf.as_ptr().expose_provenance(),
-        libc::MSG_NOSIGNAL as usize,
-    );
+    let (pointer, flags) = (buf.as_ptr().expose_provenance(), SEND_FLAGS as usize);
     let (to, to_len) = (address.as_ptr().expose_provenance(), address.len() as usize);
     let arguments = [number(fd), pointer, buf.len(), flags, to, to_len];
     // SAFETY: both are valid for reading so many bytes during the call.

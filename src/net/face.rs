@@ -9,12 +9,13 @@
 //! | `transfer_face!` | all but listeners | deadlines, `readable`, `writable`, `shutdown` |
 //! | `call_face!` | all but listeners | calls that gorin does not have, and `poll_readable` |
 //! | `stream_face!` | streams | reading and writing, halves, `AsyncRead` and `AsyncWrite` |
-//! | `datagram_face!` | datagram sockets | `recv`, `send`, `peek` and what can fail with `WouldBlock` |
+//! | `datagram_face!` | datagram sockets | `recv`, `send`, `peek`, from whom, and what can fail with `WouldBlock` |
 //!
 //! A type provides `endpoint()` and `from_endpoint()`. What streams have is in `face/stream.rs`,
-//! calls of users in `face/call.rs`.
+//! datagram sockets in `face/datagram.rs`, calls of users in `face/call.rs`.
 
 mod call;
+mod datagram;
 mod stream;
 
 /// What every socket has.
@@ -210,187 +211,7 @@ macro_rules! transfer_face {
     };
 }
 
-/// What datagram sockets have, whatever their addresses.
-macro_rules! datagram_face {
-    ($name:ident) => {
-        impl $name {
-            /// Receives a datagram; gives its length. What does not fit into `buf` is dropped.
-            ///
-            /// On a socket that is connected only datagrams of its peer are received.
-            ///
-            /// # Cancel safety
-            /// Nothing is lost: a dropped call leaves the datagram in the socket.
-            ///
-            /// # Errors
-            /// Those of `recv(2)`, `TimedOut` if the deadline has passed, and an error if the socket
-            /// is closed meanwhile.
-            pub fn recv(&self, buf: &mut [u8]) -> impl Future<Output = std::io::Result<usize>> {
-                let call = $crate::net::endpoint::recv(buf, 0);
-                self.endpoint.read(call)
-            }
-
-            /// As [`recv`](Self::recv), but leaves the datagram to the next call.
-            ///
-            /// # Cancel safety
-            /// Has no effect that could be lost.
-            ///
-            /// # Errors
-            /// As [`recv`](Self::recv).
-            pub fn peek(&self, buf: &mut [u8]) -> impl Future<Output = std::io::Result<usize>> {
-                let call = $crate::net::endpoint::recv(buf, libc::MSG_PEEK);
-                self.endpoint.read(call)
-            }
-
-            /// Looks at a datagram, without waiting, and leaves it to the next call.
-            ///
-            /// # Errors
-            /// As [`try_recv`](Self::try_recv).
-            pub fn try_peek(&self, buf: &mut [u8]) -> std::io::Result<usize> {
-                let call = $crate::net::endpoint::recv(buf, libc::MSG_PEEK);
-                self.endpoint.try_read(call)
-            }
-
-            /// As [`recv`](Self::recv), into several buffers, one after the other.
-            ///
-            /// # Cancel safety
-            /// As [`recv`](Self::recv).
-            ///
-            /// # Errors
-            /// As [`recv`](Self::recv); `EMSGSIZE` if there are more than 1,024 buffers.
-            pub fn recv_vectored(
-                &self,
-                bufs: &mut [std::io::IoSliceMut<'_>],
-            ) -> impl Future<Output = std::io::Result<usize>> {
-                let call = $crate::net::endpoint::recv_datagram_vectored(bufs);
-                self.endpoint.read(call)
-            }
-
-            /// Receives a datagram, without waiting.
-            ///
-            /// # Errors
-            /// `WouldBlock` if there is none; else as [`recv`](Self::recv).
-            pub fn try_recv(&self, buf: &mut [u8]) -> std::io::Result<usize> {
-                let call = $crate::net::endpoint::recv(buf, 0);
-                self.endpoint.try_read(call)
-            }
-
-            /// As [`try_recv`](Self::try_recv), into several buffers, one after the other.
-            ///
-            /// # Errors
-            /// As [`try_recv`](Self::try_recv).
-            pub fn try_recv_vectored(
-                &self,
-                bufs: &mut [std::io::IoSliceMut<'_>],
-            ) -> std::io::Result<usize> {
-                let call = $crate::net::endpoint::recv_datagram_vectored(bufs);
-                self.endpoint.try_read(call)
-            }
-
-            /// Receives a datagram, at most `limit` bytes of it and 256 KiB, into a buffer of the worker's
-            /// pool, which it takes when there is one: to pass on what came, to another goroutine say,
-            /// without copying it.
-            ///
-            /// # Cancel safety
-            /// As [`recv`](Self::recv).
-            ///
-            /// # Errors
-            /// As [`recv`](Self::recv).
-            pub fn recv_pooled(
-                &self,
-                limit: usize,
-            ) -> impl Future<Output = std::io::Result<$crate::io::PooledBuf>> {
-                let call = $crate::net::endpoint::recv_pooled(limit);
-                self.endpoint.read(call)
-            }
-
-            /// As [`recv_pooled`](Self::recv_pooled), without waiting.
-            ///
-            /// # Errors
-            /// As [`try_recv`](Self::try_recv).
-            pub fn try_recv_pooled(&self, limit: usize) -> std::io::Result<$crate::io::PooledBuf> {
-                let call = $crate::net::endpoint::recv_pooled(limit);
-                self.endpoint.try_read(call)
-            }
-
-            /// As [`recv`](Self::recv), for futures written by hand; of wakers as
-            /// [`poll_readable`](Self::poll_readable).
-            ///
-            /// # Errors
-            /// As [`recv`](Self::recv).
-            pub fn poll_recv(
-                &self,
-                cx: &mut std::task::Context<'_>,
-                buf: &mut [u8],
-            ) -> std::task::Poll<std::io::Result<usize>> {
-                let call = $crate::net::endpoint::recv(buf, 0);
-                self.endpoint.poll_read(cx, call)
-            }
-
-            /// Sends a datagram to the peer that the socket is connected to; gives its length.
-            ///
-            /// # Cancel safety
-            /// Nothing is sent by a future that is dropped before it is ready.
-            ///
-            /// # Errors
-            /// Those of `send(2)`: `ConnectionRefused` if the peer has refused an earlier one, for
-            /// example; `TimedOut` if the deadline has passed; and an error if the socket is closed
-            /// meanwhile.
-            pub fn send(&self, buf: &[u8]) -> impl Future<Output = std::io::Result<usize>> {
-                self.endpoint.write($crate::net::endpoint::send(buf))
-            }
-
-            /// As [`send`](Self::send), one datagram from several buffers.
-            ///
-            /// # Cancel safety
-            /// As [`send`](Self::send).
-            ///
-            /// # Errors
-            /// As [`send`](Self::send); `EMSGSIZE` if there are more than 1,024 buffers.
-            pub fn send_vectored(
-                &self,
-                bufs: &[std::io::IoSlice<'_>],
-            ) -> impl Future<Output = std::io::Result<usize>> {
-                let call = $crate::net::endpoint::send_datagram_vectored(bufs);
-                self.endpoint.write(call)
-            }
-
-            /// Sends a datagram, without waiting.
-            ///
-            /// # Errors
-            /// `WouldBlock` if there is no room; else as [`send`](Self::send).
-            pub fn try_send(&self, buf: &[u8]) -> std::io::Result<usize> {
-                self.endpoint.try_write($crate::net::endpoint::send(buf))
-            }
-
-            /// As [`try_send`](Self::try_send), one datagram from several buffers.
-            ///
-            /// # Errors
-            /// As [`try_send`](Self::try_send).
-            pub fn try_send_vectored(
-                &self,
-                bufs: &[std::io::IoSlice<'_>],
-            ) -> std::io::Result<usize> {
-                let call = $crate::net::endpoint::send_datagram_vectored(bufs);
-                self.endpoint.try_write(call)
-            }
-
-            /// As [`send`](Self::send), for futures written by hand; of wakers as
-            /// [`poll_readable`](Self::poll_readable).
-            ///
-            /// # Errors
-            /// As [`send`](Self::send).
-            pub fn poll_send(
-                &self,
-                cx: &mut std::task::Context<'_>,
-                buf: &[u8],
-            ) -> std::task::Poll<std::io::Result<usize>> {
-                let call = $crate::net::endpoint::send(buf);
-                self.endpoint.poll_write(cx, call)
-            }
-        }
-    };
-}
-
 pub(super) use call::call_face;
+pub(super) use datagram::datagram_face;
 pub(super) use stream::stream_face;
-pub(super) use {datagram_face, socket_face, transfer_face};
+pub(super) use {socket_face, transfer_face};

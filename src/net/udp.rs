@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use socket2::{Domain, Protocol, Type};
 
@@ -11,7 +11,6 @@ use super::address::{ToSocketAddrs, resolve, resolve_first};
 use super::endpoint::{self, Endpoint, new_socket};
 use super::face::{call_face, datagram_face, socket_face, transfer_face};
 use super::ip_address;
-use crate::io::PooledBuf;
 
 /// A UDP socket.
 ///
@@ -91,110 +90,6 @@ impl UdpSocket {
             }
         }
         result
-    }
-
-    /// Receives a datagram; gives its length and where it is from. What does not fit into `buf` is
-    /// dropped.
-    ///
-    /// # Cancel safety
-    /// Nothing is lost: a dropped call leaves the datagram in the socket.
-    ///
-    /// # Errors
-    /// As [`recv`](UdpSocket::recv).
-    pub async fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        let (len, address) = self.endpoint.read(endpoint::recv_from(buf, 0)).await?;
-        Ok((len, ip_address(address)?))
-    }
-
-    /// As [`recv_pooled`](UdpSocket::recv_pooled), and tells where the datagram is from.
-    ///
-    /// ```
-    /// use gorin::net::UdpSocket;
-    ///
-    /// # fn main() -> std::io::Result<()> {
-    /// gorin::run(async {
-    ///     let server = UdpSocket::bind("127.0.0.1:0").await?;
-    ///     let client = UdpSocket::bind("127.0.0.1:0").await?;
-    ///     client.connect(server.local_addr()?).await?;
-    ///     client.send(b"question").await?;
-    ///     let (question, from) = server.recv_from_pooled(1500).await?;
-    ///     // Whoever answers gets what came as it is; the socket receives the next one meanwhile.
-    ///     let answering = server.clone();
-    ///     gorin::go(async move { answering.send_to(&question, from).await })
-    ///         .await
-    ///         .unwrap()?;
-    ///     assert_eq!(client.recv_pooled(1500).await?[..], *b"question");
-    ///     Ok(())
-    /// })
-    /// # }
-    /// ```
-    ///
-    /// # Cancel safety
-    /// As [`recv`](UdpSocket::recv).
-    ///
-    /// # Errors
-    /// As [`recv`](UdpSocket::recv).
-    pub async fn recv_from_pooled(&self, limit: usize) -> io::Result<(PooledBuf, SocketAddr)> {
-        let call = endpoint::recv_from_pooled(limit);
-        let (datagram, address) = self.endpoint.read(call).await?;
-        Ok((datagram, ip_address(address)?))
-    }
-
-    /// As [`recv_from`](UdpSocket::recv_from), but leaves the datagram to the next call.
-    ///
-    /// # Cancel safety
-    /// Has no effect that could be lost.
-    ///
-    /// # Errors
-    /// As [`recv`](UdpSocket::recv).
-    pub async fn peek_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        let call = endpoint::recv_from(buf, libc::MSG_PEEK);
-        let (len, address) = self.endpoint.read(call).await?;
-        Ok((len, ip_address(address)?))
-    }
-
-    /// Receives a datagram, without waiting.
-    ///
-    /// # Errors
-    /// `WouldBlock` if there is none; else as [`recv`](UdpSocket::recv).
-    pub fn try_recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        let (len, address) = self.endpoint.try_read(endpoint::recv_from(buf, 0))?;
-        Ok((len, ip_address(address)?))
-    }
-
-    /// As [`recv_from_pooled`](UdpSocket::recv_from_pooled), without waiting.
-    ///
-    /// # Errors
-    /// `WouldBlock` if there is none; else as [`recv`](UdpSocket::recv).
-    pub fn try_recv_from_pooled(&self, limit: usize) -> io::Result<(PooledBuf, SocketAddr)> {
-        let call = endpoint::recv_from_pooled(limit);
-        let (datagram, address) = self.endpoint.try_read(call)?;
-        Ok((datagram, ip_address(address)?))
-    }
-
-    /// As [`peek_from`](UdpSocket::peek_from), without waiting.
-    ///
-    /// # Errors
-    /// As [`try_recv_from`](UdpSocket::try_recv_from).
-    pub fn try_peek_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        let call = endpoint::recv_from(buf, libc::MSG_PEEK);
-        let (len, address) = self.endpoint.try_read(call)?;
-        Ok((len, ip_address(address)?))
-    }
-
-    /// As [`recv_from`](UdpSocket::recv_from), for futures written by hand; of wakers as
-    /// [`poll_readable`](UdpSocket::poll_readable).
-    ///
-    /// # Errors
-    /// As [`recv`](UdpSocket::recv).
-    pub fn poll_recv_from(
-        &self,
-        cx: &mut Context<'_>,
-        buf: &mut [u8],
-    ) -> Poll<io::Result<(usize, SocketAddr)>> {
-        let call = endpoint::recv_from(buf, 0);
-        let (len, address) = ready!(self.endpoint.poll_read(cx, call))?;
-        Poll::Ready(Ok((len, ip_address(address)?)))
     }
 
     /// Sends a datagram to the first address that `target` stands for; gives its length. A name is
@@ -360,7 +255,7 @@ impl UdpSocket {
 socket_face!(UdpSocket, std: std::net::UdpSocket, address: SocketAddr = ip_address);
 transfer_face!(UdpSocket, address: SocketAddr = ip_address);
 call_face!(UdpSocket);
-datagram_face!(UdpSocket);
+datagram_face!(UdpSocket, address: SocketAddr = ip_address);
 
 impl fmt::Debug for UdpSocket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -5,12 +5,10 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::os::unix::net::SocketAddr;
 use std::path::Path;
-use std::task::{Context, Poll, ready};
 
 use socket2::{Domain, SockAddr, Type};
 
 use super::{Pause, from_kernel, path_address, to_kernel};
-use crate::io::PooledBuf;
 use crate::net::endpoint::{self, Endpoint, new_socket};
 use crate::net::face::{call_face, datagram_face, socket_face, transfer_face};
 
@@ -112,89 +110,6 @@ impl UnixDatagram {
         self.endpoint.options().connect(&to_kernel(address)?)
     }
 
-    /// Receives a datagram; gives its length and where it is from. What does not fit into `buf` is
-    /// dropped.
-    ///
-    /// # Cancel safety
-    /// Nothing is lost: a dropped call leaves the datagram in the socket.
-    ///
-    /// # Errors
-    /// As [`recv`](UnixDatagram::recv).
-    pub async fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        let (len, address) = self.endpoint.read(endpoint::recv_from(buf, 0)).await?;
-        Ok((len, from_kernel(address)?))
-    }
-
-    /// As [`recv_pooled`](UnixDatagram::recv_pooled), and tells where the datagram is from.
-    ///
-    /// # Cancel safety
-    /// As [`recv`](UnixDatagram::recv).
-    ///
-    /// # Errors
-    /// As [`recv`](UnixDatagram::recv).
-    pub async fn recv_from_pooled(&self, limit: usize) -> io::Result<(PooledBuf, SocketAddr)> {
-        let call = endpoint::recv_from_pooled(limit);
-        let (datagram, address) = self.endpoint.read(call).await?;
-        Ok((datagram, from_kernel(address)?))
-    }
-
-    /// As [`recv_from`](UnixDatagram::recv_from), but leaves the datagram to the next call.
-    ///
-    /// # Cancel safety
-    /// Has no effect that could be lost.
-    ///
-    /// # Errors
-    /// As [`recv`](UnixDatagram::recv).
-    pub async fn peek_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        let call = endpoint::recv_from(buf, libc::MSG_PEEK);
-        let (len, address) = self.endpoint.read(call).await?;
-        Ok((len, from_kernel(address)?))
-    }
-
-    /// Receives a datagram, without waiting.
-    ///
-    /// # Errors
-    /// `WouldBlock` if there is none; else as [`recv`](UnixDatagram::recv).
-    pub fn try_recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        let (len, address) = self.endpoint.try_read(endpoint::recv_from(buf, 0))?;
-        Ok((len, from_kernel(address)?))
-    }
-
-    /// As [`recv_from_pooled`](UnixDatagram::recv_from_pooled), without waiting.
-    ///
-    /// # Errors
-    /// `WouldBlock` if there is none; else as [`recv`](UnixDatagram::recv).
-    pub fn try_recv_from_pooled(&self, limit: usize) -> io::Result<(PooledBuf, SocketAddr)> {
-        let call = endpoint::recv_from_pooled(limit);
-        let (datagram, address) = self.endpoint.try_read(call)?;
-        Ok((datagram, from_kernel(address)?))
-    }
-
-    /// As [`peek_from`](UnixDatagram::peek_from), without waiting.
-    ///
-    /// # Errors
-    /// As [`try_recv_from`](UnixDatagram::try_recv_from).
-    pub fn try_peek_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        let call = endpoint::recv_from(buf, libc::MSG_PEEK);
-        let (len, address) = self.endpoint.try_read(call)?;
-        Ok((len, from_kernel(address)?))
-    }
-
-    /// As [`recv_from`](UnixDatagram::recv_from), for futures written by hand; of wakers as
-    /// [`poll_readable`](UnixDatagram::poll_readable).
-    ///
-    /// # Errors
-    /// As [`recv`](UnixDatagram::recv).
-    pub fn poll_recv_from(
-        &self,
-        cx: &mut Context<'_>,
-        buf: &mut [u8],
-    ) -> Poll<io::Result<(usize, SocketAddr)>> {
-        let call = endpoint::recv_from(buf, 0);
-        let (len, address) = ready!(self.endpoint.poll_read(cx, call))?;
-        Poll::Ready(Ok((len, from_kernel(address)?)))
-    }
-
     /// Sends a datagram to the socket at `path`; gives its length.
     ///
     /// # Cancel safety
@@ -263,7 +178,7 @@ impl UnixDatagram {
 socket_face!(UnixDatagram, std: std::os::unix::net::UnixDatagram, address: SocketAddr = from_kernel);
 transfer_face!(UnixDatagram, address: SocketAddr = from_kernel);
 call_face!(UnixDatagram);
-datagram_face!(UnixDatagram);
+datagram_face!(UnixDatagram, address: SocketAddr = from_kernel);
 
 impl fmt::Debug for UnixDatagram {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -431,3 +431,28 @@ fn a_select_is_send_if_its_cases_are() {
     });
     assert_eq!(block_on(future), None);
 }
+
+#[test]
+fn a_send_that_has_happened_stays_off_when_it_is_switched_on_without_a_value() {
+    let (tx, rx) = chan(1);
+    let mut select = Select::new().send(&tx, 1);
+    assert_eq!(select.try_wait(), Some((0, Outcome::Sent(Ok(())))));
+    assert_eq!(rx.try_recv(), Ok(1));
+    select.set_enabled(0, true);
+    assert_eq!(select.try_wait(), None, "there is nothing to send");
+    assert!(rx.is_empty());
+    assert_eq!(select.set_value(0, 2), None);
+    assert_eq!(select.try_wait(), Some((0, Outcome::Sent(Ok(())))));
+    assert_eq!(rx.try_recv(), Ok(2));
+}
+
+#[test]
+fn a_send_that_was_refused_stays_off_when_it_is_switched_on_without_a_value() {
+    let (tx, _rx) = chan(1);
+    let mut select = Select::new().send(&tx, 1);
+    tx.close();
+    let refused = Outcome::Sent(Err(SendError(1)));
+    assert_eq!(select.try_wait(), Some((0, refused)));
+    select.set_enabled(0, true);
+    assert_eq!(select.try_wait(), None, "there is nothing to send");
+}

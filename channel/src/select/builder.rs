@@ -51,7 +51,13 @@ pub struct Select<'a, T> {
 
 enum AnyCase<'a, T> {
     Recv(ChannelCase<'a, T, RecvOp>),
-    Send(ChannelCase<'a, T, SendOp<T>>),
+    Send(SendCase<'a, T>),
+}
+
+struct SendCase<'a, T> {
+    case: ChannelCase<'a, T, SendOp<T>>,
+    /// It has returned what became of its value, and was given no other: there is nothing to send.
+    is_spent: bool,
 }
 
 impl<'a, T> Select<'a, T> {
@@ -83,7 +89,10 @@ impl<'a, T> Select<'a, T> {
     #[must_use]
     pub fn send(mut self, to: &'a Sender<T>, value: T) -> Self {
         let case = ChannelCase::new(&to.shared, SendOp::new(value));
-        self.cases.push(AnyCase::Send(case));
+        self.cases.push(AnyCase::Send(SendCase {
+            case,
+            is_spent: false,
+        }));
         self
     }
 
@@ -94,7 +103,10 @@ impl<'a, T> Select<'a, T> {
     #[track_caller]
     pub fn set_value(&mut self, index: usize, value: T) -> Option<T> {
         match &mut self.cases[index] {
-            AnyCase::Send(case) => case.set_value(value),
+            AnyCase::Send(send) => {
+                send.is_spent = false;
+                send.case.set_value(value)
+            }
             AnyCase::Recv(_) => panic!("case {index} of the select is a receive, not a send"),
         }
     }
@@ -103,7 +115,7 @@ impl<'a, T> Select<'a, T> {
     pub fn set_enabled(&mut self, index: usize, enabled: bool) {
         match &mut self.cases[index] {
             AnyCase::Recv(case) => case.set_on(enabled),
-            AnyCase::Send(case) => case.set_on(enabled),
+            AnyCase::Send(send) => send.case.set_on(enabled && !send.is_spent),
         }
     }
 
@@ -147,9 +159,10 @@ impl<'a, T> Select<'a, T> {
         const ENDED: &str = "the chosen case has ended";
         match &mut self.cases[index] {
             AnyCase::Recv(case) => Outcome::Received(case.take_output().expect(ENDED)),
-            AnyCase::Send(case) => {
-                case.set_on(false);
-                Outcome::Sent(case.take_output().expect(ENDED))
+            AnyCase::Send(send) => {
+                send.is_spent = true;
+                send.case.set_on(false);
+                Outcome::Sent(send.case.take_output().expect(ENDED))
             }
         }
     }
@@ -169,7 +182,7 @@ impl<'a, T> Cases<'a> for Select<'a, T> {
     fn kind(&mut self, index: usize) -> Kind<'_, 'a> {
         match &mut self.cases[index] {
             AnyCase::Recv(case) => case.kind(),
-            AnyCase::Send(case) => case.kind(),
+            AnyCase::Send(send) => send.case.kind(),
         }
     }
 }

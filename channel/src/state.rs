@@ -72,6 +72,8 @@ pub struct State<T> {
     reserved: usize,
     next_ticket: u64,
     returned: VecDeque<(u64, T)>,
+    /// A value is put back only where fewer than this are there.
+    pub(crate) most: usize,
     closed: bool,
     /// Of the last [`refresh`](Self::refresh).
     waits: u8,
@@ -115,6 +117,7 @@ impl<T> State<T> {
             reserved: 0,
             next_ticket: 0,
             returned: VecDeque::new(),
+            most: usize::MAX,
             closed: false,
             waits: 0,
             senders: 1,
@@ -122,9 +125,9 @@ impl<T> State<T> {
         }
     }
 
-    /// Puts `values` into a channel that nobody has used yet.
-    pub(crate) fn fill(&mut self, values: VecDeque<T>) {
-        self.buffer = values;
+    /// Buffers `values`; nobody waits for one, and there is a place for all.
+    pub(crate) fn append(&mut self, mut values: VecDeque<T>) {
+        self.buffer.append(&mut values);
         self.refresh();
         self.check();
     }
@@ -423,7 +426,8 @@ impl<T> State<T> {
     }
 
     /// A receiver was cancelled after it had been given `value`: it goes to the first waiting receiver,
-    /// else back to the front of the channel. With no receiver left it comes back to the caller.
+    /// else back to the front of the channel. With no receiver left, or as many values there as it may
+    /// keep, it comes back to the caller.
     pub(crate) fn put_back(&mut self, value: T, ticket: u64) -> (Option<Wakeup>, Option<T>) {
         if seeded::bug("state.cancelled_receive_loses_value") {
             return (None, Some(value));
@@ -435,7 +439,7 @@ impl<T> State<T> {
             self.refresh();
             return (Some(wakeup), None);
         }
-        if self.receivers == 0 {
+        if self.receivers == 0 || self.len() >= self.most {
             return (None, Some(value));
         }
         let after = if seeded::bug("state.put_back_without_ticket") {

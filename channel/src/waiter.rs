@@ -23,6 +23,7 @@
 //! Must not: run under anything but the channel's lock; clone, wake or drop a waker or a value
 //! (they are moved out to the caller, who does so after unlocking).
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::task::Waker;
 
 use gorin_base::primitive::PlainArc;
@@ -109,6 +110,23 @@ impl Wakeup {
         if !seeded::bug("waiter.nobody_woken") {
             self.0.wake();
         }
+    }
+}
+
+/// Wakes all of `those`. If a waker panics the others are woken all the same, and then it panics.
+pub(crate) fn wake_all<W>(those: impl IntoIterator<Item = W>, wake: impl Fn(W)) {
+    let mut first = None;
+    for one in those {
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| wake(one))) {
+            match first {
+                None => first = Some(payload),
+                // Its destructor might panic, too.
+                Some(_) => std::mem::forget(payload),
+            }
+        }
+    }
+    if let Some(payload) = first {
+        resume_unwind(payload);
     }
 }
 

@@ -2,6 +2,7 @@
 #![cfg(not(loom))]
 
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
@@ -119,5 +120,35 @@ fn the_number_of_permits_can_change() {
 fn a_semaphore_may_have_more_permits_than_anybody_can_take() {
     let semaphore = Semaphore::new(usize::MAX);
     drop(semaphore.try_acquire());
+    assert_eq!(semaphore.available(), usize::MAX);
+}
+
+#[test]
+fn at_most_one_notification_is_kept_however_many_waits_are_dropped() {
+    let notify = Notify::new();
+    let mut waits: Vec<_> = (0..3).map(|_| Box::pin(notify.notified())).collect();
+    for wait in &mut waits {
+        assert!(poll(wait.as_mut()).is_pending());
+    }
+    notify.notify_all();
+    notify.notify_one();
+    drop(waits);
+    assert!(poll(pin!(notify.notified())).is_ready());
+    assert!(poll(pin!(notify.notified())).is_pending());
+}
+
+#[test]
+fn as_many_permits_as_there_can_be_are_made_at_once() {
+    let semaphore = Semaphore::new(1);
+    let mut waits = [Box::pin(semaphore.acquire()), Box::pin(semaphore.acquire())];
+    let first = poll(waits[0].as_mut());
+    assert!(first.is_ready() && poll(waits[1].as_mut()).is_pending());
+    semaphore.add(usize::MAX);
+    assert_eq!(semaphore.available(), usize::MAX - 1);
+    let second = poll(waits[1].as_mut());
+    assert!(second.is_ready());
+    let too_many = catch_unwind(AssertUnwindSafe(|| semaphore.add(2)));
+    assert!(too_many.is_err() && semaphore.available() == usize::MAX - 1);
+    semaphore.add(1);
     assert_eq!(semaphore.available(), usize::MAX);
 }

@@ -3,7 +3,8 @@
 //! It is a channel of capacity 1 for `()`: a notification goes to the waiter that has waited
 //! longest, else it is kept until somebody waits, and a waiter that is dropped after it was notified
 //! passes the notification on. All of that is what the channel does anyway, and what its models
-//! prove; an event list of its own would have to prove it again.
+//! prove; an event list of its own would have to prove it again. Only the limit of one is told to the
+//! channel: a value that is put back takes no place of the capacity.
 
 use std::future::Future;
 use std::panic::Location;
@@ -14,7 +15,8 @@ use gorin_base::hook::{self, Access};
 
 use crate::both::Chan;
 use crate::recv::RecvFut;
-use crate::waiter::Wakeup;
+use crate::state::Sent;
+use crate::waiter::{Wakeup, wake_all};
 
 /// Wakes goroutines that wait for something to happen.
 ///
@@ -40,17 +42,29 @@ impl Notify {
     /// Nobody has been notified yet.
     #[track_caller]
     pub fn new() -> Self {
-        Self {
-            permit: Chan::called("notify", 1),
-        }
+        let permit = Chan::called("notify", 1);
+        permit.shared().state.lock().most = 1;
+        Self { permit }
     }
 
     /// Notifies the goroutine that has waited longest; if nobody waits, the next one to wait. At
     /// most one notification is kept.
     #[track_caller]
     pub fn notify_one(&self) {
-        // Full: one is kept already, and the two are one.
-        let _ = self.permit.try_send(());
+        let shared = self.permit.shared();
+        hook::step(
+            "Notify notify_one",
+            shared.id,
+            Access::Write,
+            Location::caller(),
+        );
+        let mut state = shared.state.lock();
+        // One that was put back is kept, too, and the two are one.
+        let sent = (state.len() == 0).then(|| state.send_now(&mut Some(())));
+        drop(state);
+        if let Some(Sent::Done(wakeup)) = sent {
+            Wakeup::wake_any(wakeup);
+        }
     }
 
     /// Notifies all who wait now, and keeps nothing for later.
@@ -66,14 +80,14 @@ impl Notify {
         let mut state = shared.state.lock();
         let wakeups: Vec<Wakeup> = std::iter::from_fn(|| state.hand_to_waiting(())).collect();
         drop(state);
-        wakeups.into_iter().for_each(Wakeup::wake);
+        wake_all(wakeups, Wakeup::wake);
     }
 
     /// Waits for a notification. Nothing happens before the future is polled.
     ///
     /// # Cancel safety
     /// A wait that is dropped after it was notified passes the notification on to the next, or it
-    /// is kept.
+    /// is kept, unless one is kept already.
     #[track_caller]
     pub fn notified(&self) -> Notified<'_> {
         Notified(self.permit.recv())

@@ -13,14 +13,17 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
+use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use gorin_base::hook::{self, Access};
 use gorin_base::primitive::{PlainArc, unwinding};
 use gorin_base::seeded;
 
 use crate::both::Chan;
 use crate::recv::RecvFut;
+use crate::waiter::{Wakeup, wake_all};
 
 /// Limits how many goroutines do something at the same time: each holds a permit meanwhile.
 ///
@@ -51,7 +54,7 @@ impl Semaphore {
         let more = usize::from(seeded::bug("semaphore.begins_with_one_more"));
         let channel = Chan::called("semaphore", usize::MAX);
         let all = VecDeque::from(vec![(); permits + more]);
-        channel.shared().state.lock().fill(all);
+        channel.shared().state.lock().append(all);
         Self {
             permits: PlainArc::new(channel),
         }
@@ -85,11 +88,29 @@ impl Semaphore {
     }
 
     /// Makes more permits. For fewer of them [forget](SemaphorePermit::forget) some.
+    ///
+    /// # Panics
+    /// If there would be more than `usize::MAX` that nobody holds; the semaphore is unchanged then.
     #[track_caller]
     pub fn add(&self, permits: usize) {
-        for _ in 0..permits {
-            self.put();
+        let shared = self.permits.shared();
+        hook::step(
+            "Semaphore add",
+            shared.id,
+            Access::Write,
+            Location::caller(),
+        );
+        let mut state = shared.state.lock();
+        let available = state.len();
+        if available.checked_add(permits).is_none() {
+            drop(state);
+            panic!("{permits} permits more were added to a semaphore that has {available}");
         }
+        let given = (0..permits).map_while(|_| state.hand_to_waiting(()));
+        let wakeups: Vec<Wakeup> = given.collect();
+        state.append(VecDeque::from(vec![(); permits - wakeups.len()]));
+        drop(state);
+        wake_all(wakeups, Wakeup::wake);
     }
 
     #[track_caller]

@@ -15,7 +15,7 @@ use crate::lock::Lock;
 use crate::receiver::Receiver;
 use crate::sender::Sender;
 use crate::state::State;
-use crate::waiter::{Key, Outcome, Phase, Wakeup};
+use crate::waiter::{Key, Outcome, Phase, Wakeup, wake_all};
 
 /// What reports call a channel.
 const CHANNEL: &str = "channel";
@@ -170,22 +170,24 @@ impl<T> Shared<T> {
     /// Ends every operation that waits in this closed channel, a few per lock.
     pub(crate) fn end_waiting(&self) {
         const BATCH: usize = 32;
-        loop {
+        let mut more = true;
+        let batches = std::iter::from_fn(|| {
+            if !more {
+                return None;
+            }
             let mut batch: [Option<Wakeup>; BATCH] = [const { None }; BATCH];
-            let mut filled = 0;
             let mut state = self.state.lock();
-            while filled < BATCH
-                && let Some(wakeup) = state.close_next()
-            {
-                batch[filled] = Some(wakeup);
-                filled += 1;
+            for place in &mut batch {
+                *place = state.close_next();
+                more = place.is_some();
+                if !more {
+                    break;
+                }
             }
             drop(state);
-            batch.into_iter().for_each(Wakeup::wake_any);
-            if filled < BATCH {
-                return;
-            }
-        }
+            Some(batch)
+        });
+        wake_all(batches.flatten().flatten(), Wakeup::wake);
     }
 }
 

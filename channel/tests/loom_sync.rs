@@ -26,6 +26,28 @@ fn a_wait_ends_after_the_last_member() {
     });
 }
 
+/// A group that was waited for is used again: who waits then, waits for the new member. For: a zero of
+/// before that ends a wait which began after it.
+#[test]
+fn a_group_used_again_is_waited_for_anew() {
+    model("a group used again is waited for anew", || {
+        let group = WaitGroup::new();
+        let first = group.add();
+        let member = thread::spawn(move || drop(first));
+        block_on(group.wait());
+        let second = group.add();
+        {
+            let theirs = group.clone();
+            let mut wait = boxed(async move { theirs.wait().await });
+            assert!(poll_once(wait.as_mut()).is_pending());
+            member.join().unwrap();
+            assert!(poll_once(wait.as_mut()).is_pending());
+            drop(second);
+            assert!(poll_once(wait.as_mut()).is_ready());
+        }
+    });
+}
+
 /// Of two members the last one's notification speaks for both. For: a decrement that does not pass
 /// on what the other member published.
 #[test]

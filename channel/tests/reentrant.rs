@@ -4,6 +4,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,6 +13,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
+use gorin_channel::sync::{Notify, Semaphore};
 use gorin_channel::{Receiver, Sender, chan, select};
 
 /// Runs `body` on a thread of its own, which hangs if it takes a lock twice.
@@ -194,6 +196,52 @@ fn selects_are_woken_and_dropped_without_the_lock() {
             assert_eq!(count(&looks) - before, 1 + usize::from(served));
         }
     });
+}
+
+/// Counts, and panics.
+struct Panics(AtomicUsize);
+
+impl Wake for Panics {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        panic!("a waker panics, as it should not");
+    }
+}
+
+#[test]
+fn a_waker_that_panics_does_not_cost_others_their_wake_up() {
+    const WAITERS: usize = 40;
+    let wakes = Arc::new(Panics(AtomicUsize::new(0)));
+    let waker = Waker::from(wakes.clone());
+    let cx = &mut Context::from_waker(&waker);
+    let all_woken = |what: &str, act: &mut dyn FnMut()| {
+        let panicked = catch_unwind(AssertUnwindSafe(act));
+        assert!(panicked.is_err(), "{what} passes the panic on");
+        assert_eq!(wakes.0.swap(0, Ordering::Relaxed), WAITERS, "{what}");
+    };
+
+    let (tx, rx) = chan::<u8>(0);
+    let mut waits: Vec<_> = (0..WAITERS).map(|_| Box::pin(rx.recv())).collect();
+    waits
+        .iter_mut()
+        .for_each(|wait| assert!(wait.as_mut().poll(cx).is_pending()));
+    all_woken("close", &mut || assert!(tx.close()));
+
+    let notify = Notify::new();
+    let mut waits: Vec<_> = (0..WAITERS).map(|_| Box::pin(notify.notified())).collect();
+    waits
+        .iter_mut()
+        .for_each(|wait| assert!(wait.as_mut().poll(cx).is_pending()));
+    all_woken("notify_all", &mut || notify.notify_all());
+
+    let semaphore = Semaphore::new(0);
+    let mut waits: Vec<_> = (0..WAITERS)
+        .map(|_| Box::pin(semaphore.acquire()))
+        .collect();
+    waits
+        .iter_mut()
+        .for_each(|wait| assert!(wait.as_mut().poll(cx).is_pending()));
+    all_woken("new permits", &mut || semaphore.add(WAITERS));
 }
 
 /// Comes back to its channel when it is dropped.

@@ -4,6 +4,13 @@
 //! notifies all; a waiter first enters the list and then looks at the counter, so either it sees the
 //! zero or the notification finds it. Both sides have a full fence between their write and their
 //! look: `listen` and `notify` contain it.
+//!
+//! A notification comes later than its zero. In between the group may be used again, and who waits then must
+//! not be ended by it; so zeros are counted together with the members, and a wait ends when there has been one
+//! since it began.
+//!
+//! event-listener wakes under a lock of its own, so a waker that comes back to its group hangs. Rejected, as
+//! long as nobody has such wakers: a list of our own, under a lock of ours.
 
 use std::fmt;
 use std::future::Future;
@@ -13,7 +20,7 @@ use std::task::{Context, Poll, ready};
 
 use event_listener::{Event, EventListener};
 use gorin_base::hook::{self, Access, Site, Wait as HookWait};
-use gorin_base::primitive::{self, Arc, AtomicUsize, Ordering};
+use gorin_base::primitive::{self, Arc, AtomicU64, Ordering};
 use gorin_base::{coop, seeded};
 
 /// Waits for goroutines to finish: each holds a [`Token`], and dropping it is Go's `Done`.
@@ -43,10 +50,62 @@ pub struct WaitGroup {
 
 struct Inner {
     id: u64,
-    /// Tokens alive. Incremented by `add` and by a token's clone, decremented by a token's drop
-    /// (Release, so that what its goroutine did is seen), read by waiters (Acquire).
-    count: AtomicUsize,
+    /// [`State`]. Members are added by `add` and by a token's clone, and leave by a token's drop (Release, so
+    /// that what its goroutine did is seen), which counts a zero with the last one; read by waiters (Acquire).
+    state: AtomicU64,
     zero: Event,
+}
+
+/// The members that are not done, in the lower half, and how often there were none left, in the upper one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct State(u64);
+
+impl State {
+    /// A member more.
+    const MEMBER: u64 = 1;
+
+    fn members(self) -> u32 {
+        self.0 as u32
+    }
+
+    fn zeros(self) -> u32 {
+        (self.0 >> u32::BITS) as u32
+    }
+
+    /// With a member less; the last one makes a zero.
+    fn without_member(self) -> State {
+        let zero = u64::from(self.members() == 1) << u32::BITS;
+        State((self.0 - State::MEMBER).wrapping_add(zero))
+    }
+}
+
+impl Inner {
+    fn load(&self, order: Ordering) -> State {
+        State(self.state.load(order))
+    }
+
+    /// A member is done; true if it was the last one.
+    fn leave(&self) -> bool {
+        // Release publishes what this member did to the waiter's Acquire load; Acquire passes on
+        // what earlier members published, because the last one's notification speaks for all.
+        let order = if seeded::bug("wait_group.relaxed_done") {
+            Ordering::Relaxed
+        } else {
+            Ordering::AcqRel
+        };
+        // Relaxed, also if the exchange fails: a guess, which the next exchange confirms or not.
+        let mut now = self.load(Ordering::Relaxed);
+        loop {
+            let then = now.without_member();
+            let left = self
+                .state
+                .compare_exchange(now.0, then.0, order, Ordering::Relaxed);
+            match left {
+                Ok(_) => return then.members() == 0,
+                Err(other) => now = State(other),
+            }
+        }
+    }
 }
 
 impl WaitGroup {
@@ -58,7 +117,7 @@ impl WaitGroup {
         Self {
             inner: Arc::new(Inner {
                 id,
-                count: AtomicUsize::new(0),
+                state: AtomicU64::new(0),
                 zero: Event::new(),
             }),
         }
@@ -79,8 +138,8 @@ impl WaitGroup {
             Access::Read,
             Location::caller(),
         );
-        // Acquire: pairs with the decrement of `Token::drop`, for callers that act on a zero.
-        self.inner.count.load(Ordering::Acquire)
+        // Acquire: pairs with the exchange in `leave`, for callers that act on a zero.
+        self.inner.load(Ordering::Acquire).members() as usize
     }
 
     /// Waits until there is no member. What the members did before they dropped their tokens
@@ -92,7 +151,7 @@ impl WaitGroup {
     pub fn wait(&self) -> WaitFut<'_> {
         WaitFut {
             inner: &self.inner,
-            listener: None,
+            waiting: None,
             site: Location::caller(),
         }
     }
@@ -125,7 +184,11 @@ impl Token {
     fn new(inner: &Arc<Inner>, site: Site) -> Self {
         hook::step("WaitGroup add", inner.id, Access::Commute, site);
         // Relaxed: nothing is published; whoever lets a member go on to another thread orders that.
-        inner.count.fetch_add(1, Ordering::Relaxed);
+        let before = State(inner.state.fetch_add(State::MEMBER, Ordering::Relaxed));
+        assert!(
+            before.members() < u32::MAX,
+            "a wait group has room for 2^32 - 1 members"
+        );
         Self {
             inner: inner.clone(),
         }
@@ -151,14 +214,7 @@ impl Drop for Token {
             Access::Commute,
             Location::caller(),
         );
-        // Release publishes what this member did to the waiter's Acquire load; Acquire passes on
-        // what earlier members published, because the last one's notification speaks for all.
-        let order = if seeded::bug("wait_group.relaxed_done") {
-            Ordering::Relaxed
-        } else {
-            Ordering::AcqRel
-        };
-        if self.inner.count.fetch_sub(1, order) == 1 && !seeded::bug("wait_group.nobody_notified") {
+        if self.inner.leave() && !seeded::bug("wait_group.nobody_notified") {
             self.inner.zero.notify(usize::MAX);
         }
     }
@@ -176,13 +232,34 @@ impl fmt::Debug for Token {
 #[must_use = "futures do nothing unless polled"]
 pub struct WaitFut<'a> {
     inner: &'a Inner,
-    /// Present while this waits in the event list.
-    listener: Option<EventListener>,
+    /// Present while this waits.
+    waiting: Option<Waiting>,
     site: Site,
+}
+
+/// A wait in the event list.
+struct Waiting {
+    /// The zeros that there had been when it began.
+    zeros: u32,
+    listener: EventListener,
 }
 
 /// A wait group has one kind of waiter, which a checker need not tell apart.
 const HOOK_KEY: usize = 0;
+
+impl Inner {
+    /// Enters the event list, unless there has been a zero more than `zeros`.
+    fn listen(&self, zeros: u32) -> Option<EventListener> {
+        let listener = self.zero.listen();
+        (!self.is_over(zeros) || seeded::bug("wait_group.no_second_look")).then_some(listener)
+    }
+
+    /// Whether a wait is over that began when there had been `zeros`.
+    fn is_over(&self, zeros: u32) -> bool {
+        // Acquire: pairs with the exchange in `leave`.
+        self.load(Ordering::Acquire).zeros() != zeros
+    }
+}
 
 impl Future for WaitFut<'_> {
     type Output = ();
@@ -190,19 +267,18 @@ impl Future for WaitFut<'_> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         ready!(coop::poll_ready(cx));
         let this = self.get_mut();
-        if this.listener.is_none() {
+        if this.waiting.is_none() {
             hook::step("WaitGroup wait", this.inner.id, Access::Read, this.site);
-            // Acquire, here and below: pairs with the decrement of `Token::drop`.
-            if this.inner.count.load(Ordering::Acquire) == 0 {
+            // Acquire: as in `is_over`.
+            let state = this.inner.load(Ordering::Acquire);
+            if state.members() == 0 {
                 return Poll::Ready(());
             }
-            let listener = this.inner.zero.listen();
-            if !seeded::bug("wait_group.no_second_look")
-                && this.inner.count.load(Ordering::Acquire) == 0
-            {
+            let zeros = state.zeros();
+            let Some(listener) = this.inner.listen(zeros) else {
                 return Poll::Ready(());
-            }
-            this.listener = Some(listener);
+            };
+            this.waiting = Some(Waiting { zeros, listener });
             hook::parked(HookWait {
                 operation: "WaitGroup wait",
                 object: this.inner.id,
@@ -210,17 +286,17 @@ impl Future for WaitFut<'_> {
                 site: this.site,
             });
         }
-        if let Some(listener) = &mut this.listener {
-            // Notified only by a count of zero, so the count need not be looked at again: it may
-            // have grown since, but it was zero.
-            ready!(Pin::new(listener).poll(cx));
-            // The notification is ordered after the decrement that caused it; this makes the
-            // members' work visible also where the event list orders nothing.
-            this.inner.count.load(Ordering::Acquire);
-            this.listener = None;
-            hook::unparked(this.inner.id, HOOK_KEY);
-            coop::spend();
+        while let Some(Waiting { zeros, listener }) = &mut this.waiting {
+            ready!(Pin::new(&mut *listener).poll(cx));
+            // Of this zero, or of one before the wait began, of which it was told late.
+            let over = this.inner.is_over(*zeros) || seeded::bug("wait_group.any_notification");
+            match this.inner.listen(*zeros).filter(|_| !over) {
+                Some(next) => *listener = next,
+                None => this.waiting = None,
+            }
         }
+        hook::unparked(this.inner.id, HOOK_KEY);
+        coop::spend();
         Poll::Ready(())
     }
 }
@@ -229,8 +305,8 @@ impl Drop for WaitFut<'_> {
     fn drop(&mut self) {
         if primitive::unwinding() {
             // A failed model unwinds: the listener's destructor would touch loom's objects.
-            std::mem::forget(self.listener.take());
-        } else if self.listener.take().is_some() {
+            std::mem::forget(self.waiting.take());
+        } else if self.waiting.take().is_some() {
             hook::unparked(self.inner.id, HOOK_KEY);
         }
     }

@@ -174,7 +174,7 @@ impl Claim {
     /// A claim for a select that is about to wait: one of this thread's used ones, or a new one.
     pub(crate) fn obtain() -> PlainArc<Self> {
         #[cfg(not(loom))]
-        if let Some(mut used) = SPARE.with_borrow_mut(Vec::pop)
+        if let Ok(Some(mut used)) = SPARE.try_with(|spare| spare.borrow_mut().pop())
             && let Some(claim) = PlainArc::get_mut(&mut used)
         {
             *claim = Self::new();
@@ -184,12 +184,14 @@ impl Claim {
     }
 
     /// Keeps a claim whose waiters are all removed for a later select. A partner may hold it for
-    /// some instructions yet; `obtain` checks.
+    /// some instructions yet; `obtain` checks. At the end of the thread there may be nothing to keep it
+    /// in any more.
     pub(crate) fn release(this: PlainArc<Self>) {
         let waker = this.waker.lock().take();
         drop(waker);
         #[cfg(not(loom))]
-        SPARE.with_borrow_mut(|spare| {
+        let _ = SPARE.try_with(|spare| {
+            let mut spare = spare.borrow_mut();
             if spare.len() < SPARES {
                 spare.push(this);
             }

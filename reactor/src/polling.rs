@@ -111,9 +111,8 @@ impl Patience {
 
     /// Takes note of a wait that took `time`, and of the `work` that took the worker's time before it.
     pub(crate) fn note(&mut self, work: Duration, wait: Wait, time: Duration) {
-        if self.looking
-            && let Some(economy) = &mut self.economy
-        {
+        if let Some(economy) = &mut self.economy {
+            // Also while it does not look: a pause is one for whoever it works for.
             match wait {
                 Wait::Found => economy.note_look(work, time),
                 Wait::Slept | Wait::InVain => economy.note_sleep(time),
@@ -283,6 +282,22 @@ mod tests {
             patience.note(LIMIT, Wait::Slept, LONG);
         }
         assert!(patience.is_looking());
+    }
+
+    #[test]
+    fn a_trial_that_a_pause_interrupts_begins_anew() {
+        let mut patience = Patience::new(None);
+        for _ in 0..10 {
+            start(&mut patience);
+            for _ in 0..2000 {
+                patience.note(LIMIT, Wait::Found, LIMIT);
+                assert!(patience.is_looking(), "it judges too soon");
+            }
+            while patience.is_looking() {
+                patience.note(Duration::ZERO, Wait::InVain, LIMIT);
+            }
+            patience.note(Duration::ZERO, Wait::Slept, 2 * LONG);
+        }
     }
 
     #[test]

@@ -339,6 +339,13 @@ fn files_are_sought() {
         // One that was started is done first.
         assert_eq!(file.seek(SeekFrom::Current(1)).await?, 8);
 
+        // Also if nobody waits for its end, and before whatever comes next.
+        Pin::new(&mut file).start_seek(SeekFrom::Start(60_000))?;
+        file.read_exact(&mut buf).await?;
+        assert_eq!(buf, pattern(100_000)[60_000..60_010]);
+        assert_eq!(file.stream_position().await?, 60_010, "once");
+        assert_eq!(file.seek(SeekFrom::Start(8)).await?, 8);
+
         let mut buffered = tokio::io::BufReader::new(file);
         buffered.read_exact(&mut buf).await?;
         assert_eq!(buffered.seek(SeekFrom::Current(5)).await?, 23);

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::SystemTime;
 
 use futures::io::{AsyncRead, AsyncSeek, AsyncWrite};
@@ -395,12 +395,28 @@ impl File {
     }
 }
 
+impl File {
+    /// Does what tokio's `start_seek` has asked for, before anything else happens at the position: who has
+    /// given up waiting for it must not find the file elsewhere later.
+    fn poll_started_seek(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        #[cfg(feature = "tokio-io")]
+        if self.seeking.is_some() {
+            let seek = tokio::io::AsyncSeek::poll_complete(Pin::new(self), cx);
+            // If it fails the file is where it was, and nobody asks any more.
+            return seek.map(|_position| ());
+        }
+        let _ = cx;
+        Poll::Ready(())
+    }
+}
+
 impl AsyncRead for File {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut [u8],
     ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_started_seek(cx));
         let Self {
             file,
             eager,
@@ -418,6 +434,7 @@ impl AsyncWrite for File {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_started_seek(cx));
         let Self { file, stream, .. } = &mut *self;
         stream.poll_write(file, cx, buf)
     }
@@ -440,6 +457,7 @@ impl AsyncSeek for File {
         cx: &mut Context<'_>,
         position: SeekFrom,
     ) -> Poll<io::Result<u64>> {
+        ready!(self.poll_started_seek(cx));
         let Self { file, stream, .. } = &mut *self;
         stream.poll_seek(file, cx, position)
     }

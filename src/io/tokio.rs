@@ -1,6 +1,6 @@
-//! tokio's `AsyncRead`, `AsyncWrite` and `AsyncSeek` for gorin's streams, with the feature `tokio-io`: the futures
-//! crate's traits under other names, so that what they promise holds here too. (The sample in the module's
-//! text is `tokio.md`, so that `compat/` can run it.)
+//! tokio's `AsyncRead`, `AsyncWrite` and `AsyncSeek` for gorin's streams, with the feature `tokio-io`: the
+//! futures crate's traits under other names, so that what they promise holds here too. (The sample in the
+//! module's text is `tokio.md`, so that `compat/` can run it.)
 //!
 //! Must not have behaviour of its own, and must not name more of tokio than traits: its runtime and
 //! its sockets are not compiled.
@@ -149,9 +149,12 @@ impl tokio::io::AsyncSeek for File {
 
     /// Where it is, if nothing was started.
     fn poll_complete(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<u64>> {
-        let position = self.seeking.unwrap_or(SeekFrom::Current(0));
-        let result = ready!(AsyncSeek::poll_seek(self.as_mut(), cx, position));
-        self.seeking = None;
-        Poll::Ready(result)
+        let started = self.seeking.take();
+        let position = started.unwrap_or(SeekFrom::Current(0));
+        let polled = AsyncSeek::poll_seek(self.as_mut(), cx, position);
+        if polled.is_pending() {
+            self.seeking = started;
+        }
+        polled
     }
 }

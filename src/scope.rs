@@ -75,8 +75,8 @@ use crate::goroutine::{JoinError, JoinHandle, Spec, go_with};
 /// The first one.
 ///
 /// # Panics
-/// If a goroutine of the scope panics, or `body` does, with its payload; the others are ended before, as after an
-/// error. A panic comes before an error, whichever was first. (Where the runtime ends before the
+/// If a goroutine of the scope panics, or `body` does, with its payload; the others are ended before, as
+/// after an error. A panic comes before an error, whichever was first. (Where the runtime ends before the
 /// goroutines do there is no result: who awaits the scope ends, too.)
 ///
 /// # Cancel safety

@@ -467,8 +467,9 @@ fn wakers_that_panic_at_the_end_do_not_disturb_it() {
     assert_eq!(called.try_iter().count(), waiting.len());
 }
 
-/// In a destructor of a thread-local gorin's own may be gone already: who asks for the runtime is told that there
-/// is none, and a runtime can be used by its handle, and dropped. For: panics there, which end the process.
+/// In a destructor of a thread-local gorin's own may be gone already: who asks for the runtime is told that
+/// there is none, and a runtime can be used by its handle, and dropped. For: panics there, which end the
+/// process.
 #[test]
 fn a_runtime_can_be_used_while_the_locals_of_its_thread_are_destroyed() {
     struct Late(Option<Runtime>, mpsc::Sender<(bool, i32, String)>);

@@ -1,4 +1,5 @@
-//! gorin; `gorin-pooled` by `GORIN_BENCH_READS=pooled` is its server that reads into buffers of the worker's pool.
+//! gorin; `gorin-pooled` by `GORIN_BENCH_READS=pooled` is its server that reads into buffers of the worker's
+//! pool.
 
 mod crates;
 mod gorin_channel;

@@ -8,7 +8,8 @@
 //! buffers they are ours (`direct`), because rustix has those in types of its own.
 //!
 //! None waits (`MSG_DONTWAIT`), also if who shares the socket has made it blocking, as `set_nonblocking(false)`
-//! of a duplicate does: else a worker would, with all that waits for it.
+//! of a duplicate does: else a worker would, with all that waits for it. (`accept4(2)` has no such flag, and
+//! `splice(2)` one that TCP does not mind: of a socket that others made blocking these do wait.)
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem;

@@ -54,7 +54,7 @@ impl<R> PooledReader<R> {
         PooledReader::with_capacity(USUAL_LIMIT, inner)
     }
 
-    /// Reads up to `bytes` of `inner` at a time, and 256 KiB.
+    /// Reads up to `bytes` of `inner` at a time, 256 KiB at most.
     ///
     /// # Panics
     /// If `bytes` is 0.

@@ -26,7 +26,9 @@ macro_rules! socket_face {
             ///
             /// Who has kept a duplicate of it (`try_clone`, another process) keeps the socket when this is
             /// dropped. For a duplicate of a socket that gorin has made, which it ends with the last handle,
-            /// take [`clone().into_std()`](Self::into_std).
+            /// take [`clone().into_std()`](Self::into_std). Who makes the socket blocking again, which it then
+            /// is for all, lets accepting and [`splice`](crate::io::splice()) keep their worker while
+            /// there is nothing; other calls do not mind.
             ///
             /// # Errors
             /// If the descriptor cannot be set non-blocking, or this thread belongs to no runtime.

@@ -115,8 +115,8 @@ impl Builder {
     /// on the stack: for code that recurses deeply. The thread that calls [`run`](Builder::run) is a
     /// worker with a stack of its own.
     ///
-    /// Default: std's, 2 MiB unless the environment variable `RUST_MIN_STACK` says otherwise. Less than 64 KiB is
-    /// refused.
+    /// Default: std's, 2 MiB unless the environment variable `RUST_MIN_STACK` says otherwise. Less than
+    /// 64 KiB is refused.
     ///
     /// ```
     /// fn depth(n: usize) -> usize {
@@ -319,8 +319,8 @@ impl Builder {
     /// then, and nothing is left behind.
     ///
     /// # Panics
-    /// Inside a runtime, where `.await` is what is meant; and in a destructor of a thread-local. Panics of `main`
-    /// are passed on.
+    /// Inside a runtime, where `.await` is what is meant; and in a destructor of a thread-local. Panics of
+    /// `main` are passed on.
     #[track_caller]
     pub fn run<F: Future>(self, main: F) -> io::Result<F::Output> {
         let _role = Role::enter(Role::Worker, "run");

@@ -61,7 +61,8 @@ impl Drop for RoleGuard {
     }
 }
 
-/// Refuses to make a worker of a thread whose locals are being destroyed: goroutines could not be started there.
+/// Refuses to make a worker of a thread whose locals are being destroyed: goroutines could not be started
+/// there.
 #[track_caller]
 pub(super) fn refuse_run_at_the_end_of_a_thread() {
     assert!(

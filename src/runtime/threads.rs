@@ -252,8 +252,9 @@ fn spawn(
 const MOST_PANICS: u32 = 1000;
 
 /// Runs the loop of worker `index` until it ends; false if it panics again and again. Goroutines, and wakers
-/// of strangers, are caught where they are called; what comes here is a panic of [`on_stall`](super::Builder::on_stall)'s
-/// closure, or of a ring that was tampered with. It was printed, and all others must not pay for it.
+/// of strangers, are caught where they are called; what comes here is a panic of
+/// [`on_stall`](super::Builder::on_stall)'s closure, or of a ring that was tampered with. It was printed, and
+/// all others must not pay for it.
 pub(super) fn persevere(index: usize, mut run: impl FnMut()) -> bool {
     for _ in 0..MOST_PANICS {
         let Err(payload) = catch_unwind(AssertUnwindSafe(&mut run)) else {

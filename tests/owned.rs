@@ -314,3 +314,29 @@ fn a_pooled_receive_ends_as_a_read_does() {
         Ok(())
     });
 }
+
+/// Closing ends the connection at once, in one way or another, which the operations see: the error is that
+/// of all calls.
+#[test]
+fn closing_ends_owned_calls_with_the_error_of_all_others() {
+    everywhere(|| async {
+        for linger in [None, Some(Duration::ZERO)] {
+            let (_client, server) = tcp_pair().await?;
+            server.set_linger(linger)?;
+            while server.try_write(&[0; 1 << 16]).is_ok() {}
+            {
+                let mut send = pin!(server.send_owned(vec![1; 1 << 16]));
+                let mut receive = pin!(server.recv_owned(vec![0; 16]));
+                assert!(poll_once(send.as_mut()).is_pending());
+                assert!(poll_once(receive.as_mut()).is_pending());
+                yield_now().await;
+                server.close();
+                // Until the ring has told of them.
+                yield_now().await;
+                let kinds = [send.await.0, receive.await.0].map(|end| end.unwrap_err().kind());
+                assert_eq!(kinds, [io::ErrorKind::NotConnected; 2], "{linger:?}");
+            }
+        }
+        Ok(())
+    });
+}

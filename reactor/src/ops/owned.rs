@@ -196,9 +196,9 @@ where
     })
     .await;
     match (result, verdict) {
-        // It was cancelled before it had an effect, or ended by the shutdown that closing is.
+        // It was cancelled before it had an effect, or ended by the shutdown or reset that closing is.
         (Err(_) | Ok(0), Err(error)) => (Err(error), buffer),
-        (Ok(0), Ok(())) => (socket.verdict(direction).map(|()| 0), buffer),
+        (ended @ (Err(_) | Ok(0)), Ok(())) => (socket.verdict(direction).and(ended), buffer),
         (result, _) => (result, buffer),
     }
 }

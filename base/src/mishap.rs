@@ -84,6 +84,9 @@ mod tests {
     #[test]
     fn what_panics_when_it_is_dropped_is_put_away() {
         discard(Bomb(1));
-        discard(Bomb(2));
+        // This one is leaked, which miri does not forgive.
+        if !cfg!(miri) {
+            discard(Bomb(2));
+        }
     }
 }

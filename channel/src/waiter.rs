@@ -27,7 +27,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::task::Waker;
 
 use gorin_base::primitive::PlainArc;
-use gorin_base::seeded;
+use gorin_base::{mishap, seeded};
 
 use crate::claim::{Claim, TryClaim};
 
@@ -120,8 +120,7 @@ pub(crate) fn wake_all<W>(those: impl IntoIterator<Item = W>, wake: impl Fn(W)) 
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| wake(one))) {
             match first {
                 None => first = Some(payload),
-                // Its destructor might panic, too.
-                Some(_) => std::mem::forget(payload),
+                Some(_) => mishap::discard(payload),
             }
         }
     }

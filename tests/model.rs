@@ -736,3 +736,35 @@ mod explorer {
         }
     }
 }
+
+#[test]
+#[cfg(not(loom))]
+fn a_panic_of_main_is_found_also_if_what_it_carries_panics_when_it_is_dropped() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("what a panic carried panics");
+        }
+    }
+    let failure = Builder::new()
+        .explore(|| async { std::panic::panic_any(Bomb) })
+        .unwrap_err();
+    assert!(failure.to_string().contains("goroutine 0 panicked"));
+}
+
+#[test]
+#[cfg(not(loom))]
+fn a_blocking_operation_that_would_wait_in_a_model_is_a_failure_and_no_hang() {
+    let receives = || async {
+        let (tx, rx) = chan(0);
+        go(async move { tx.send(1).await.unwrap() });
+        assert_eq!(rx.recv_blocking(), Some(1));
+    };
+    let failure = Builder::new().explore(receives).unwrap_err().to_string();
+    assert!(failure.contains("without `_blocking`"), "{failure}");
+    Builder::new().check(|| async {
+        let (tx, rx) = chan(1);
+        tx.send_blocking(1).unwrap();
+        assert_eq!(rx.recv_blocking(), Some(1));
+    });
+}

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Wake, Waker};
 
+use gorin_base::hook;
 use gorin_base::primitive::PlainArc;
 use gorin_base::primitive::thread::{self, Thread};
 
@@ -21,6 +22,10 @@ impl Wake for Unpark {
 }
 
 /// Runs `future` on this thread, which sleeps while it is pending.
+///
+/// # Panics
+/// If it would sleep in a model: the goroutines that could end that are on this thread, too.
+#[track_caller]
 pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
     let waker = Waker::from(PlainArc::new(Unpark(thread::current())));
@@ -29,6 +34,11 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
         if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
             return output;
         }
+        assert!(
+            !hook::is_active(),
+            "a blocking channel operation would have to wait in a model, whose goroutines take turns on \
+             one thread: await the operation of the same name without `_blocking`"
+        );
         // A wake-up between the poll and this call makes it return at once.
         thread::park();
     }

@@ -114,10 +114,18 @@ pub(super) fn run_main<F: Future<Output = ()>>(main: impl FnOnce() -> F) {
             }
         }
     }));
-    if let Err(payload) = ended
-        && !payload.is::<GiveUp>()
-    {
-        note_panic(MAIN, &*payload);
+    if let Err(payload) = ended {
+        if !payload.is::<GiveUp>() {
+            note_panic(MAIN, &*payload);
+        }
+        discard(payload);
+    }
+}
+
+/// Drops what a panic carried; its destructor must not panic its way out of here.
+fn discard(payload: Payload) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        std::mem::forget(payload);
     }
 }
 
@@ -162,11 +170,8 @@ impl Schedule for Scheduler {
     }
 
     fn panicked(&self, _: TaskRef<'_>, payload: Payload) {
-        // Noted when it happened; a destructor of the payload must not panic its way out of here.
-        let dropped = catch_unwind(AssertUnwindSafe(|| drop(payload)));
-        if let Err(payload) = dropped {
-            std::mem::forget(payload);
-        }
+        // Noted when it happened.
+        discard(payload);
     }
 }
 

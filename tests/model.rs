@@ -768,3 +768,11 @@ fn a_blocking_operation_that_would_wait_in_a_model_is_a_failure_and_no_hang() {
         assert_eq!(rx.recv_blocking(), Some(1));
     });
 }
+
+#[test]
+#[cfg(not(loom))]
+fn a_runtime_in_a_model_is_refused() {
+    let runs = || async { gorin::run(async { go(async { 1 }).await.map(drop).unwrap() }) };
+    let failure = Builder::new().explore(runs).unwrap_err().to_string();
+    assert!(failure.contains("`run` was called in a model"), "{failure}");
+}

@@ -319,8 +319,8 @@ impl Builder {
     /// then, and nothing is left behind.
     ///
     /// # Panics
-    /// Inside a runtime, where `.await` is what is meant; and in a destructor of a thread-local. Panics of
-    /// `main` are passed on.
+    /// Inside a runtime or a model, where `.await` is what is meant; and in a destructor of a thread-local.
+    /// Panics of `main` are passed on.
     #[track_caller]
     pub fn run<F: Future>(self, main: F) -> io::Result<F::Output> {
         let _role = Role::enter(Role::Worker, "run");

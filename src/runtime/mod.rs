@@ -89,7 +89,7 @@ pub const EXIT_TIMEOUT: Duration = Duration::from_secs(5);
 ///
 /// # Panics
 /// If the runtime cannot start; the text names cause and cure. [`Builder::run`] returns the same as
-/// an error. Also inside a runtime, where `.await` is what is meant.
+/// an error. Also inside a runtime or a model, where `.await` is what is meant.
 #[track_caller]
 pub fn run<F: Future>(main: F) -> F::Output {
     match Runtime::builder().run(main) {

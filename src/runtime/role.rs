@@ -6,6 +6,8 @@
 use std::cell::Cell;
 use std::marker::PhantomData;
 
+use gorin_base::hook;
+
 use super::{EXIT_TIMEOUT, Handle, current};
 
 /// What a thread is to gorin.
@@ -32,9 +34,15 @@ impl Role {
     /// Gives this thread a role until the guard is dropped; `call` is who asks.
     ///
     /// # Panics
-    /// If the thread has one already.
+    /// If the thread has one already, or a model runs on it: goroutines that are started there are the
+    /// model's, which would wait for the end of this call.
     #[track_caller]
     pub(super) fn enter(role: Role, call: &str) -> RoleGuard {
+        assert!(
+            !hook::is_active(),
+            "gorin: `{call}` was called in a model, whose one thread it would block. Use `.await` on the \
+             future instead, or `gorin::go` to run it beside this one."
+        );
         let here = match Role::current() {
             Role::Stranger => {
                 ROLE.set(role);

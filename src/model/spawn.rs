@@ -14,6 +14,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Wake, Waker};
 
 use gorin_base::hook::{self, Access};
+use gorin_base::mishap;
 use gorin_base::primitive::PlainArc;
 use gorin_executor::task::{self, Payload, Readied, Runnable, Schedule, TaskOf, TaskRef};
 use gorin_executor::{JoinHandle, Spec};
@@ -118,14 +119,7 @@ pub(super) fn run_main<F: Future<Output = ()>>(main: impl FnOnce() -> F) {
         if !payload.is::<GiveUp>() {
             note_panic(MAIN, &*payload);
         }
-        discard(payload);
-    }
-}
-
-/// Drops what a panic carried; its destructor must not panic its way out of here.
-fn discard(payload: Payload) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-        std::mem::forget(payload);
+        mishap::discard(payload);
     }
 }
 
@@ -171,7 +165,7 @@ impl Schedule for Scheduler {
 
     fn panicked(&self, _: TaskRef<'_>, payload: Payload) {
         // Noted when it happened.
-        discard(payload);
+        mishap::discard(payload);
     }
 }
 

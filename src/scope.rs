@@ -97,12 +97,18 @@ where
     let outcome = match catch_unwind(AssertUnwindSafe(|| body(Scope { children }))) {
         Err(payload) => Err(Failure::Panic(payload)),
         Ok(body) => {
-            let body = pin!(AssertUnwindSafe(body).catch_unwind());
-            match select(body, pin!(family.next_failure())).await {
+            let mut body = pin!(Some(AssertUnwindSafe(body).catch_unwind()));
+            let runs = body.as_mut().as_pin_mut().expect("it has just been made");
+            let outcome = match select(runs, pin!(family.next_failure())).await {
                 Either::Left((ended, _)) => of_body(ended),
                 Either::Right((Some(failure), _)) => Err(failure),
                 // Nobody can start a goroutine any more, the body included.
                 Either::Right((None, body)) => of_body(body.await),
+            };
+            // What the body owns may panic when it is dropped: the goroutines end before that gets out.
+            match (catch_unwind(AssertUnwindSafe(|| body.set(None))), outcome) {
+                (Ok(()), outcome) | (Err(_), outcome @ Err(Failure::Panic(_))) => outcome,
+                (Err(payload), _) => Err(Failure::Panic(payload)),
             }
         }
     };

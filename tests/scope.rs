@@ -320,3 +320,34 @@ mod plain {
         });
     }
 }
+
+#[test]
+#[cfg(not(loom))]
+fn goroutines_are_gone_when_a_destructor_of_the_body_panics() {
+    use futures::FutureExt;
+    use std::panic::AssertUnwindSafe;
+
+    struct Panics;
+    impl Drop for Panics {
+        fn drop(&mut self) {
+            panic!("what the body owns panics");
+        }
+    }
+
+    gorin::run(async {
+        let alive = Arc::new(());
+        let theirs = alive.clone();
+        let fails = scope(|s: gorin::Scope<u8>| async move {
+            let _panics = Panics;
+            s.go(async move {
+                let _theirs = theirs;
+                std::future::pending().await
+            });
+            s.go(async { Err(1) });
+            std::future::pending::<()>().await;
+            Ok(())
+        });
+        assert!(AssertUnwindSafe(fails).catch_unwind().await.is_err());
+        assert_eq!(Arc::strong_count(&alive), 1);
+    });
+}

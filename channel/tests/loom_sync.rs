@@ -73,6 +73,26 @@ fn the_last_member_speaks_for_all() {
     });
 }
 
+/// Whoever finds no member left finds what they did. For: a decrement that publishes nothing.
+#[test]
+fn who_finds_no_member_finds_what_they_did() {
+    model("who finds no member finds what they did", || {
+        let group = WaitGroup::new();
+        let (mine, theirs) = (group.add(), group.add());
+        let memory = Unordered::new();
+        let written = memory.clone();
+        let thread = thread::spawn(move || {
+            written.write(1);
+            drop(theirs);
+        });
+        drop(mine);
+        if group.count() == 0 {
+            assert_eq!(memory.read(), 1);
+        }
+        thread.join().unwrap();
+    });
+}
+
 /// A notification reaches one of two waiters, and if that one is dropped, the other. For: a
 /// notification that is lost with a dropped wait.
 #[test]

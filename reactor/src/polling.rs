@@ -278,7 +278,7 @@ mod tests {
             patience.note(LIMIT, Wait::Found, LIMIT);
         }
         // However long these sleeps are: nobody looked.
-        for _ in 0..10_000 {
+        for _ in 0..20_000 {
             patience.note(LIMIT, Wait::Slept, LONG);
         }
         assert!(patience.is_looking());

@@ -30,7 +30,7 @@ const TRIAL: u32 = 256;
 /// So many of them must have cost more than a sleep.
 const MOST: u32 = 192;
 /// Waits without looking after the first trial that did not pay.
-const LEAST_REST: u32 = 8192;
+const LEAST_REST: u32 = 16_384;
 /// The same after many.
 const MOST_REST: u32 = 32_768;
 

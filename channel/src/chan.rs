@@ -15,7 +15,7 @@ use crate::lock::Lock;
 use crate::receiver::Receiver;
 use crate::sender::Sender;
 use crate::state::State;
-use crate::waiter::{Key, Outcome, Phase, Wakeup, wake_all};
+use crate::waiter::{Key, Outcome, Phase, Wakeup};
 
 /// What reports call a channel.
 const CHANNEL: &str = "channel";
@@ -187,7 +187,7 @@ impl<T> Shared<T> {
             drop(state);
             Some(batch)
         });
-        wake_all(batches.flatten().flatten(), Wakeup::wake);
+        Wakeup::wake_all(batches.flatten().flatten());
     }
 }
 

@@ -111,21 +111,21 @@ impl Wakeup {
             self.0.wake();
         }
     }
-}
 
-/// Wakes all of `those`. If a waker panics the others are woken all the same, and then it panics.
-pub(crate) fn wake_all<W>(those: impl IntoIterator<Item = W>, wake: impl Fn(W)) {
-    let mut first = None;
-    for one in those {
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| wake(one))) {
-            match first {
-                None => first = Some(payload),
-                Some(_) => mishap::discard(payload),
+    /// Wakes all of `those`. If a waker panics the others are woken all the same, and then it panics.
+    pub(crate) fn wake_all(those: impl IntoIterator<Item = Self>) {
+        let mut first = None;
+        for one in those {
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| one.wake())) {
+                match first {
+                    None => first = Some(payload),
+                    Some(_) => mishap::discard(payload),
+                }
             }
         }
-    }
-    if let Some(payload) = first {
-        resume_unwind(payload);
+        if let Some(payload) = first {
+            resume_unwind(payload);
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use gorin_base::hook::{self, Access};
 use crate::both::Chan;
 use crate::recv::RecvFut;
 use crate::state::Sent;
-use crate::waiter::{Wakeup, wake_all};
+use crate::waiter::Wakeup;
 
 /// Wakes goroutines that wait for something to happen.
 ///
@@ -80,7 +80,7 @@ impl Notify {
         let mut state = shared.state.lock();
         let wakeups: Vec<Wakeup> = std::iter::from_fn(|| state.hand_to_waiting(())).collect();
         drop(state);
-        wake_all(wakeups, Wakeup::wake);
+        Wakeup::wake_all(wakeups);
     }
 
     /// Waits for a notification. Nothing happens before the future is polled.

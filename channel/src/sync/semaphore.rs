@@ -23,7 +23,7 @@ use gorin_base::seeded;
 
 use crate::both::Chan;
 use crate::recv::RecvFut;
-use crate::waiter::{Wakeup, wake_all};
+use crate::waiter::Wakeup;
 
 /// Limits how many goroutines do something at the same time: each holds a permit meanwhile.
 ///
@@ -110,7 +110,7 @@ impl Semaphore {
         let wakeups: Vec<Wakeup> = given.collect();
         state.append(VecDeque::from(vec![(); permits - wakeups.len()]));
         drop(state);
-        wake_all(wakeups, Wakeup::wake);
+        Wakeup::wake_all(wakeups);
     }
 
     #[track_caller]

@@ -106,6 +106,19 @@ impl Inner {
             }
         }
     }
+
+    /// Begins a wait, or goes on with it, unless there has been a zero more than `zeros`.
+    fn listen(&self, zeros: u32) -> Option<Waiting> {
+        let listener = self.zero.listen();
+        let waits = !self.is_over(zeros) || seeded::bug("wait_group.no_second_look");
+        waits.then_some(Waiting { zeros, listener })
+    }
+
+    /// Whether a wait is over that began when there had been `zeros`.
+    fn is_over(&self, zeros: u32) -> bool {
+        // Acquire: pairs with the exchange in `leave`.
+        self.load(Ordering::Acquire).zeros() != zeros
+    }
 }
 
 impl WaitGroup {
@@ -247,20 +260,6 @@ struct Waiting {
 /// A wait group has one kind of waiter, which a checker need not tell apart.
 const HOOK_KEY: usize = 0;
 
-impl Inner {
-    /// Enters the event list, unless there has been a zero more than `zeros`.
-    fn listen(&self, zeros: u32) -> Option<EventListener> {
-        let listener = self.zero.listen();
-        (!self.is_over(zeros) || seeded::bug("wait_group.no_second_look")).then_some(listener)
-    }
-
-    /// Whether a wait is over that began when there had been `zeros`.
-    fn is_over(&self, zeros: u32) -> bool {
-        // Acquire: pairs with the exchange in `leave`.
-        self.load(Ordering::Acquire).zeros() != zeros
-    }
-}
-
 impl Future for WaitFut<'_> {
     type Output = ();
 
@@ -274,11 +273,10 @@ impl Future for WaitFut<'_> {
             if state.members() == 0 {
                 return Poll::Ready(());
             }
-            let zeros = state.zeros();
-            let Some(listener) = this.inner.listen(zeros) else {
+            this.waiting = this.inner.listen(state.zeros());
+            if this.waiting.is_none() {
                 return Poll::Ready(());
-            };
-            this.waiting = Some(Waiting { zeros, listener });
+            }
             hook::parked(HookWait {
                 operation: "WaitGroup wait",
                 object: this.inner.id,
@@ -287,13 +285,15 @@ impl Future for WaitFut<'_> {
             });
         }
         while let Some(Waiting { zeros, listener }) = &mut this.waiting {
-            ready!(Pin::new(&mut *listener).poll(cx));
-            // Of this zero, or of one before the wait began, of which it was told late.
+            ready!(Pin::new(listener).poll(cx));
+            // Of a zero since the wait began, or late of one before that.
             let over = this.inner.is_over(*zeros) || seeded::bug("wait_group.any_notification");
-            match this.inner.listen(*zeros).filter(|_| !over) {
-                Some(next) => *listener = next,
-                None => this.waiting = None,
-            }
+            let next = if over {
+                None
+            } else {
+                this.inner.listen(*zeros)
+            };
+            this.waiting = next;
         }
         hook::unparked(this.inner.id, HOOK_KEY);
         coop::spend();

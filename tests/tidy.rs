@@ -95,11 +95,6 @@ const STD_EXCEPTIONS: &[Exception] = &[
         "deadlines are allocated when the first is set; they have their own protocol",
     ),
     (
-        "src/net/acceptor.rs",
-        "std::sync::Once",
-        "says something once; absent under loom",
-    ),
-    (
         "src/io/stdio.rs",
         "std::thread",
         "reads the standard input, which blocks and belongs to no runtime; absent under loom",

@@ -13,11 +13,21 @@ use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;
 
+use crate::primitive::{AtomicBool, Ordering};
+
 /// Writes a line to stderr, as far as that takes it.
 pub fn tell(text: fmt::Arguments<'_>) {
     // In one piece, so that it does not mix with those of other processes.
     let line = format!("{text}\n");
     let _ = io::stderr().write_all(line.as_bytes());
+}
+
+/// As [`tell`], unless it was `said` before. Who comes while another one says it does not wait.
+pub fn tell_once(said: &AtomicBool, text: fmt::Arguments<'_>) {
+    // Relaxed: decides who says it, and hands nothing over.
+    if !said.swap(true, Ordering::Relaxed) {
+        tell(text);
+    }
 }
 
 /// Drops `value`, whose destructor may panic; what that panic carries is dropped too, unless its

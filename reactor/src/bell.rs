@@ -79,14 +79,14 @@ impl Bell for RingBell {
 #[cold]
 fn cannot_wake(error: &io::Error) {
     static SAID: AtomicBool = AtomicBool::new(false);
-    // Relaxed: decides who says it, and hands nothing over.
-    if !SAID.swap(true, Ordering::Relaxed) {
-        mishap::tell(format_args!(
+    mishap::tell_once(
+        &SAID,
+        format_args!(
             "gorin: a worker cannot be woken, and may sleep for ever: io_uring_register: {error}. Workers are \
              woken by this call: a seccomp filter that is installed after the start must allow it, and \
              io_uring_enter; and nobody may close a ring's descriptor."
-        ));
-    }
+        ),
+    );
 }
 
 /// Sends a completion with [`Key::WAKE`] to `ring`. The kernel's temporary refusals are retried if

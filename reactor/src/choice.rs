@@ -4,7 +4,7 @@ use std::env;
 use std::fmt;
 use std::io;
 
-use gorin_base::primitive::{AtomicBool, Ordering, PlainArc};
+use gorin_base::primitive::{AtomicBool, PlainArc};
 use gorin_base::{mishap, rng};
 
 use crate::Config;
@@ -188,11 +188,11 @@ fn is_refusal(error: &io::Error) -> bool {
 /// Said once in a process, however many runtimes it starts.
 fn warn(error: &io::Error) {
     static SAID: AtomicBool = AtomicBool::new(false);
-    // Relaxed: decides who says it, and hands nothing over.
-    if !SAID.swap(true, Ordering::Relaxed) {
-        mishap::tell(format_args!(
+    mishap::tell_once(
+        &SAID,
+        format_args!(
             "gorin: {error} Running on epoll instead, with a pool of threads for files. \
              `require_io_uring` makes this an error, {VARIABLE}=epoll silences it."
-        ));
-    }
+        ),
+    );
 }

@@ -15,13 +15,14 @@ use std::fmt;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::pin::Pin;
-use std::sync::{Arc, Once};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::Stream;
 use futures::stream::{BoxStream, StreamExt};
 use gorin_base::mishap;
+use gorin_base::primitive::AtomicBool;
 use gorin_reactor::Direction;
 use socket2::{SockAddr, SockRef};
 
@@ -38,8 +39,8 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_se
 #[derive(Clone)]
 pub(super) struct Acceptor {
     pub(super) endpoint: Endpoint,
-    /// Done when it has been said that descriptors ran out.
-    exhaustion_reported: Arc<Once>,
+    /// Set when it has been said that descriptors ran out; by [`mishap::tell_once`].
+    exhaustion_reported: Arc<AtomicBool>,
 }
 
 /// A new connection, and the address of its peer.
@@ -53,7 +54,7 @@ impl Acceptor {
     pub(super) fn new(endpoint: Endpoint) -> Acceptor {
         Acceptor {
             endpoint,
-            exhaustion_reported: Arc::new(Once::new()),
+            exhaustion_reported: Arc::new(AtomicBool::new(false)),
         }
     }
 
@@ -88,13 +89,14 @@ impl Acceptor {
     }
 
     fn report_exhaustion(&self, name: &impl fmt::Debug, error: &io::Error) {
-        self.exhaustion_reported.call_once(|| {
-            mishap::tell(format_args!(
+        mishap::tell_once(
+            &self.exhaustion_reported,
+            format_args!(
                 "gorin: {name:?} cannot accept: {error}; trying again every {:?} to {:?} \
                  (said once). Raise the limit (`ulimit -n`) or close connections.",
                 PAUSE.0, PAUSE.1
-            ));
-        });
+            ),
+        );
     }
 }
 

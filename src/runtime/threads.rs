@@ -11,7 +11,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use gorin_base::primitive::{AtomicBool, Mutex, Ordering};
+use gorin_base::primitive::{AtomicBool, Mutex};
 use gorin_base::{clock, mishap};
 use gorin_executor::TaskInfo;
 use gorin_reactor::Drained;
@@ -205,13 +205,13 @@ impl Worker {
 /// Said once in a process, however many runtimes it starts.
 fn warn_of_missing_spare(error: &io::Error) {
     static SAID: AtomicBool = AtomicBool::new(false);
-    // Relaxed: decides who says it, and hands nothing over.
-    if !SAID.swap(true, Ordering::Relaxed) {
-        mishap::tell(format_args!(
+    mishap::tell_once(
+        &SAID,
+        format_args!(
             "gorin: {error} Going on without the spare worker: while all others compute at once \
              nobody serves."
-        ));
-    }
+        ),
+    );
 }
 
 /// Starts the thread of worker `index`.

@@ -33,8 +33,8 @@ pub(crate) struct Early {
     /// Relaxed: who drops a receive and reads afterwards is ordered by itself, and readers that wait
     /// are ordered by the lock of their list.
     present: AtomicBool,
-    /// How often something was added. Written under the lock of `state`, after `present`, which it releases
-    /// to who observes it.
+    /// How often something was added. Written by who adds, after `present`, which it releases to who observes
+    /// it, and before the list is woken.
     additions: AtomicU32,
     state: Mutex<State>,
 }
@@ -61,23 +61,17 @@ impl Early {
         }
     }
 
-    fn with<R>(&self, f: impl FnOnce(&mut State) -> R) -> R {
-        self.with_and_then(f, || {})
-    }
-
     /// As [`with`](Self::with), for what may add something.
     fn add(&self, f: impl FnOnce(&mut State)) {
-        self.with_and_then(f, || {
-            self.additions.fetch_add(1, Ordering::Release);
-        });
+        self.with(f);
+        self.additions.fetch_add(1, Ordering::Release);
     }
 
-    fn with_and_then<R>(&self, f: impl FnOnce(&mut State) -> R, then: impl FnOnce()) -> R {
+    fn with<R>(&self, f: impl FnOnce(&mut State) -> R) -> R {
         let mut state = self.state.lock();
         let result = f(&mut state);
         let present = state.orphans > 0 || !state.bytes.is_empty() || state.error.is_some();
         self.present.store(present, Ordering::Relaxed);
-        then();
         result
     }
 

@@ -107,8 +107,7 @@ impl Poller {
         let sets: Box<[OwnedFd]> = (0..workers).map(|_| create()).collect::<io::Result<_>>()?;
         for nest in &sets {
             let (nest, shared) = (nest.as_raw_fd(), set.as_raw_fd());
-            let added = control(nest, libc::EPOLL_CTL_ADD, shared, 0, SHARED);
-            added.map_err(|error| error::explain(error::WATCH, &error))?;
+            add(nest, shared, 0, SHARED)?;
         }
         let nests = Nests {
             sets,
@@ -179,8 +178,7 @@ impl Poller {
     /// Lets `fd` end the sleep of worker `worker` each time it becomes readable. It is not read.
     pub(crate) fn add_bell(&self, worker: usize, fd: RawFd) -> io::Result<()> {
         let events = libc::EPOLLIN | libc::EPOLLET;
-        let added = control(self.nest(worker), libc::EPOLL_CTL_ADD, fd, events, BELL);
-        added.map_err(|error| error::explain(error::WATCH, &error))
+        add(self.nest(worker), fd, events, BELL)
     }
 
     /// Sleeps on the nest of worker `worker` until it is told of something, or `timeout` passes
@@ -218,6 +216,12 @@ fn create() -> io::Result<OwnedFd> {
     }
     // SAFETY: the descriptor was made above and belongs to nobody else.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Adds `fd`, which is a worker's own, to `set`.
+fn add(set: RawFd, fd: RawFd, events: i32, data: u64) -> io::Result<()> {
+    let added = control(set, libc::EPOLL_CTL_ADD, fd, events, data);
+    added.map_err(|error| error::explain(error::WATCH, &error))
 }
 
 fn control(set: RawFd, what: i32, fd: RawFd, events: i32, data: u64) -> io::Result<()> {

@@ -155,7 +155,7 @@ impl Endpoint {
     }
 
     /// As [`recv_stream`](Self::recv_stream), at most `limit` bytes, into a buffer of the thread's pool.
-    pub(super) fn recv_pooled(&self, limit: usize) -> impl Call<PooledBuf> {
+    pub(super) fn recv_stream_pooled(&self, limit: usize) -> impl Call<PooledBuf> {
         move |fd| {
             let mut buf = PooledBuf::take(limit);
             let len = self.recv_stream(&mut buf)(fd)?;

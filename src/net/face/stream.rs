@@ -230,7 +230,7 @@ macro_rules! stream_face {
                 &self,
                 limit: usize,
             ) -> impl Future<Output = std::io::Result<$crate::io::PooledBuf>> {
-                self.endpoint.read(self.endpoint.recv_pooled(limit))
+                self.endpoint.read(self.endpoint.recv_stream_pooled(limit))
             }
 
             /// As [`recv_pooled`](Self::recv_pooled), without waiting.
@@ -238,7 +238,8 @@ macro_rules! stream_face {
             /// # Errors
             /// As [`try_read`](Self::try_read).
             pub fn try_recv_pooled(&self, limit: usize) -> std::io::Result<$crate::io::PooledBuf> {
-                self.endpoint.try_read(self.endpoint.recv_pooled(limit))
+                self.endpoint
+                    .try_read(self.endpoint.recv_stream_pooled(limit))
             }
 
             /// As [`recv_pooled`](Self::recv_pooled), for futures written by hand; of wakers as
@@ -252,7 +253,7 @@ macro_rules! stream_face {
                 limit: usize,
             ) -> std::task::Poll<std::io::Result<$crate::io::PooledBuf>> {
                 self.endpoint
-                    .poll_read(cx, self.endpoint.recv_pooled(limit))
+                    .poll_read(cx, self.endpoint.recv_stream_pooled(limit))
             }
 
             /// Writes what the socket has room for from a buffer that the call owns; gives the

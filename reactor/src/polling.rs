@@ -18,9 +18,8 @@
 //! - Whoever loses the CPU while it looks has kept somebody from it, perhaps the very one it waits
 //!   for: it has looked in vain, whatever it found. That shows as a gap between two readings of the
 //!   clock and needs no system call.
-//!
 //! - Unless somebody has said how long it may look: not while that takes more CPU time than sleeping
-//!   (`economy.rs`).
+//!   (`polling/economy.rs`).
 //!
 //! Rejected: to look only for what comes within 30 µs (after 64 KiB the next ones come after 26, after 64 B
 //! after 22), and to compare what an event costs the worker by trial (64 sleeps after 64 looks are much

@@ -26,6 +26,35 @@ async fn tcp_pair() -> io::Result<(TcpStream, TcpStream)> {
     Ok((client, listener.accept().await?.0))
 }
 
+/// For: a vector of which other runtimes fill the capacity. Nothing was read, which looks like the end.
+#[test]
+fn an_empty_vector_with_a_capacity_is_refused_and_comes_back() {
+    everywhere(|| async {
+        let (client, server) = tcp_pair().await?;
+        client.write_all(b"hello").await?;
+        let (result, mut buf) = server.recv_owned(Vec::with_capacity(16)).await;
+        let error = result.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        assert!(error.to_string().contains("vec![0; 16]"), "{error}");
+        assert_eq!(buf.capacity(), 16);
+        assert_eq!(server.recv_owned(Vec::new()).await.0?, 0);
+
+        let file = gorin::fs::File::open("/proc/version").await?;
+        let result;
+        (result, buf) = file.read_at(buf, 0).await;
+        assert_eq!(result.unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        let result;
+        (result, buf) = file.read_exact_at(buf, 0).await;
+        assert_eq!(result.unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        file.read_exact_at(Vec::new(), 0).await.0?;
+
+        buf.resize(16, 0);
+        let (result, buf) = server.recv_owned(buf).await;
+        assert_eq!(&buf[..result?], b"hello");
+        Ok(())
+    });
+}
+
 #[test]
 fn an_echo_with_owned_buffers() {
     everywhere(|| async {

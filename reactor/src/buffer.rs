@@ -4,11 +4,19 @@
 //! goes into the call and comes back with its result. These traits say which types may.
 //!
 //! Reading fills what a buffer contains already; its length does not change. So no call leaves
-//! memory behind that nobody has initialised, and none has to set a length.
+//! memory behind that nobody has initialised, and none has to set a length. Other runtimes fill the
+//! capacity; who does that out of habit ([`Vec::with_capacity`]) would read nothing, and take it for
+//! the end: that is refused ([`has_length`]).
+//!
+//! Rejected: to fill the capacity of an empty vector. The second read into the same vector, which has the
+//! length of the first one by then, would be as short as that.
 
+use std::io;
 use std::sync::Arc;
 
 use gorin_base::pool::PooledBuf;
+
+use crate::error;
 
 /// A buffer that the kernel can read from while an operation owns it.
 ///
@@ -32,6 +40,20 @@ pub unsafe trait IoBuf: Default + Send + 'static {
 pub unsafe trait IoBufMut: IoBuf {
     /// All that the buffer contains.
     fn bytes_mut(&mut self) -> &mut [u8];
+
+    /// How many bytes more it could contain without another allocation, as a [`Vec`] of a larger capacity than
+    /// length. An empty buffer that could contain some is refused: its length was forgotten.
+    fn spare(&self) -> usize {
+        0
+    }
+}
+
+/// `Err` if `buffer`, which is to be filled, contains nothing though it could: see the module text.
+pub(crate) fn has_length(buffer: &impl IoBufMut) -> io::Result<()> {
+    match buffer.bytes().is_empty() && buffer.spare() > 0 {
+        true => Err(error::no_length(buffer.spare())),
+        false => Ok(()),
+    }
 }
 
 macro_rules! buffers {
@@ -46,6 +68,18 @@ macro_rules! buffers {
         buffers!(@$mutable $name);
     )*};
     (@shared $name:ty) => {};
+    (@vector $name:ty) => {
+        // SAFETY: the value is the only one that refers to the memory.
+        unsafe impl IoBufMut for $name {
+            fn bytes_mut(&mut self) -> &mut [u8] {
+                self
+            }
+
+            fn spare(&self) -> usize {
+                self.capacity() - self.len()
+            }
+        }
+    };
     (@unique $name:ty) => {
         // SAFETY: the value is the only one that refers to the memory.
         unsafe impl IoBufMut for $name {
@@ -57,7 +91,7 @@ macro_rules! buffers {
 }
 
 buffers! {
-    Vec<u8>, unique;
+    Vec<u8>, vector;
     Box<[u8]>, unique;
     &'static mut [u8], unique;
     PooledBuf, unique;
@@ -98,5 +132,19 @@ mod tests {
         }
         check(vec![0; 4]);
         check(vec![0; 4].into_boxed_slice());
+    }
+
+    #[test]
+    fn only_what_is_empty_and_has_room_lacks_its_length() {
+        let mut buffer = Vec::with_capacity(10);
+        assert_eq!(
+            has_length(&buffer).unwrap_err().kind(),
+            io::ErrorKind::InvalidInput
+        );
+        buffer.push(1);
+        has_length(&buffer).unwrap();
+        has_length(&Vec::new()).unwrap();
+        has_length(&Box::<[u8]>::default()).unwrap();
+        has_length(&PooledBuf::default()).unwrap();
     }
 }

@@ -53,6 +53,18 @@ pub(crate) fn deadline_passed() -> io::Error {
     )
 }
 
+/// A buffer that is to be filled is an empty vector with room for `spare` bytes.
+#[cold]
+pub(crate) fn no_length(spare: usize) -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidInput,
+        format!(
+            "the buffer is empty: what it contains is read over, and it has only a capacity. Give it a \
+             length: vec![0; {spare}] in place of Vec::with_capacity({spare}), and no clear() between calls"
+        ),
+    )
+}
+
 /// An operation was thrown away because there was no thread for it: of the kernel's, which does for a ring what
 /// would block, or of the pool.
 #[cold]

@@ -165,7 +165,8 @@ impl File {
     /// ```
     ///
     /// # Errors
-    /// Those of `pread(2)`; the buffer comes back all the same, see [`IoBuf`] for the exception.
+    /// Those of `pread(2)`; `InvalidInput` for an empty vector that has a capacity, which is not filled: give
+    /// it a length. The buffer comes back all the same, see [`IoBuf`] for the exception.
     ///
     /// # Cancel safety
     /// A dropped call has no effect on the file; the buffer is freed when the kernel is done with it.
@@ -181,7 +182,7 @@ impl File {
         range: Range<usize>,
         offset: u64,
     ) -> (io::Result<usize>, B) {
-        if self.eager && range.len() <= EAGER {
+        if self.eager && (1..=EAGER).contains(&range.len()) {
             coop::consume().await;
             let into = &mut buffer.bytes_mut()[range.clone()];
             if let Ok(count) = ops::read_cached(&*self.file, into, Some(offset)) {
@@ -205,6 +206,10 @@ impl File {
         offset: u64,
     ) -> (io::Result<()>, B) {
         let (mut done, len) = (0, buffer.bytes().len());
+        if len == 0 {
+            let (result, buffer) = self.read_at(buffer, offset).await;
+            return (result.map(drop), buffer);
+        }
         while done < len {
             let at = offset.saturating_add(done as u64);
             let (result, back) = self.read_range(buffer, done..len, at).await;

@@ -15,7 +15,7 @@ use rustix::fs::{self, SeekFrom};
 use super::call::Call;
 use super::run::Run;
 use super::{Descriptor, PathString, path_string};
-use crate::buffer::{IoBuf, IoBufMut};
+use crate::buffer::{self, IoBuf, IoBufMut};
 use crate::driver::{POSITION, Request};
 use crate::op::Opcode;
 
@@ -81,8 +81,8 @@ impl Opcode for Open {
 /// never.
 ///
 /// # Errors
-/// `InvalidInput` if `offset` is beyond what a file can have (2^63 - 1). The buffer comes back with
-/// every error but one: if the runtime is torn down by force while the kernel is writing to it, an
+/// `InvalidInput` if `offset` is beyond what a file can have (2^63 - 1), or for an empty vector that has
+/// a capacity: its length was forgotten. The buffer comes back with every error but one: if the runtime is torn down by force while the kernel is writing to it, an
 /// empty one comes instead.
 ///
 /// # Cancel safety
@@ -128,7 +128,15 @@ where
     F: AsFd + Send + Sync + 'static,
     B: IoBufMut,
 {
-    transfer(file, buffer, range, offset, Way::FromFile(B::bytes_mut))
+    let refused = buffer::has_length(&buffer).err();
+    transfer(
+        file,
+        buffer,
+        range,
+        offset,
+        Way::FromFile(B::bytes_mut),
+        refused,
+    )
 }
 
 /// As [`write_at`], of a part of the buffer; without `offset` at the file's own position, which
@@ -149,7 +157,7 @@ where
     F: AsFd + Send + Sync + 'static,
     B: IoBuf,
 {
-    transfer(file, buffer, range, offset, Way::ToFile)
+    transfer(file, buffer, range, offset, Way::ToFile, None)
 }
 
 /// Which way the bytes go.
@@ -165,6 +173,7 @@ fn transfer<F, B>(
     range: Range<usize>,
     offset: Option<u64>,
     way: Way<B>,
+    refused: Option<io::Error>,
 ) -> Transfer<B>
 where
     F: AsFd + Send + Sync + 'static,
@@ -181,9 +190,10 @@ where
         began: None,
         way,
     };
-    Transfer(match offset.map_or(Ok(()), check_offset) {
-        Ok(()) => Run::new(moved),
-        Err(error) => Run::settled((Err(error), moved.buffer)),
+    let refused = refused.or_else(|| check_offset(offset?).err());
+    Transfer(match refused {
+        None => Run::new(moved),
+        Some(error) => Run::settled((Err(error), moved.buffer)),
     })
 }
 

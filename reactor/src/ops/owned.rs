@@ -29,7 +29,7 @@ use gorin_base::primitive::PlainArc;
 
 use super::file::MAX_TRANSFER;
 use super::run::Run;
-use crate::buffer::{IoBuf, IoBufMut};
+use crate::buffer::{self, IoBuf, IoBufMut};
 use crate::calls;
 use crate::driver::{Direction, Request};
 use crate::early::Early;
@@ -42,13 +42,17 @@ use crate::socket::{Link, Socket};
 /// For streams: of a datagram that a dropped call has taken the boundaries would be lost.
 ///
 /// # Errors
-/// As [`Socket::io`]. The buffer comes back with every error but one: if the runtime is torn down by
-/// force while the kernel uses it, an empty one comes instead.
+/// As [`Socket::io`]; `InvalidInput` for an empty vector that has a capacity: its length was forgotten. The
+/// buffer comes back with every error but one: if the runtime is torn down by force while the kernel uses it,
+/// an empty one comes instead.
 ///
 /// # Cancel safety
 /// No bytes are lost: see the module. The buffer of a dropped call is freed when the kernel is done
 /// with it.
 pub async fn recv_owned<B: IoBufMut>(socket: &Socket, mut buffer: B) -> (io::Result<usize>, B) {
+    if let Err(error) = buffer::has_length(&buffer) {
+        return (Err(error), buffer);
+    }
     if socket.completes() && !has_early(socket) {
         let result;
         (result, buffer) = receive(socket, buffer).await;

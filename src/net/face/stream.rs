@@ -182,7 +182,8 @@ macro_rules! stream_face {
             /// buffer is freed when the kernel is done with it.
             ///
             /// # Errors
-            /// As [`read`](Self::read). The buffer comes back with every error but one: if the
+            /// As [`read`](Self::read); `InvalidInput` for an empty vector that has a capacity, which is
+            /// not filled: give it a length. The buffer comes back with every error but one: if the
             /// runtime is torn down by force while the kernel uses it, an empty one comes instead.
             pub fn recv_owned<B: $crate::io::IoBufMut>(
                 &self,

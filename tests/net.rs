@@ -341,6 +341,41 @@ fn close_ends_the_pending_calls_of_others_and_all_later_ones() {
     });
 }
 
+/// For: a read that has looked whether the socket is closed, and then finds the end that closing makes.
+#[test]
+fn a_read_that_races_with_close_never_says_that_the_peer_has_ended() {
+    within_patience(|| {
+        let runtime = Runtime::builder().workers(2).build().unwrap();
+        runtime.block_on(async {
+            for round in 0..300 {
+                let (client, _server) = connection().await.unwrap();
+                let reader = client.clone();
+                let (started, begun) = chan(1);
+                let reading = go(async move {
+                    started.send(()).await.unwrap();
+                    loop {
+                        let buf = &mut [0; 8];
+                        let got = match round % 4 {
+                            0 => reader.try_read(buf),
+                            1 => reader.try_peek(buf),
+                            2 => reader.try_recv_pooled(8).map(|buf| buf.len()),
+                            _ => reader.try_read_vectored(&mut [IoSliceMut::new(buf)]),
+                        };
+                        match got {
+                            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                            ended => return ended,
+                        }
+                    }
+                });
+                begun.recv().await.unwrap();
+                client.close();
+                let ended = reading.await.unwrap();
+                assert!(ended.is_err(), "round {round}: {ended:?}");
+            }
+        });
+    });
+}
+
 #[test]
 fn closing_a_listener_ends_a_pending_accept() {
     everywhere(|| async {

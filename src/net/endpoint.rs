@@ -148,9 +148,8 @@ impl Endpoint {
             if let Some(early) = self.socket().read_early(buf, false) {
                 return early;
             }
-            let result = calls::recv(fd, buf, 0);
-            self.note_read(&result, buf.len());
-            result
+            let received = calls::recv(fd, buf, 0);
+            self.received(received, buf.len())
         }
     }
 
@@ -168,7 +167,7 @@ impl Endpoint {
     pub(super) fn peek_stream(&self, buf: &mut [u8]) -> impl Call<usize> {
         move |fd| match self.socket().read_early(buf, true) {
             Some(early) => early,
-            None => calls::recv(fd, buf, libc::MSG_PEEK),
+            None => self.unless_closed(calls::recv(fd, buf, libc::MSG_PEEK)),
         }
     }
 
@@ -182,9 +181,7 @@ impl Endpoint {
             if let Some(early) = self.socket().read_early(first, false) {
                 return early;
             }
-            let result = calls::recv_vectored(fd, bufs);
-            self.note_read(&result, room);
-            result
+            self.received(calls::recv_vectored(fd, bufs), room)
         }
     }
 
@@ -194,7 +191,7 @@ impl Endpoint {
             if let Some(early) = self.early_into(pipe, room) {
                 return early;
             }
-            let moved = splice::call(fd, pipe, room)?;
+            let moved = self.unless_closed(splice::call(fd, pipe, room))?;
             // It may have come short because the pipe has few places, and each piece takes one: as good as
             // a read that filled its buffer.
             self.socket().note_read(moved, moved);
@@ -217,14 +214,24 @@ impl Endpoint {
         Some(written)
     }
 
-    /// A read of a stream that got less than it had room for has emptied the socket, most likely, and one that
-    /// got all perhaps, too.
+    /// The result of a read of a stream into `room` bytes. One that got less than it had room for has emptied
+    /// the socket, most likely, and one that got all perhaps, too.
     ///
     /// Rejected: `TCP_INQ`, which would tell, but makes a read 150 ns dearer.
     #[inline]
-    fn note_read(&self, result: &io::Result<usize>, room: usize) {
-        if let Ok(len) = result {
-            self.socket().note_read(*len, room);
+    fn received(&self, received: io::Result<usize>, room: usize) -> io::Result<usize> {
+        if let Ok(len) = received {
+            self.socket().note_read(len, room);
+        }
+        self.unless_closed(received)
+    }
+
+    /// `received`, unless that is an end which is none.
+    #[inline]
+    fn unless_closed(&self, received: io::Result<usize>) -> io::Result<usize> {
+        match received {
+            Ok(0) => self.socket().end_of_stream(),
+            received => received,
         }
     }
 

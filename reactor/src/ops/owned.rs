@@ -66,7 +66,10 @@ pub async fn recv_owned<B: IoBufMut>(socket: &Socket, mut buffer: B) -> (io::Res
         Some(read) => read,
         None => calls::recv(fd, buffer.bytes_mut(), 0),
     };
-    let result = socket.io(Direction::Read, call).await;
+    let result = match socket.io(Direction::Read, call).await {
+        Ok(0) => socket.end_of_stream(),
+        result => result,
+    };
     (result, buffer)
 }
 

@@ -13,6 +13,7 @@ use socket2::SockRef;
 use super::Socket;
 use crate::deadline::list_then_look;
 use crate::driver::Direction;
+use crate::error;
 use crate::key::Key;
 use crate::local;
 use crate::mailbox::Message;
@@ -62,6 +63,21 @@ impl Socket {
         let armed = self.special.announce(close);
         self.end();
         self.cancel(armed);
+    }
+
+    /// What a read that has come to the end of a stream gives: 0, or the error of a socket that was
+    /// [closed](Self::close) after the read had begun. The shutdown that closing is looks like the peer's end,
+    /// and half an answer would look like a whole one.
+    ///
+    /// # Errors
+    /// `NotConnected` if the socket has been closed.
+    #[cold]
+    pub fn end_of_stream(&self) -> io::Result<usize> {
+        // Relaxed inside: the kernel's lock of the socket orders the read behind the shutdown.
+        match self.shared.sockets.is_closed(self.slot) {
+            true => Err(error::closed()),
+            false => Ok(0),
+        }
     }
 
     /// Asks the rings that own these polls, and the standing one if there is any, to cancel them.

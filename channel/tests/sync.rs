@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
+use gorin_base::coop;
 use gorin_channel::sync::{Notify, Semaphore, WaitGroup};
 
 fn poll<F: Future + ?Sized>(future: Pin<&mut F>) -> Poll<F::Output> {
@@ -151,4 +152,61 @@ fn as_many_permits_as_there_can_be_are_made_at_once() {
     assert!(too_many.is_err() && semaphore.available() == usize::MAX - 1);
     semaphore.add(1);
     assert_eq!(semaphore.available(), usize::MAX);
+}
+
+/// Runs `body` as a goroutine's poll that has used up its budget.
+fn exhausted<R>(body: impl FnOnce() -> R) -> R {
+    coop::with_budget(|| {
+        (0..coop::OPERATIONS).for_each(|_| coop::spend());
+        body()
+    })
+}
+
+#[test]
+fn who_was_polled_waits_also_without_budget() {
+    let notify = Notify::new();
+    let mut notified = pin!(notify.notified());
+    assert!(exhausted(|| poll(notified.as_mut())).is_pending());
+    notify.notify_all();
+    assert!(poll(notified).is_ready());
+
+    let group = WaitGroup::new();
+    let token = group.add();
+    let mut wait = pin!(group.wait());
+    assert!(exhausted(|| poll(wait.as_mut())).is_pending());
+    drop(token);
+    let _reused = group.add();
+    assert!(poll(wait).is_ready());
+}
+
+#[test]
+fn a_notification_that_was_not_told_for_want_of_budget_is_passed_on() {
+    let notify = Notify::new();
+    notify.notify_one();
+    let mut first = Box::pin(notify.notified());
+    assert!(exhausted(|| poll(first.as_mut())).is_pending());
+    let mut second = pin!(notify.notified());
+    assert!(poll(second.as_mut()).is_pending());
+    drop(first);
+    assert!(poll(second).is_ready());
+}
+
+#[test]
+fn waits_that_are_over_at_once_let_others_run() {
+    let (notify, group) = (Notify::new(), WaitGroup::new());
+    let told = |mut one: Pin<&mut dyn Future<Output = ()>>| poll(one.as_mut()).is_ready();
+    let most = coop::OPERATIONS as usize;
+    let notifications = coop::with_budget(|| {
+        let one = |_: &usize| {
+            notify.notify_one();
+            told(pin!(notify.notified()))
+        };
+        (0..=most).take_while(one).count()
+    });
+    let waits = coop::with_budget(|| {
+        let one = |_: &usize| told(pin!(group.wait()));
+        (0..=most).take_while(one).count()
+    });
+    // Fewer if the test was kept from running for so long that the slice was over first.
+    assert!(notifications <= most && waits <= most);
 }

@@ -5,13 +5,19 @@
 //! passes the notification on. All of that is what the channel does anyway, and what its models
 //! prove; an event list of its own would have to prove it again. Only the limit of one is told to the
 //! channel: a value that is put back takes no place of the capacity.
+//!
+//! Unlike other receives a wait stands in line from its first poll, whatever is left of the budget of its
+//! goroutine: `notify_all` keeps nothing for who comes later, so who was polled must be there. The budget is
+//! asked afterwards.
 
 use std::future::Future;
 use std::panic::Location;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
+use gorin_base::coop;
 use gorin_base::hook::{self, Access};
+use gorin_base::primitive::unwinding;
 
 use crate::both::Chan;
 use crate::recv::RecvFut;
@@ -90,7 +96,11 @@ impl Notify {
     /// is kept, unless one is kept already.
     #[track_caller]
     pub fn notified(&self) -> Notified<'_> {
-        Notified(self.permit.recv())
+        Notified {
+            notify: self,
+            wait: self.permit.recv(),
+            untold: false,
+        }
     }
 }
 
@@ -104,12 +114,33 @@ impl Default for Notify {
 /// The future of [`Notify::notified`].
 #[derive(Debug)]
 #[must_use = "futures do nothing unless polled"]
-pub struct Notified<'a>(RecvFut<'a, ()>);
+pub struct Notified<'a> {
+    notify: &'a Notify,
+    wait: RecvFut<'a, ()>,
+    /// It has been notified, and its goroutine lets others run before it is told.
+    untold: bool,
+}
 
 impl Future for Notified<'_> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        Pin::new(&mut self.get_mut().0).poll(cx).map(|_| ())
+        let this = self.get_mut();
+        if !this.untold {
+            ready!(coop::unlimited(|| Pin::new(&mut this.wait).poll(cx)));
+            this.untold = true;
+        }
+        ready!(coop::poll_ready(cx));
+        coop::spend();
+        this.untold = false;
+        Poll::Ready(())
+    }
+}
+
+impl Drop for Notified<'_> {
+    fn drop(&mut self) {
+        if self.untold && !unwinding() {
+            self.notify.notify_one();
+        }
     }
 }

@@ -165,6 +165,7 @@ impl WaitGroup {
         WaitFut {
             inner: &self.inner,
             waiting: None,
+            over: false,
             site: Location::caller(),
         }
     }
@@ -247,6 +248,8 @@ pub struct WaitFut<'a> {
     inner: &'a Inner,
     /// Present while this waits.
     waiting: Option<Waiting>,
+    /// There was no member; its goroutine lets others run before it is told.
+    over: bool,
     site: Site,
 }
 
@@ -260,43 +263,56 @@ struct Waiting {
 /// A wait group has one kind of waiter, which a checker need not tell apart.
 const HOOK_KEY: usize = 0;
 
-impl Future for WaitFut<'_> {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        ready!(coop::poll_ready(cx));
-        let this = self.get_mut();
-        if this.waiting.is_none() {
-            hook::step("WaitGroup wait", this.inner.id, Access::Read, this.site);
+impl WaitFut<'_> {
+    /// Waits, from the first poll on.
+    fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.waiting.is_none() {
+            hook::step("WaitGroup wait", self.inner.id, Access::Read, self.site);
             // Acquire: as in `is_over`.
-            let state = this.inner.load(Ordering::Acquire);
+            let state = self.inner.load(Ordering::Acquire);
             if state.members() == 0 {
                 return Poll::Ready(());
             }
-            this.waiting = this.inner.listen(state.zeros());
-            if this.waiting.is_none() {
+            self.waiting = self.inner.listen(state.zeros());
+            if self.waiting.is_none() {
                 return Poll::Ready(());
             }
             hook::parked(HookWait {
                 operation: "WaitGroup wait",
-                object: this.inner.id,
+                object: self.inner.id,
                 key: HOOK_KEY,
-                site: this.site,
+                site: self.site,
             });
         }
-        while let Some(Waiting { zeros, listener }) = &mut this.waiting {
+        while let Some(Waiting { zeros, listener }) = &mut self.waiting {
             ready!(Pin::new(listener).poll(cx));
             // Of a zero since the wait began, or late of one before that.
-            let over = this.inner.is_over(*zeros) || seeded::bug("wait_group.any_notification");
+            let over = self.inner.is_over(*zeros) || seeded::bug("wait_group.any_notification");
             let next = if over {
                 None
             } else {
-                this.inner.listen(*zeros)
+                self.inner.listen(*zeros)
             };
-            this.waiting = next;
+            self.waiting = next;
         }
-        hook::unparked(this.inner.id, HOOK_KEY);
+        hook::unparked(self.inner.id, HOOK_KEY);
+        Poll::Ready(())
+    }
+}
+
+impl Future for WaitFut<'_> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        if !this.over {
+            ready!(this.poll_over(cx));
+            this.over = true;
+        }
+        // After the wait: one that was begun must not miss a zero for want of budget.
+        ready!(coop::poll_ready(cx));
         coop::spend();
+        this.over = false;
         Poll::Ready(())
     }
 }

@@ -140,7 +140,7 @@ impl Ticker {
     /// Stops the ticker: it does not tick until it is [`reset`](Ticker::reset), nor deliver what it
     /// had kept. As in Go this does not end the stream, which waits.
     pub fn stop(&mut self) {
-        self.sleep = Sleep::never();
+        self.sleep.stop();
     }
 
     /// Starts anew with the given period, also after [`stop`](Ticker::stop): the next tick is one
@@ -163,7 +163,7 @@ impl Ticker {
     fn set(&mut self, next: Option<Instant>) {
         match next {
             Some(next) => self.sleep.reset(next),
-            None => self.sleep = Sleep::never(),
+            None => self.sleep.stop(),
         }
     }
 

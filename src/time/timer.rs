@@ -105,7 +105,7 @@ impl Timer {
     /// # });
     /// ```
     pub fn stop(&mut self) -> bool {
-        self.sleep = Sleep::never();
+        self.sleep.stop();
         std::mem::replace(&mut self.is_set, false)
     }
 
@@ -114,7 +114,7 @@ impl Timer {
     pub fn reset(&mut self, duration: Duration) -> bool {
         match clock::now().checked_add(duration) {
             Some(deadline) => self.sleep.reset(deadline),
-            None => self.sleep = Sleep::never(),
+            None => self.sleep.stop(),
         }
         std::mem::replace(&mut self.is_set, true)
     }

@@ -62,26 +62,33 @@ pub struct Sleep {
 impl Sleep {
     /// Sleeps until `deadline`. One that has passed makes the future ready at once.
     pub fn until(deadline: Instant) -> Self {
+        Self::new(Some(deadline))
+    }
+
+    /// Never ready, unless [`reset`](Self::reset) gives it a deadline. Needs no runtime.
+    pub fn never() -> Self {
+        Self::new(None)
+    }
+
+    fn new(deadline: Option<Instant>) -> Self {
         let home = local::with_timers(|timers, worker| match worker {
             Some(_) => None,
             None => Some(timers.any_shard().clone()),
         });
         Self {
-            deadline: Some(deadline),
+            deadline,
             home: home.flatten(),
             timer: None,
             virtual_timer: VirtualTimer::new(),
         }
     }
 
-    /// Never ready, unless [`reset`](Self::reset) gives it a deadline. Needs no runtime.
-    pub fn never() -> Self {
-        Self {
-            deadline: None,
-            home: None,
-            timer: None,
-            virtual_timer: VirtualTimer::new(),
-        }
+    /// Takes its deadline away: never ready, unless [`reset`](Self::reset) gives it another one; it belongs to
+    /// the runtime to which it was made to belong. Who waits for it has to poll it again then.
+    pub fn stop(&mut self) {
+        self.deadline = None;
+        self.timer = None;
+        self.virtual_timer = VirtualTimer::new();
     }
 
     /// Gives it another deadline, earlier or later, also if it was ready already.

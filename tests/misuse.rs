@@ -358,6 +358,27 @@ fn block_on_ends_when_a_goroutine_crashes_the_runtime() {
     });
 }
 
+/// As at the end of `run`, nobody waits for a goroutine that computes before the panic is told.
+#[test]
+fn block_on_ends_at_a_crash_also_while_another_goroutine_computes() {
+    within_patience(|| {
+        let builder = Runtime::builder().panic_policy(gorin::PanicPolicy::Crash);
+        let builder = builder.exit_timeout(Duration::from_millis(10));
+        let runtime = builder.workers(2).build().unwrap();
+        let (release, released) = mpsc::channel::<()>();
+        let (begin, begun) = mpsc::channel();
+        runtime.go(async move {
+            begin.send(()).unwrap();
+            let _ended = released.recv();
+        });
+        begun.recv().unwrap();
+        runtime.go(async { panic!("as expected by the test") });
+        let text = panic_text(|| runtime.block_on(pending::<()>()));
+        assert!(text.contains("crashed"), "{text}");
+        drop(release);
+    });
+}
+
 /// The waker of a stranger: it panics, and so does what its panic carries when it is dropped.
 struct Panics(mpsc::Sender<()>);
 

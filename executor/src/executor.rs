@@ -41,7 +41,7 @@ use crate::registry::{Place, Registry};
 use crate::run_queue::{self, Owner, Stealer};
 use crate::task::{self, JoinHandle, Payload, Readied, Runnable, Schedule, Spec, TaskInfo, TaskOf};
 use crate::worker::Worker;
-use crate::{report, task::TaskRef};
+use crate::{report, report::OnCrash, task::TaskRef};
 
 /// What happens to a panic that nobody can join any more.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -66,6 +66,8 @@ pub struct Config {
     pub relieved: bool,
     /// What happens to a panic that nobody can join.
     pub panic_policy: PanicPolicy,
+    /// Who is told of a crash, beside [`Worker::run_until`].
+    pub on_crash: Option<OnCrash>,
     /// How many workers go on as usual where CPUs are contended. Who narrows it must
     /// [relieve](crate::relieve) workers that stay in one poll: while it is narrow what a worker readies
     /// is left to that worker for a millisecond before another one is called.
@@ -84,6 +86,7 @@ impl Default for Config {
             spare: false,
             relieved: false,
             panic_policy: PanicPolicy::default(),
+            on_crash: None,
             width: PlainArc::default(),
             blocking: BlockingConfig::default(),
             errands: BlockingConfig {
@@ -162,6 +165,7 @@ pub(crate) struct Shared {
     /// `Executor`s, `Worker`s and `EnterGuard`s. The last decrement acquires what the others did.
     handles: AtomicUsize,
     panic_policy: PanicPolicy,
+    on_crash: Option<OnCrash>,
     /// `crash` is filled; written under its lock, so that others need not take it to see.
     crashed: AtomicBool,
     /// The first panic under [`PanicPolicy::Crash`], until `run_until` takes it.
@@ -241,6 +245,7 @@ impl Shared {
             abandoned: AtomicBool::new(false),
             handles: AtomicUsize::new(0),
             panic_policy: config.panic_policy,
+            on_crash: config.on_crash.clone(),
             width: config.width.clone(),
             crashed: AtomicBool::new(false),
             crash: Mutex::new(None),
@@ -336,6 +341,9 @@ impl Shared {
         };
         mishap::discard(superfluous);
         self.stop();
+        if let Some(on_crash) = &self.on_crash {
+            on_crash.call();
+        }
     }
 
     /// True if a panic waits to be raised again.

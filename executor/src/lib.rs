@@ -56,6 +56,7 @@ pub use executor::{Config, Counters, Executor, PanicPolicy};
 pub use in_place::block_in_place;
 pub use job::{Offload, unblock};
 pub use local::spawn_local;
+pub use report::OnCrash;
 pub use task::{
     AbortHandle, JoinError, JoinHandle, PanicPayload, Spec, TaskId, TaskInfo, TaskKind,
 };

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use crate::time::timeout;
 use gorin_base::rng;
-use gorin_executor::{BlockingConfig, Executor, PanicPolicy};
+use gorin_executor::{BlockingConfig, Executor, OnCrash, PanicPolicy};
 use gorin_reactor::{DriverKind, Local, Offload, Reactor, Sleep};
 
 use super::cpus::available_cpus;
@@ -442,12 +442,18 @@ impl Builder {
         // None for a single worker. Go, with GOMAXPROCS=1, interrupts a goroutine that computes and lets others
         // run, but never two at a time; a spare one would run beside it.
         config.spare = config.rescue && (2..MAX_WORKERS).contains(&workers);
+        let (over, is_over) = gorin_channel::chan(0);
+        let crashed = over.clone();
+        let on_crash = move || {
+            crashed.close();
+        };
         let executor = Executor::new(gorin_executor::Config {
             width: config.width.clone(),
             workers,
             spare: config.spare,
             relieved: config.rescue && workers > 1,
             panic_policy: self.panic_policy,
+            on_crash: Some(OnCrash::new(on_crash)),
             blocking: self.threads("block", self.max_blocking_threads),
             errands: self.threads(
                 "errand",
@@ -459,7 +465,7 @@ impl Builder {
         let pool = executor.offload();
         config.offload = Offload::new(move |task| pool.run(task));
         let reactor = Reactor::new(config)?;
-        Ok(Handle::new(executor, reactor))
+        Ok(Handle::new(executor, reactor, (over, is_over)))
     }
 }
 

@@ -258,15 +258,19 @@ struct Shared {
     reactor: Reactor,
     /// Set once, when the runtime is told to stop: until when the teardown may take.
     teardown_deadline: OnceLock<Instant>,
-    /// Closed when no goroutine lives any more and none can be started, or when the time for the
-    /// teardown is over: who is still in `block_on` then might wait for ever. Nobody sends.
+    /// Closed when no goroutine lives any more and none can be started, when the time for the teardown is
+    /// over, or when a goroutine has crashed the runtime: who is still in `block_on` then might wait for ever,
+    /// and it is he who is to end the runtime. Nobody sends.
     over: Sender<()>,
     is_over: Receiver<()>,
 }
 
 impl Handle {
-    fn new(executor: Executor, reactor: Reactor) -> Handle {
-        let (over, is_over) = gorin_channel::chan(0);
+    fn new(
+        executor: Executor,
+        reactor: Reactor,
+        (over, is_over): (Sender<()>, Receiver<()>),
+    ) -> Handle {
         Handle {
             shared: Arc::new(Shared {
                 executor,

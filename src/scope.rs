@@ -76,8 +76,9 @@ use crate::goroutine::{JoinError, JoinHandle, Spec, go_with};
 ///
 /// # Panics
 /// If a goroutine of the scope panics, or `body` does, with its payload; the others are ended before, as
-/// after an error. A panic comes before an error, whichever was first. (Where the runtime ends before the
-/// goroutines do there is no result: who awaits the scope ends, too.)
+/// after an error. A panic comes before an error, whichever was first. Where a runtime ends before goroutines
+/// do that the scope has started in it there is no result: who awaits the scope in that runtime ends, too, and
+/// elsewhere this panics.
 ///
 /// # Cancel safety
 /// A scope that is dropped aborts its goroutines. They end at their await points, soon, but it cannot
@@ -122,9 +123,15 @@ where
     match family.end(failure).await {
         Failure::Error(error) => Err(error),
         Failure::Panic(payload) => resume_unwind(payload),
-        // Only the end of the runtime aborts a goroutine whose handle is here. It ends whoever awaits
-        // the scope, too; until then there is no answer that would be true.
-        Failure::Cancelled => pending().await,
+        // Only the end of its runtime aborts a goroutine whose handle is here. It ends whoever awaits the
+        // scope there, too; until then there is no answer that would be true.
+        Failure::Cancelled if crate::model::is_running() || gorin_executor::is_ending() => {
+            pending().await
+        }
+        Failure::Cancelled => panic!(
+            "gorin: a goroutine of a scope was dropped, because the runtime in which it was started has ended \
+             before the scope has"
+        ),
     }
 }
 

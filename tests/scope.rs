@@ -351,3 +351,50 @@ fn goroutines_are_gone_when_a_destructor_of_the_body_panics() {
         assert_eq!(Arc::strong_count(&alive), 1);
     });
 }
+
+/// Who awaits a scope whose goroutines are of another runtime does not end with that one.
+#[test]
+#[cfg(not(loom))]
+fn a_scope_does_not_wait_for_goroutines_whose_runtime_has_ended() {
+    let started_in = gorin::Runtime::builder().workers(1).build().unwrap();
+    let other = gorin::Runtime::builder().workers(1).build().unwrap();
+    let handle = started_in.handle();
+    let (tell, started) = std::sync::mpsc::channel();
+    let waits = other.go(scope(|s: gorin::Scope<u8>| async move {
+        let entered = handle.enter();
+        s.go(std::future::pending());
+        drop(entered);
+        tell.send(()).unwrap();
+        Ok(())
+    }));
+    started.recv().unwrap();
+    drop(started_in);
+    let limit = std::time::Duration::from_secs(60);
+    let ended = other.block_on(async { gorin::time::timeout(limit, waits).await });
+    let text = ended.expect("it ends").unwrap_err().to_string();
+    assert!(text.contains("runtime"), "{text}");
+}
+
+/// In the same runtime it is dropped with the others, and says nothing.
+#[test]
+#[cfg(not(loom))]
+fn a_scope_ends_with_its_runtime() {
+    for _ in 0..100 {
+        let runtime = gorin::Runtime::builder().workers(2).build().unwrap();
+        let (tell, started) = std::sync::mpsc::channel();
+        let waits = runtime.go(async move {
+            scope(|s: gorin::Scope<u8>| async move {
+                for _ in 0..3 {
+                    s.go(std::future::pending());
+                }
+                tell.send(()).unwrap();
+                Ok(())
+            })
+            .await
+        });
+        started.recv().unwrap();
+        drop(runtime);
+        let ended = futures::executor::block_on(waits);
+        assert!(ended.unwrap_err().is_cancelled());
+    }
+}

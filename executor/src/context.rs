@@ -325,6 +325,11 @@ pub fn current() -> Option<Executor> {
     top().map(|context| Executor::of(&context.shared))
 }
 
+/// True on a worker whose executor was stopped: who runs here is about to be dropped.
+pub fn is_ending() -> bool {
+    top().is_some_and(|context| context.is_worker() && context.shared.is_stopped())
+}
+
 /// For a worker that finds, between polls of its future, that worker `hog` of the same executor is
 /// stuck in one poll: takes the goroutine in the LIFO slot there, which nobody else would take, and
 /// calls a worker if there are more; its turn ends with that poll. True if there was something to

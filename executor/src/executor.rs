@@ -280,6 +280,12 @@ impl Shared {
         self.over.load(Ordering::Acquire)
     }
 
+    /// True once it was stopped, for those who have learnt that a task was aborted for it.
+    pub(crate) fn is_stopped(&self) -> bool {
+        // Relaxed: the lock of the task's shard has brought it.
+        self.stopped.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn stop(&self) {
         // Relaxed: the locks of the shards that are closed next bring it to who needs it.
         self.stopped.store(true, Ordering::Relaxed);
@@ -302,9 +308,9 @@ impl Shared {
             return;
         }
         self.tell_if_drained();
-        // Relaxed: if the shard closed before we left it, its lock has brought the flag; if it
+        // If the shard closed before we left it, its lock has brought the flag; if it
         // closes later, `stop` itself finds it empty then.
-        if self.stopped.load(Ordering::Relaxed) {
+        if self.is_stopped() {
             self.end_if_over();
         }
     }

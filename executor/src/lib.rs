@@ -51,7 +51,7 @@ mod worth;
 mod yield_now;
 
 pub use blocking::BlockingConfig;
-pub use context::{EnterGuard, current, relieve, spawn};
+pub use context::{EnterGuard, current, is_ending, relieve, spawn};
 pub use executor::{Config, Counters, Executor, PanicPolicy};
 pub use in_place::block_in_place;
 pub use job::{Offload, unblock};

@@ -39,7 +39,8 @@ pub(crate) fn not_made(error: JoinError) -> io::Error {
 ///
 /// # Cancel safety
 /// Dropping the handle detaches the closure: nothing can stop it once it has begun.
-/// [`JoinHandle::abort`] drops it if it still waits in line. At the end of the runtime those that wait
+/// [`JoinHandle::abort`] keeps it from beginning if it still waits in line: it is dropped, and the handle
+/// ready, when its turn comes. At the end of the runtime those that wait
 /// in line are dropped, and give [`JoinError::Cancelled`]; those that
 /// run are waited for as long as goroutines are, and then reported and left behind.
 ///

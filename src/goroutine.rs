@@ -133,9 +133,10 @@ where
     gorin_executor::spawn_local(spec, future)
 }
 
-/// Lets every goroutine that is ready run before this one goes on: Go's `runtime.Gosched`.
+/// Lets other goroutines run before this one goes on: Go's `runtime.Gosched`.
 ///
-/// The caller goes to the back of its queue.
+/// The caller goes to the back of its worker's queue, behind all that are ready there; so does `main`. Those in
+/// other queues, among them what goes beyond the 1,024 places of that one, may come later.
 ///
 /// # Cancel safety
 /// Dropping the future has no effect.

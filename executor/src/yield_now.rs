@@ -7,7 +7,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-/// Puts the goroutine at the back of its worker's queue, behind all that is ready, and lets them
+/// Puts the goroutine at the back of its worker's queue, behind all that is ready there, and lets them
 /// run: Go's `runtime.Gosched`.
 ///
 /// On a foreign executor the effect is that of a wake and a `Pending`.

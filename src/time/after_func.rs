@@ -47,7 +47,7 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    let (taker, task) = start(duration, Box::pin(future));
+    let (taker, task) = start(duration, &mut Some(Box::pin(future)));
     AfterFunc {
         taker,
         stopped: None,
@@ -55,26 +55,26 @@ where
     }
 }
 
-/// Starts the goroutine that runs `later`, if that is still in its channel when the time has come.
+/// Starts the goroutine that runs `later`, if that is still in its channel when the time has come. If it cannot
+/// be started `later` stays where it is.
 #[track_caller]
 fn start<T: Send + 'static>(
     duration: Duration,
-    later: Later<T>,
+    later: &mut Option<Later<T>>,
 ) -> (Receiver<Later<T>>, JoinHandle<Option<T>>) {
     let (place, taker) = chan(1);
-    let put = place.try_send(later);
-    assert!(put.is_ok(), "a new channel has its place free");
     let sleep = sleep(duration);
     let task = go({
         let taker = taker.clone();
         async move {
             sleep.await;
-            match taker.try_recv() {
-                Ok(later) => Some(later.await),
-                Err(_taken) => None,
-            }
+            // Waits for what is put there below; after that the channel has an end.
+            Some(taker.recv().await?.await)
         }
     });
+    let later = later.take().expect("there is something to run");
+    let put = place.try_send(later);
+    assert!(put.is_ok(), "a new channel has its place free");
     (taker, task)
 }
 
@@ -120,15 +120,13 @@ impl<T: Send + 'static> AfterFunc<T> {
     /// ```
     ///
     /// # Panics
-    /// On a thread that belongs to no runtime; the text says what to do.
+    /// On a thread that belongs to no runtime; the text says what to do. It is stopped then.
     #[track_caller]
     pub fn reset(&mut self, duration: Duration) -> bool {
         if !self.stop() && self.stopped.is_none() {
             return false;
         }
-        if let Some(later) = self.stopped.take() {
-            (self.taker, self.task) = start(duration, later);
-        }
+        (self.taker, self.task) = start(duration, &mut self.stopped);
         true
     }
 }

@@ -84,7 +84,7 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
     Sleep::until(deadline)
 }
 
-/// A case for `select!` that is ready after `duration`, with the time at which it was: Go's
+/// A case for `select!` that is ready after `duration`, with the time at which it was found so: Go's
 /// `time.After`.
 ///
 /// ```

@@ -15,8 +15,9 @@ use super::{Sleep, sleep, sleep_until};
 /// A timer that can be stopped and set anew, and used as a case of `select!` again and again: Go's
 /// `time.Timer`.
 ///
-/// Awaiting `&mut timer` gives the time at which it was ready, once for each time that it is set;
-/// then, and after [`stop`](Timer::stop), it waits until [`reset`](Timer::reset) sets it again.
+/// Awaiting `&mut timer` gives the time at which it was found ready (Go's value lies in the past by what the
+/// receiver is late), once for each time that it is set; then, and after [`stop`](Timer::stop), it waits until
+/// [`reset`](Timer::reset) sets it again.
 ///
 /// One that is set for each message of a connection costs less than a new
 /// [`after`](super::after): its place in the wheel moves.

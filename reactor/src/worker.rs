@@ -72,6 +72,9 @@ pub use run::Local;
 /// slots that are read in one cache line, took 3 % (± 0.6 %) off the CPU time per request.
 const FETCHED_AHEAD: usize = 3;
 
+/// Room for so many timers that have fired is kept; more, after a crowd, is given back.
+const DUE_KEPT: usize = 4096;
+
 /// Bits of a moment that hold the worker's number.
 const NUMBER_BITS: u32 = u16::BITS;
 
@@ -405,8 +408,12 @@ impl Worker {
             let next = self.core.borrow_mut().due.pop();
             match next {
                 Some(waker) => mishap::wake(waker),
-                None => return,
+                None => break,
             }
+        }
+        let due = &mut self.core.borrow_mut().due;
+        if due.capacity() > DUE_KEPT {
+            *due = Vec::new();
         }
     }
 

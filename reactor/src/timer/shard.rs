@@ -182,6 +182,9 @@ impl Shard {
         let result = f(&mut guarded);
         let next = guarded.wheel.next().unwrap_or(NEVER);
         self.next.store(next, Ordering::Relaxed);
+        let spare_room = guarded.wheel.spare_room();
+        drop(guarded);
+        drop(spare_room);
         result
     }
 

@@ -48,6 +48,9 @@ const DUE: usize = LEVELS * SLOTS;
 const MOVING: usize = DUE + 1;
 const LISTS: usize = MOVING + 1;
 
+/// Room for so many timers is kept when the last one goes; more is given back.
+const KEPT: usize = 4096;
+
 /// No entry: the end of a list.
 const NONE: u32 = u32::MAX;
 
@@ -207,6 +210,12 @@ impl<T> Wheel<T> {
     pub(super) fn pop_due(&mut self) -> Option<T> {
         let index = self.pop(DUE)?;
         Some(self.entries.remove(index as usize).value)
+    }
+
+    /// The room of a crowd that has gone, for the caller to drop where nobody waits for it.
+    pub(super) fn spare_room(&mut self) -> Option<impl Sized + use<T>> {
+        let spare = self.entries.is_empty() && self.entries.capacity() > KEPT;
+        spare.then(|| std::mem::take(&mut self.entries))
     }
 
     /// Takes all timers out, due or not.
@@ -384,6 +393,25 @@ mod tests {
         assert_eq!((wheel.next(), wheel.len()), (None, 0));
         wheel.insert(70, 70);
         assert_eq!(due(&mut wheel, 70), [70]);
+    }
+
+    #[test]
+    fn the_room_of_a_crowd_is_given_back_and_its_keys_stay_stale() {
+        for cancelled in [false, true] {
+            let mut wheel = Wheel::new();
+            let keys: Vec<_> = (0..4 * KEPT).map(|n| wheel.insert(n as u64, n)).collect();
+            assert!(wheel.spare_room().is_none(), "it is in use");
+            if cancelled {
+                assert!(keys.iter().all(|&key| wheel.remove(key).is_some()));
+            } else {
+                assert_eq!(due(&mut wheel, u64::MAX).len(), keys.len());
+            }
+            assert!(wheel.spare_room().is_some());
+            assert!(wheel.entries.capacity() <= KEPT && wheel.spare_room().is_none());
+            wheel.insert(u64::MAX, 0);
+            assert!(keys.iter().all(|&key| wheel.remove(key).is_none()));
+            assert_eq!(wheel.len(), 1);
+        }
     }
 
     /// What a wheel means: an ordered map from (deadline, id).

@@ -107,8 +107,9 @@ where
 ///   [`Builder::workers`](crate::runtime::Builder::workers) may be more than the CPUs.
 /// - The [`go_local`](crate::go_local) goroutines of this worker wait, and so does `main` on the thread
 ///   of [`run`](crate::run()).
-/// - Sockets and timers that wait on this worker are taken over by the others at once; but what else
-///   it has asked of the kernel, as reads of files, is seen when the closure has ended.
+/// - Sockets and timers that wait on this worker are taken over by the others at once, unless
+///   [`Builder::rescue`](crate::runtime::Builder::rescue) is off; but what else it has asked of the kernel, as
+///   reads of files, is seen when the closure has ended.
 ///
 /// Outside of a worker (in `block_on`, in [`unblock`], on a thread of no runtime) it just runs `run`.
 /// Calls may be nested. `Handle::block_on` stays refused inside.

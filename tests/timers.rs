@@ -5,7 +5,10 @@
 
 mod common;
 
+use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use common::within_patience;
@@ -54,5 +57,26 @@ fn a_reset_outside_of_a_runtime_loses_nothing() {
         let _entered = runtime.enter();
         assert!(alarm.reset(SOON));
         assert_eq!(block_on(alarm).unwrap(), Some(7));
+    });
+}
+
+#[test]
+fn who_waits_for_what_runs_later_waits_also_for_what_was_reset() {
+    within_patience(|| {
+        let runtime = Runtime::builder().workers(1).build().unwrap();
+        let _entered = runtime.enter();
+        let alarm = Arc::new(Mutex::new(after_func(Duration::MAX, async { 7 })));
+        let (tell, polled) = mpsc::channel();
+        let waits = runtime.go({
+            let alarm = alarm.clone();
+            poll_fn(move |cx| {
+                let polled = Pin::new(&mut *alarm.lock().unwrap()).poll(cx);
+                let _ = tell.send(());
+                polled
+            })
+        });
+        polled.recv().unwrap();
+        assert!(alarm.lock().unwrap().reset(SOON));
+        assert_eq!(block_on(waits).unwrap().unwrap(), Some(7));
     });
 }

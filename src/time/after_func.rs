@@ -11,7 +11,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::sleep;
@@ -52,6 +52,7 @@ where
         taker,
         stopped: None,
         task,
+        waits: None,
     }
 }
 
@@ -87,6 +88,8 @@ pub struct AfterFunc<T> {
     /// The future, while it is stopped.
     stopped: Option<Later<T>>,
     task: JoinHandle<Option<T>>,
+    /// Who waits for `task`. A reset puts another one in its place, which he does not know.
+    waits: Option<Waker>,
 }
 
 impl<T: Send + 'static> AfterFunc<T> {
@@ -106,7 +109,7 @@ impl<T: Send + 'static> AfterFunc<T> {
 
     /// Lets the future run `duration` from now instead of at the time set before, also if it was
     /// stopped. True if it will; false if it has begun already, and then this changes nothing. (Go
-    /// would run its function a second time; a future runs once.)
+    /// would run its function a second time; a future runs once.) Who waits for its end goes on waiting.
     ///
     /// ```
     /// # use gorin::time::after_func;
@@ -127,6 +130,9 @@ impl<T: Send + 'static> AfterFunc<T> {
             return false;
         }
         (self.taker, self.task) = start(duration, &mut self.stopped);
+        if let Some(waits) = self.waits.take() {
+            waits.wake();
+        }
         true
     }
 }
@@ -138,7 +144,9 @@ impl<T> Future for AfterFunc<T> {
         if self.stopped.is_some() {
             return Poll::Ready(Ok(None));
         }
-        Pin::new(&mut self.task).poll(cx)
+        let polled = Pin::new(&mut self.task).poll(cx);
+        self.waits = polled.is_pending().then(|| cx.waker().clone());
+        polled
     }
 }
 

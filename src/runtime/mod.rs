@@ -188,7 +188,8 @@ impl Runtime {
     }
 
     /// Stops the runtime: drops all goroutines where they wait, cancels what the kernel still has,
-    /// and joins the threads; waits at most `limit` for all of it. Tells who did not stop.
+    /// and joins the threads; waits at most `limit` for all of it (and for destructors of thread-locals, which
+    /// run when a thread of it has ended). Tells who did not stop.
     ///
     /// ```
     /// use std::time::Duration;

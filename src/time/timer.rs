@@ -96,6 +96,9 @@ impl Timer {
     /// Stops the timer: it will not be ready until it is [`reset`](Timer::reset). True if this
     /// prevented something: its firing was still to come, or had not been received.
     ///
+    /// A goroutine that waits for it (both have it under a lock then) is forgotten, and has to poll it again
+    /// once it is set anew; so it is by a reset beyond the clock, and by no other.
+    ///
     /// ```
     /// # use gorin::time::Timer;
     /// # use std::time::Duration;

@@ -8,13 +8,16 @@
 
 mod common;
 
+use std::io::{self, Read, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{PATIENCE, within_patience};
+use gorin::io::{PipeReader, PipeWriter};
 use gorin::runtime::{Builder, Handle};
+use gorin::time::timeout;
 use gorin::{JoinHandle, Runtime, Spec, block_in_place, go, run, unblock, unblock_with};
 
 /// A closure that says when it begins and ends when it is told to.
@@ -319,6 +322,66 @@ fn block_in_place_runs_everywhere_and_passes_panics_on() {
     assert_eq!(runtime.block_on(runtime.go(pair)).unwrap(), 4);
     let unblocked = runtime.handle().unblock(|| block_in_place(|| 5));
     assert_eq!(runtime.block_on(unblocked).unwrap(), 5);
+}
+
+/// For: an end that stayed open as long as the closure took, which waited for who reads or writes at the other
+/// one.
+#[test]
+fn who_blocks_in_place_has_closed_the_ends_of_pipes_that_were_dropped() {
+    if std::env::var_os("GORIN_DRIVER").is_some_and(|driver| driver == "simulated") {
+        // It cancels when it likes.
+        return;
+    }
+    common::on_each_count(|| async {
+        let (mut reader, writer) = io::pipe().unwrap();
+        let writer = PipeWriter::from_fd(writer.into()).unwrap();
+        while writer.try_write(&[0; 4096]).is_ok() {}
+        // It was waited for, in vain.
+        let given_up = timeout(Duration::from_millis(1), writer.write(b"x")).await;
+        assert!(given_up.is_err());
+        drop(writer);
+        let read = block_in_place(|| reader.read_to_end(&mut Vec::new()));
+        assert!(read.unwrap() > 0);
+
+        let (reader, mut writer) = io::pipe().unwrap();
+        let reader = PipeReader::from_fd(reader.into()).unwrap();
+        let given_up = timeout(Duration::from_millis(1), reader.read(&mut [0])).await;
+        assert!(given_up.is_err());
+        drop(reader);
+        let written = block_in_place(|| writer.write_all(&[0; 1 << 20]));
+        assert_eq!(written.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+    });
+}
+
+/// The worker that a wait has left behind is another one than the one that blocks, and blocks as well. For: one
+/// that blocks before it has done what others have asked of it, so that two wait for each other.
+#[test]
+fn workers_that_block_in_place_on_pipes_do_not_wait_for_each_other() {
+    if std::env::var_os("GORIN_DRIVER").is_some_and(|driver| driver == "simulated") {
+        // It cancels when it likes.
+        return;
+    }
+    common::on_each_count(|| async {
+        let blocking = (0..16).map(|seed| {
+            go(async move {
+                let mut dice = fastrand::Rng::with_seed(seed);
+                for _ in 0..100 {
+                    let (mut reader, writer) = io::pipe().unwrap();
+                    let writer = PipeWriter::from_fd(writer.into()).unwrap();
+                    while writer.try_write(&[0; 1 << 16]).is_ok() {}
+                    let limit = Duration::from_micros(dice.u64(0..400));
+                    let given_up = timeout(limit, writer.write(b"x")).await;
+                    assert!(given_up.is_err());
+                    drop(writer);
+                    let read = block_in_place(|| reader.read_to_end(&mut Vec::new()));
+                    assert!(read.unwrap() > 0);
+                }
+            })
+        });
+        for goroutine in Vec::from_iter(blocking) {
+            goroutine.await.unwrap();
+        }
+    });
 }
 
 /// For: the closure waited for its own end, until the exit timeout had passed.

@@ -150,15 +150,21 @@ pub(crate) fn with_timers<R>(f: impl FnOnce(&Timers, Option<usize>) -> R) -> Opt
 
 /// Says that the code which runs now, polled by a worker of a reactor, will compute or block for
 /// long: other workers then take over this worker's sockets, timers and goroutines at once, instead
-/// of after the 300 µs in which they find out by themselves. It holds until the poll returns.
+/// of after the 300 µs in which they find out by themselves. It holds until the poll returns. (In a
+/// reactor with one worker there is nobody to do that.)
 ///
-/// On other threads, and in a reactor with one worker, it does nothing.
+/// What was asked of this worker before is submitted, and what has completed is told. So what was dropped
+/// while somebody waited for it is closed: the code that blocks may wait for who reads the other end.
+///
+/// On other threads it does nothing.
 pub fn expect_block() {
-    with(|current| {
-        if let Current::Worker(worker) = current {
-            worker.expect_block();
-        }
+    let worker = with(|current| match current {
+        Current::Worker(worker) => Some(worker.clone()),
+        Current::Entered(_) => None,
     });
+    if let Some(worker) = worker.flatten() {
+        worker.expect_block();
+    }
 }
 
 /// Which ring runs an operation.

@@ -274,6 +274,12 @@ impl Worker {
 
     /// Says that the goroutine which runs now will block this thread; wakes who may come instead.
     pub(crate) fn expect_block(&self) {
+        // An end of a pipe that was dropped is closed when its poll is cancelled, which nobody else can do, also
+        // for others. Of workers that block one after the other each has done what was asked before, so that
+        // they never wait for each other.
+        self.serve_mailbox();
+        self.reap();
+        self.dispatch();
         let Some(guard) = &self.shared().guard else {
             return;
         };

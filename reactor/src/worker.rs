@@ -293,7 +293,7 @@ impl Worker {
         self.gauge();
     }
 
-    fn serve_mailbox(&self) {
+    pub(crate) fn serve_mailbox(&self) {
         let mut inbox = std::mem::take(&mut self.core.borrow_mut().inbox);
         self.post().mailbox().take(&mut inbox);
         for message in inbox.drain(..) {

@@ -236,8 +236,8 @@ impl PipeReader {
 ///
 /// Methods take `&self`. Writes of several goroutines do not mix with each other as long as they
 /// are of at most 4,096 bytes (`PIPE_BUF`), those by [`write_all`](PipeWriter::write_all) never, unless
-/// another process writes, too. Dropping it closes the end; when all writing ends are
-/// closed, the reader finds the end of the stream.
+/// another process writes, too. Dropping it closes the end, as that of a [`PipeReader`]; when all
+/// writing ends are closed, the reader finds the end of the stream.
 pub struct PipeWriter {
     /// `None` once it is closed.
     socket: Option<Socket>,

@@ -11,9 +11,10 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use futures::FutureExt;
 use futures::future::join_all;
 use gorin::Runtime;
-use gorin::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, PipeReader, pipe};
+use gorin::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, PipeReader, pipe};
 use gorin::prelude::*;
 use gorin::process::{Command, Stdio};
 use gorin::signal::Signal;
@@ -448,6 +449,24 @@ fn the_ends_of_a_pipe_have_the_methods_of_halves() {
         let mut rest = vec![0; 2 << 20];
         let early = reader.read_exact(&mut rest).await.unwrap_err();
         assert_eq!(early.kind(), ErrorKind::UnexpectedEof);
+    });
+}
+
+/// For: one that waited for more, after a read that had emptied the pipe.
+#[test]
+fn a_read_without_room_does_not_wait() {
+    on_two_workers(|| async {
+        let (mut reader, writer) = pipe().unwrap();
+        for round in 0..3 {
+            writer.write_all(b"all").await.unwrap();
+            assert_eq!(PipeReader::read(&reader, &mut [0; 8]).await.unwrap(), 3);
+            let read = match round {
+                0 => PipeReader::read(&reader, &mut []).now_or_never(),
+                1 => reader.read_vectored(&mut []).now_or_never(),
+                _ => AsyncReadExt::read(&mut reader, &mut []).now_or_never(),
+            };
+            assert_eq!(read.expect("it does not wait").unwrap(), 0);
+        }
     });
 }
 

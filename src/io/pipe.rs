@@ -206,7 +206,7 @@ impl PipeReader {
 
     /// One call of `read(2)`, which notes when it has emptied the pipe.
     fn call(&self, buf: &mut [u8]) -> impl FnMut(BorrowedFd<'_>) -> io::Result<usize> {
-        let room = buf.len();
+        let room = self.check_room(buf.len());
         move |fd| self.note_short_read(rustix::io::read(fd, &mut *buf)?, room)
     }
 
@@ -215,8 +215,16 @@ impl PipeReader {
         &self,
         bufs: &mut [IoSliceMut<'_>],
     ) -> impl FnMut(BorrowedFd<'_>) -> io::Result<usize> {
-        let room = calls::room(bufs);
+        let room = self.check_room(calls::room(bufs));
         move |fd| self.note_short_read(rustix::io::readv(fd, bufs)?, room)
+    }
+
+    /// A read without room gives zero at once, also from a pipe that is known to be empty.
+    fn check_room(&self, room: usize) -> usize {
+        if room == 0 {
+            self.socket.forget_drained();
+        }
+        room
     }
 
     /// A read that got less than it had room for has emptied the pipe, most likely.

@@ -49,6 +49,12 @@ impl Socket {
         }
     }
 
+    /// Takes back what was said of the next read, which has room for nothing and will not block.
+    #[inline]
+    pub fn forget_drained(&self) {
+        self.drained.store(0, Ordering::Relaxed);
+    }
+
     /// The next read `blocks`, as long as this moment lasts.
     #[inline]
     fn note_drained(&self, blocks: Blocks) {

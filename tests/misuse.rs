@@ -94,6 +94,16 @@ fn sockets_outside_a_runtime_give_an_error_that_says_where_to_make_them() {
 }
 
 #[test]
+fn writing_to_the_standard_output_outside_a_runtime_is_an_error_that_says_where_to_do_it() {
+    use gorin::io::AsyncWriteExt;
+    let mut out = gorin::io::stdout();
+    let written = gorin_base::check::block_on(out.write_all(b"not written"));
+    let error = written.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::NotConnected);
+    assert!(error.to_string().contains("gorin::run"), "{error}");
+}
+
+#[test]
 fn run_inside_run_says_to_await() {
     let text = run(async { panic_text(|| run(async {})) });
     assert!(

@@ -157,6 +157,33 @@ fn what_is_written_gets_out_although_the_runtime_ends() {
 
 #[test]
 #[ignore = "the program of another test"]
+fn writes_when_the_runtime_has_ended() {
+    let handle = Runtime::builder()
+        .workers(1)
+        .build()
+        .unwrap()
+        .handle()
+        .clone();
+    let _entered = handle.enter();
+    let written = gorin_base::check::block_on(async {
+        let mut out = stdout();
+        out.write_all(b"late words\n").await?;
+        out.flush().await
+    });
+    written.unwrap();
+}
+
+/// For: an error of the flush, after which a program would write the same again.
+#[test]
+fn what_was_written_although_the_runtime_has_ended_is_no_error() {
+    common::within_patience(|| {
+        let written = run("writes_when_the_runtime_has_ended", Vec::new());
+        assert!(written.contains("late words"), "{written}");
+    });
+}
+
+#[test]
+#[ignore = "the program of another test"]
 fn reads_lines_with_little_patience() {
     gorin::run(async {
         let mut got = String::new();

@@ -21,11 +21,13 @@ use std::thread;
 
 use futures::io::{AsyncRead, AsyncWrite};
 use futures::stream::Stream;
+use gorin_base::primitive::{Mutex, PlainArc};
 use rustix::event::{PollFd, PollFlags, poll};
 
 use crate::blocking::unblock;
 use crate::channel::{Receiver, Sender, chan, unbounded};
-use crate::goroutine::JoinHandle;
+use crate::goroutine::{JoinError, JoinHandle};
+use crate::runtime::Handle;
 
 /// Bytes that one call reads or writes at most.
 const CHUNK_BYTES: usize = 16 * 1024;
@@ -181,7 +183,8 @@ impl Drop for Stdin {
 ///
 /// Writes go to std's output, and in turn with `print!`, whole chunks at a time. What is written is
 /// on its way, and gets out also if the runtime ends before;
-/// [`flush`](super::AsyncWriteExt::flush) waits until it is out, and tells the errors.
+/// [`flush`](super::AsyncWriteExt::flush) waits until it is out, and tells the errors. On a thread that
+/// belongs to no runtime nothing is written, and the error says what to do.
 ///
 /// ```
 /// use gorin::io::{AsyncWriteExt, stdout};
@@ -251,9 +254,12 @@ pub struct Stderr(Output);
 /// Writes by a thread for blocking code, one chunk after the other.
 struct Output {
     write: fn(&[u8]) -> io::Result<()>,
-    /// The chunk that is being written.
-    busy: Option<JoinHandle<io::Result<()>>>,
+    /// The chunk that is being written, and what became of it.
+    busy: Option<(JoinHandle<()>, Failure)>,
 }
+
+/// What has gone wrong with a chunk.
+type Failure = PlainArc<Mutex<Option<io::Error>>>;
 
 impl Output {
     fn new(write: fn(&[u8]) -> io::Result<()>) -> Output {
@@ -262,48 +268,60 @@ impl Output {
 
     /// Waits for the chunk that is being written.
     fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Some(busy) = &mut self.busy else {
+        let Some((written, failure)) = &mut self.busy else {
             return Poll::Ready(Ok(()));
         };
-        let written = ready!(Pin::new(busy).poll(cx));
+        let ended = ready!(Pin::new(written).poll(cx));
+        let failure = failure.lock().take();
         self.busy = None;
-        Poll::Ready(written.unwrap_or_else(|error| Err(io::Error::other(error.to_string()))))
+        Poll::Ready(match ended {
+            Err(panic @ JoinError::Panic(_)) => Err(panic.into()),
+            // Or it was cancelled, and written where it was dropped.
+            _ => failure.map_or(Ok(()), Err),
+        })
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         ready!(self.poll_idle(cx))?;
+        if !crate::model::is_running() && Handle::try_current().is_none() {
+            return Poll::Ready(Err(gorin_reactor::no_runtime("a standard stream")));
+        }
         let len = buf.len().min(CHUNK_BYTES);
         if len > 0 {
+            let failure = Failure::default();
             let mut accepted = Accepted {
                 bytes: buf[..len].to_vec(),
                 write: self.write,
+                failure: failure.clone(),
             };
-            self.busy = Some(unblock(move || accepted.write()));
+            self.busy = Some((unblock(move || accepted.write()), failure));
         }
         Poll::Ready(Ok(len))
     }
 }
 
-/// A chunk that was accepted. If the runtime ends before a thread comes to write it, it is written
-/// where it is dropped: the last words of a program must not depend on who is faster.
+/// A chunk that was accepted. If the runtime ends before a thread comes to write it, or has none for it, it
+/// is written where it is dropped: the last words of a program must not depend on who is faster.
 struct Accepted {
     /// Empty once it is written.
     bytes: Vec<u8>,
     write: fn(&[u8]) -> io::Result<()>,
+    failure: Failure,
 }
 
 impl Accepted {
-    fn write(&mut self) -> io::Result<()> {
+    fn write(&mut self) {
         let bytes = std::mem::take(&mut self.bytes);
-        (self.write)(&bytes)
+        if let Err(error) = (self.write)(&bytes) {
+            *self.failure.lock() = Some(error);
+        }
     }
 }
 
 impl Drop for Accepted {
     fn drop(&mut self) {
         if !self.bytes.is_empty() {
-            // Nobody is left to be told.
-            let _ = self.write();
+            self.write();
         }
     }
 }

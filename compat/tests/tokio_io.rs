@@ -351,6 +351,13 @@ fn files_are_sought() {
         assert_eq!(buffered.seek(SeekFrom::Current(5)).await?, 23);
         buffered.read_exact(&mut buf).await?;
         assert_eq!(buf, pattern(100_000)[23..33]);
+
+        // And what comes next may be std's.
+        let mut file = buffered.into_inner();
+        Pin::new(&mut file).start_seek(SeekFrom::Start(70_000))?;
+        let mut file = file.into_std().await?;
+        std::io::Read::read_exact(&mut file, &mut buf)?;
+        assert_eq!(buf, pattern(100_000)[70_000..70_010]);
         Ok(())
     });
 }

@@ -129,6 +129,7 @@ impl File {
     /// If a write has failed; if no descriptor is left, which matters only while a dropped call with
     /// an offset is still in flight.
     pub async fn into_std(mut self) -> io::Result<std::fs::File> {
+        std::future::poll_fn(|cx| self.poll_started_seek(cx)).await;
         let (file, stream) = (&self.file, &mut self.stream);
         std::future::poll_fn(|cx| stream.poll_flush(file, cx)).await?;
         stream.forget_unread(file)?;

@@ -13,6 +13,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use common::within_patience;
+use gorin::io::{AsyncReadExt, pipe, splice};
 use gorin::net::{TcpListener, TcpStream};
 use gorin::runtime::DriverKind;
 use gorin::{Runtime, fs, go, select, time};
@@ -194,6 +195,30 @@ fn files_hold_what_was_written() {
                 let read = insist(|| fs::read(&renamed)).await;
                 assert!(read == written, "{} of {}", read.len(), written.len());
                 insist(|| fs::remove_file(&renamed)).await;
+            }
+        });
+    });
+}
+
+/// Property: a part of a file goes into a pipe, and a signal that interrupts reading it is nothing that the
+/// caller hears of. (Of `/proc` nothing is cached.)
+#[test]
+fn parts_of_files_are_spliced() {
+    within_patience(|| {
+        let expected = std::fs::read("/proc/version").expect("it is there");
+        for_all_seeds(move |_seed| {
+            let expected = expected.clone();
+            async move {
+                let file = insist(|| fs::File::open("/proc/version")).await;
+                let (mut reader, writer) = pipe().expect("there are descriptors");
+                let part = file.range(3..u64::MAX);
+                while let Err(error) = splice(&part, &writer).await {
+                    assert_eq!(error.raw_os_error(), Some(libc::EIO), "{error}");
+                }
+                drop(writer);
+                let mut moved = Vec::new();
+                reader.read_to_end(&mut moved).await.expect("a pipe");
+                assert_eq!(moved, expected[3..]);
             }
         });
     });

@@ -69,6 +69,18 @@ impl File {
 
 impl Source for FileRange<'_> {
     async fn fill(&self, pipe: BorrowedFd<'_>, room: usize) -> io::Result<usize> {
+        loop {
+            match self.move_some(pipe, room).await {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => return result,
+            }
+        }
+    }
+}
+
+impl FileRange<'_> {
+    /// Moves what one call moves.
+    async fn move_some(&self, pipe: BorrowedFd<'_>, room: usize) -> io::Result<usize> {
         let mut next = self.next.load(Ordering::Relaxed);
         let left = self.end.saturating_sub(next);
         if left == 0 {

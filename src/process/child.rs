@@ -18,7 +18,8 @@ use crate::signal::Signal;
 ///
 /// Dropping it lets the process run on, as in std, unless
 /// [`kill_on_drop`](super::Command::kill_on_drop) was asked for. It does not stay behind as a zombie
-/// when it ends: a goroutine of the runtime waits for it then.
+/// when it ends: a goroutine of the runtime waits for it then. (Of one that ends after the runtime, also
+/// because it is killed at that end, a zombie stays until another process is started or dropped.)
 pub struct Child {
     /// Writes to the process, if its standard input is piped.
     pub stdin: Option<PipeWriter>,
@@ -84,7 +85,9 @@ impl Child {
     /// than they hold waits for ever; [`wait_with_output`](Child::wait_with_output) does that.
     ///
     /// # Errors
-    /// If the runtime has shut down, or somebody else has waited for the process.
+    /// If the runtime has shut down, or somebody else has waited for the process. So does the system
+    /// where `SIGCHLD` is ignored, which a program inherits from who has started it: nobody can know then
+    /// how a child ended (`ECHILD`).
     ///
     /// # Cancel safety
     /// Dropping the future has no effect; wait again.
@@ -101,7 +104,7 @@ impl Child {
     /// How the process ended, `None` if it still runs.
     ///
     /// # Errors
-    /// If somebody else has waited for the process.
+    /// If somebody else has waited for the process, as [`wait`](Child::wait).
     pub fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
         if self.status.is_none() {
             self.status = self.exit().child().try_wait()?;
@@ -132,7 +135,7 @@ impl Child {
     /// is no error.
     ///
     /// # Errors
-    /// If this process may not do that.
+    /// If this process may not do that; as [`try_wait`](Child::try_wait).
     pub fn kill(&mut self) -> io::Result<()> {
         self.signal(Signal::KILL)
     }
@@ -156,7 +159,8 @@ impl Child {
     ///
     /// # Errors
     /// `InvalidInput` if there is no such signal, and for real-time signals (from 32 on), which can be
-    /// received but not sent here; an error if this process may not send it.
+    /// received but not sent here; an error if this process may not send it; as
+    /// [`try_wait`](Child::try_wait).
     pub fn signal(&mut self, signal: Signal) -> io::Result<()> {
         let number = rustix::process::Signal::from_named_raw(signal.as_raw()).ok_or_else(|| {
             let text = format!("{signal} is not a signal that can be sent by name");

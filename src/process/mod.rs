@@ -2,7 +2,8 @@
 //!
 //! As `std::process`, with three differences: waiting suspends the goroutine and not its worker;
 //! the pipes of a child are [`PipeReader`] and [`PipeWriter`]; and no child stays behind as a
-//! zombie, also if nobody waits for it.
+//! zombie, also if nobody waits for it. (One that outlives its runtime may, until the next one is
+//! started or dropped.)
 //!
 //! | file | holds |
 //! |---|---|

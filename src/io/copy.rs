@@ -45,8 +45,8 @@ pub(crate) fn buffer() -> PooledBuf {
 /// ```
 ///
 /// # Errors
-/// Those of reading and writing, and `WriteZero` if `writer` takes no more. What was copied before
-/// is written.
+/// Those of reading and writing, and `WriteZero` if `writer` takes no more. With an error of `reader` all
+/// that was read before is written, though perhaps not flushed; with one of `writer` a part of it is lost.
 ///
 /// # Cancel safety
 /// Not cancel-safe: bytes may have been read that are not written yet.

@@ -115,8 +115,9 @@ pub(crate) fn call_at(
 /// ```
 ///
 /// # Errors
-/// Those of reading and writing, `InvalidInput` where the kernel cannot splice (a terminal), and an
-/// error if no descriptors are left.
+/// Those of reading and writing, `InvalidInput` where the kernel cannot splice (some devices; terminals
+/// if it is old), and an error if no descriptors are left. With an error of `to`, this one included, what
+/// was taken and not given, 64 KiB at most, is lost; with one of `from` nothing is.
 ///
 /// # Cancel safety
 /// Not cancel-safe: bytes may have been taken that are not given yet.

@@ -157,6 +157,34 @@ fn what_is_written_gets_out_although_the_runtime_ends() {
 
 #[test]
 #[ignore = "the program of another test"]
+fn writes_each_line_by_a_handle_of_its_own() {
+    gorin::run(async {
+        for n in 0..1000 {
+            stdout().write_all(format!("line {n}\n").as_bytes()).await?;
+            stderr()
+                .write_all(format!("error {n}\n").as_bytes())
+                .await?;
+        }
+        std::io::Result::Ok(())
+    })
+    .unwrap();
+}
+
+/// For: lines that overtook each other, as each had a thread of its own.
+#[test]
+fn what_several_handles_write_gets_out_in_order() {
+    common::within_patience(|| {
+        let written = run("writes_each_line_by_a_handle_of_its_own", Vec::new());
+        for kind in ["line ", "error "] {
+            let lines = written.lines().filter_map(|line| line.strip_prefix(kind));
+            let numbers: Vec<usize> = lines.map(|number| number.parse().unwrap()).collect();
+            assert_eq!(numbers, Vec::from_iter(0..1000), "{kind}");
+        }
+    });
+}
+
+#[test]
+#[ignore = "the program of another test"]
 fn writes_when_the_runtime_has_ended() {
     let handle = Runtime::builder()
         .workers(1)

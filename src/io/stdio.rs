@@ -11,6 +11,7 @@
 //! Others may set that flag, too: a program that ran in this terminal before, or one that runs beside
 //! this one. The threads then wait by `poll(2)`.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
@@ -26,7 +27,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 
 use crate::blocking::unblock;
 use crate::channel::{Receiver, Sender, chan, unbounded};
-use crate::goroutine::{JoinError, JoinHandle};
+use crate::goroutine::JoinHandle;
 use crate::runtime::Handle;
 
 /// Bytes that one call reads or writes at most.
@@ -181,9 +182,10 @@ impl Drop for Stdin {
 /// A handle to the standard output of this process, for programs that write much: `println!` holds
 /// its worker as long as the terminal or the pipe takes no more.
 ///
-/// Writes go to std's output, and in turn with `print!`, whole chunks at a time. What is written is
-/// on its way, and gets out also if the runtime ends before;
-/// [`flush`](super::AsyncWriteExt::flush) waits until it is out, and tells the errors. On a thread that
+/// Writes go to std's output, and in turn with `print!`, whole chunks at a time (16 KiB at most), those of
+/// several handles in the order in which they were accepted. What is written is on its way, and gets out
+/// also if the runtime ends before; [`flush`](super::AsyncWriteExt::flush) waits until it is out, and tells the
+/// errors: flush before you `print!`. On a thread that
 /// belongs to no runtime nothing is written, and the error says what to do.
 ///
 /// ```
@@ -198,23 +200,25 @@ impl Drop for Stdin {
 /// # }
 /// ```
 pub fn stdout() -> Stdout {
-    Stdout(Output::new(|bytes| write_out(io::stdout().lock(), bytes)))
+    static LINE: Line = Line::new(|last| LINE.write_until(last, io::stdout().lock()));
+    Stdout(Output::new(&LINE))
 }
 
 /// A handle to the standard error stream of this process. See [`stdout`].
 pub fn stderr() -> Stderr {
-    Stderr(Output::new(|bytes| write_out(io::stderr().lock(), bytes)))
+    static LINE: Line = Line::new(|last| LINE.write_until(last, io::stderr().lock()));
+    Stderr(Output::new(&LINE))
 }
 
 /// Writes all of `bytes`.
-fn write_out(mut out: impl Write + AsFd, mut bytes: &[u8]) -> io::Result<()> {
+fn write_out(out: &mut (impl Write + AsFd), mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
-        match patiently(&mut out, PollFlags::OUT, |out| out.write(bytes))? {
+        match patiently(out, PollFlags::OUT, |out| out.write(bytes))? {
             0 => return Err(io::ErrorKind::WriteZero.into()),
             written => bytes = &bytes[written..],
         }
     }
-    patiently(&mut out, PollFlags::OUT, Write::flush)
+    patiently(out, PollFlags::OUT, Write::flush)
 }
 
 /// Has `call` use `stream` until that need not wait, which it does where somebody else has made the
@@ -251,34 +255,83 @@ pub struct Stdout(Output);
 #[derive(Debug)]
 pub struct Stderr(Output);
 
-/// Writes by a thread for blocking code, one chunk after the other.
-struct Output {
-    write: fn(&[u8]) -> io::Result<()>,
-    /// The chunk that is being written, and what became of it.
-    busy: Option<(JoinHandle<()>, Failure)>,
+/// What was accepted for a stream and is not written yet, the oldest first. The threads that write come in
+/// any order; what they write is in the order in which it was accepted, also from several handles.
+struct Line {
+    chunks: Mutex<VecDeque<PlainArc<Accepted>>>,
+    /// Writes all up to this chunk.
+    write: fn(&Accepted),
 }
 
-/// What has gone wrong with a chunk.
-type Failure = PlainArc<Mutex<Option<io::Error>>>;
+/// A chunk that was accepted.
+struct Accepted {
+    bytes: Vec<u8>,
+    /// `None` until it is written, and when that has been told.
+    outcome: Mutex<Option<io::Result<()>>>,
+}
+
+impl Accepted {
+    fn is_written(&self) -> bool {
+        self.outcome.lock().is_some()
+    }
+}
+
+impl Line {
+    const fn new(write: fn(&Accepted)) -> Line {
+        Line {
+            chunks: Mutex::new(VecDeque::new()),
+            write,
+        }
+    }
+
+    /// Writes to `out`, which belongs to this thread, all up to `last`, unless others have.
+    fn write_until(&self, last: &Accepted, mut out: impl Write + AsFd) {
+        while !last.is_written() {
+            let next = self.chunks.lock().pop_front();
+            let next = next.expect("those that are not written are in line");
+            let outcome = write_out(&mut out, &next.bytes);
+            *next.outcome.lock() = Some(outcome);
+        }
+    }
+}
+
+/// Has a chunk written when it is dropped: by a thread for blocking code, or, if the runtime ends before one
+/// comes or has none for it, where that happens. The last words of a program must not depend on who is faster.
+struct Errand {
+    line: &'static Line,
+    chunk: PlainArc<Accepted>,
+}
+
+impl Drop for Errand {
+    fn drop(&mut self) {
+        if !self.chunk.is_written() {
+            (self.line.write)(&self.chunk);
+        }
+    }
+}
+
+/// Writes by a thread for blocking code, one chunk after the other.
+struct Output {
+    line: &'static Line,
+    /// The chunk that is being written, and the errand that sees to it.
+    busy: Option<(PlainArc<Accepted>, JoinHandle<()>)>,
+}
 
 impl Output {
-    fn new(write: fn(&[u8]) -> io::Result<()>) -> Output {
-        Output { write, busy: None }
+    fn new(line: &'static Line) -> Output {
+        Output { line, busy: None }
     }
 
     /// Waits for the chunk that is being written.
     fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Some((written, failure)) = &mut self.busy else {
+        let Some((chunk, errand)) = &mut self.busy else {
             return Poll::Ready(Ok(()));
         };
-        let ended = ready!(Pin::new(written).poll(cx));
-        let failure = failure.lock().take();
+        let ended = ready!(Pin::new(errand).poll(cx));
+        let outcome = chunk.outcome.lock().take();
         self.busy = None;
-        Poll::Ready(match ended {
-            Err(panic @ JoinError::Panic(_)) => Err(panic.into()),
-            // Or it was cancelled, and written where it was dropped.
-            _ => failure.map_or(Ok(()), Err),
-        })
+        // Also if the errand was cancelled it is written.
+        Poll::Ready(outcome.unwrap_or_else(|| ended.map_err(io::Error::from)))
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
@@ -288,41 +341,18 @@ impl Output {
         }
         let len = buf.len().min(CHUNK_BYTES);
         if len > 0 {
-            let failure = Failure::default();
-            let mut accepted = Accepted {
+            let chunk = PlainArc::new(Accepted {
                 bytes: buf[..len].to_vec(),
-                write: self.write,
-                failure: failure.clone(),
+                outcome: Mutex::new(None),
+            });
+            self.line.chunks.lock().push_back(chunk.clone());
+            let errand = Errand {
+                line: self.line,
+                chunk: chunk.clone(),
             };
-            self.busy = Some((unblock(move || accepted.write()), failure));
+            self.busy = Some((chunk, unblock(move || drop(errand))));
         }
         Poll::Ready(Ok(len))
-    }
-}
-
-/// A chunk that was accepted. If the runtime ends before a thread comes to write it, or has none for it, it
-/// is written where it is dropped: the last words of a program must not depend on who is faster.
-struct Accepted {
-    /// Empty once it is written.
-    bytes: Vec<u8>,
-    write: fn(&[u8]) -> io::Result<()>,
-    failure: Failure,
-}
-
-impl Accepted {
-    fn write(&mut self) {
-        let bytes = std::mem::take(&mut self.bytes);
-        if let Err(error) = (self.write)(&bytes) {
-            *self.failure.lock() = Some(error);
-        }
-    }
-}
-
-impl Drop for Accepted {
-    fn drop(&mut self) {
-        if !self.bytes.is_empty() {
-            self.write();
-        }
     }
 }
 

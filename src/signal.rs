@@ -175,6 +175,9 @@ pub fn shutdown_requested() -> impl Future<Output = io::Result<Signal>> + Send +
 /// most signals), also when the stream is dropped; other handlers that were installed before are
 /// still called.
 ///
+/// A signal that is blocked in all threads does not come; who starts a program can have it begin so
+/// (`sigprocmask(2)`), and neither std nor gorin changes that.
+///
 /// ```no_run
 /// use gorin::signal::{Signal, signals};
 ///

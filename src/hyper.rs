@@ -9,6 +9,9 @@
 //! | a timer | [`Timer`] | `timer(Timer)` of the builders |
 //! | an executor | [`Executor`] | `Builder::new(Executor)` of HTTP/2, and of `hyper-util`'s servers |
 //!
+//! And it gives: the connection after an upgrade (WebSockets, a tunnel by `CONNECT`), of which [`Io`] makes a
+//! stream again: `Io::new(hyper::upgrade::on(request).await?)`.
+//!
 #![cfg_attr(not(doctest), doc = include_str!("hyper.md"))]
 //!
 //! This takes `hyper` with the features `http1`, `server` and `client`, and `http-body-util`. The example
@@ -29,12 +32,16 @@ use std::time::{Duration, Instant};
 
 use futures::io::{AsyncRead, AsyncWrite};
 use gorin_base::clock;
-use hyper::rt::ReadBufCursor;
+use hyper::rt::{ReadBuf, ReadBufCursor};
 
 use crate::io::copy;
 
 /// A stream as hyper wants it: a socket of gorin, [`duplex`](crate::io::duplex()), TLS around one of
 /// them, or whatever else has the futures crate's [`AsyncRead`] and [`AsyncWrite`].
+///
+/// And the other way: what hyper gives (`hyper::upgrade::Upgraded`) as a stream with those traits, and with
+/// tokio's under the feature `tokio-io`, of either version of HTTP and whatever lies below it. What hyper has
+/// read beyond its own messages comes first.
 ///
 /// Head and body of a message go out in one call. Around a stream that cannot do that (futures-rustls)
 /// tell hyper's builder `writev(false)`, or each becomes a record and a call of its own.
@@ -49,6 +56,19 @@ use crate::io::copy;
 ///     drop(io.into_inner());
 ///     assert_eq!(client.read(&mut [0]).await.unwrap(), 0);
 /// });
+/// ```
+///
+/// ```
+/// use gorin::hyper::Io;
+/// use gorin::io::copy_bidirectional;
+/// use gorin::net::TcpStream;
+/// use hyper::upgrade::Upgraded;
+///
+/// /// What a proxy does after `CONNECT`, with what `hyper::upgrade::on(request)` gives.
+/// async fn tunnel(client: Upgraded, mut target: TcpStream) -> std::io::Result<()> {
+///     copy_bidirectional(&mut Io::new(client), &mut target).await?;
+///     Ok(())
+/// }
 /// ```
 ///
 /// # Cancel safety
@@ -77,8 +97,9 @@ impl<S> Io<S> {
         &mut self.stream
     }
 
-    /// The stream back, as after an upgrade. What hyper has read beyond its own messages is not in it:
-    /// `Parts::read_buf` of hyper's connection has that.
+    /// The stream back. After an upgrade, where `downcast` of hyper's `Upgraded` gives this value, what hyper
+    /// has read beyond its own messages is not in the stream: `Parts::read_buf` has that. (`Io::new` around
+    /// the `Upgraded` itself is simpler, and loses none of it.)
     pub fn into_inner(self) -> S {
         self.stream
     }
@@ -131,6 +152,44 @@ impl<S: AsyncWrite + Unpin> hyper::rt::Write for Io<S> {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+}
+
+impl<S: hyper::rt::Read + Unpin> AsyncRead for Io<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let mut into = ReadBuf::new(into);
+        ready!(Pin::new(&mut self.stream).poll_read(cx, into.unfilled()))?;
+        Poll::Ready(Ok(into.filled().len()))
+    }
+}
+
+impl<S: hyper::rt::Write + Unpin> AsyncWrite for Io<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
 

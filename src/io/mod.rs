@@ -77,8 +77,8 @@
 //! Which have them: [`TcpStream`](crate::net::TcpStream) and [`UnixStream`](crate::net::UnixStream),
 //! their [halves](crate::net::ReadHalf), the ends of a [`pipe`](pipe()), [`AsyncFd`], references to these
 //! (but for the halves), [`DuplexStream`], [`Join`], [`PooledReader`] (and tokio's `AsyncBufRead`),
-//! [`File`](crate::fs::File) (and `AsyncSeek`: a seek that was given up is done before what comes next), and
-//! the standard streams.
+//! [`File`](crate::fs::File) (and `AsyncSeek`: a seek that was given up is done before what comes next),
+//! the standard streams, and `hyper::Io` around a connection that hyper has given back.
 //!
 //! Methods of the type itself come first: `stream.shutdown(…)` is gorin's, tokio's is
 //! `AsyncWriteExt::shutdown(&mut stream)`. Where a type has none of its own, the compiler cannot choose

@@ -108,6 +108,8 @@ async_read!([R, W] Join<R, W> where Self: AsyncRead);
 async_read!([R] PooledReader<R> where Self: AsyncRead);
 async_read!([T: AsFd] AsyncFd<T> where Self: AsyncRead);
 async_read!([T: AsFd] &AsyncFd<T> where Self: AsyncRead);
+#[cfg(feature = "hyper")]
+async_read!([S] crate::hyper::Io<S> where Self: AsyncRead);
 
 async_write!(TcpStream, vectored: true);
 async_write!(&TcpStream, vectored: true);
@@ -125,6 +127,8 @@ async_write!([R, W] Join<R, W> where Self: AsyncWrite, vectored: true);
 async_write!([R] PooledReader<R> where Self: AsyncWrite, vectored: true);
 async_write!([T: AsFd] AsyncFd<T> where Self: AsyncWrite, vectored: true);
 async_write!([T: AsFd] &AsyncFd<T> where Self: AsyncWrite, vectored: true);
+#[cfg(feature = "hyper")]
+async_write!([S] crate::hyper::Io<S> where Self: AsyncWrite, vectored: true);
 
 impl<R: AsyncRead + Unpin> tokio::io::AsyncBufRead for PooledReader<R> {
     fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {

@@ -186,7 +186,7 @@ fn interleave(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
 }
 
 /// Why no address could be connected to: inside the [`io::Error`] of [`dial`] and
-/// [`TcpStream::connect`].
+/// [`TcpStream::connect`]. Its text says all; the system's errors are in [`attempts`](Self::attempts).
 ///
 /// ```
 /// use gorin::net::{ConnectError, dial};
@@ -226,13 +226,9 @@ impl fmt::Display for ConnectError {
     }
 }
 
-impl Error for ConnectError {
-    /// The last failure.
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        let (_, error) = self.attempts.last()?;
-        Some(error)
-    }
-}
+// No `source`: the text says what came of all attempts, and who prints an error with its causes would be told
+// the last one twice.
+impl Error for ConnectError {}
 
 #[cfg(test)]
 mod tests {
@@ -331,6 +327,18 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("; 127.0.0.1:2: "), "{text}");
+    }
+
+    /// Bug it is for: who prints an error with its causes was told the last failure twice.
+    #[test]
+    fn what_the_text_of_the_error_says_is_not_its_cause_too() {
+        let (_, _, failed) = race(SHORT, &[Refuses]);
+        let error = failed.into_error();
+        assert!(
+            error.to_string().ends_with(": connection refused"),
+            "{error}"
+        );
+        assert!(error.source().is_none(), "{error}");
     }
 
     #[test]

@@ -6,6 +6,8 @@
 mod common;
 mod web;
 
+use axum::Router;
+use axum::routing::get;
 use bytes::Bytes;
 use common::everywhere;
 use futures::{SinkExt, StreamExt};
@@ -17,6 +19,8 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::upgrade::Upgraded;
 use hyper::{Method, Request, Response, StatusCode, client, server, upgrade};
+use hyper_util::server::conn::auto;
+use hyper_util::service::TowerToHyperService;
 use tokio_util::codec::{Framed, LinesCodec};
 use web::{Answer, pattern, tcp_pair};
 
@@ -121,6 +125,33 @@ fn a_tunnel_of_http2_carries_bytes_both_ways_beside_requests() {
         assert_eq!(beside.await.unwrap().unwrap(), "beside it");
         Ok(())
     });
+}
+
+#[gorin::test]
+async fn a_handler_of_axum_takes_the_connection_over() {
+    let (stream, theirs) = tcp_pair().await;
+    let words = get(|request: axum::extract::Request| async {
+        go(async move {
+            let mut words = Io::new(upgrade::on(request).await.unwrap());
+            words.write_all(b"three").await
+        });
+        let headers = [("connection", "upgrade"), ("upgrade", "words")];
+        (StatusCode::SWITCHING_PROTOCOLS, headers)
+    });
+    go(async move {
+        let service = TowerToHyperService::new(Router::new().route("/", words));
+        auto::Builder::new(Executor)
+            .serve_connection_with_upgrades(Io::new(theirs), service)
+            .await
+    });
+    let head = b"GET / HTTP/1.1\r\nhost: test\r\nconnection: upgrade\r\nupgrade: words\r\n\r\n";
+    stream.write_all(head).await.unwrap();
+    // The stream ends when the handler's goroutine has let go of it.
+    let mut answer = Vec::new();
+    (&stream).read_to_end(&mut answer).await.unwrap();
+    let answer = String::from_utf8(answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
+    assert!(answer.ends_with("\r\n\r\nthree"), "{answer}");
 }
 
 /// Bug it is for: hyper may have read what comes after the head, and the stream below does not have it.

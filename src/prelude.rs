@@ -2,7 +2,7 @@
 //!
 //! Functions with common names (`sleep`, `run`) and types that one program in ten needs stay out.
 
-#[cfg(not(loom))]
-pub use crate::channel::ReceiverExt;
 pub use crate::channel::{Receiver, Sender, chan, select};
+#[cfg(not(loom))]
+pub use crate::channel::{ReceiverExt, SenderExt};
 pub use crate::goroutine::{JoinHandle, go, go_with, yield_now};

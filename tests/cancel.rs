@@ -20,6 +20,7 @@ use std::thread;
 use std::time::Duration;
 
 use common::{PATIENCE, on_each_count as everywhere};
+use gorin::channel::SendTimeoutError;
 use gorin::net::{TcpListener, TcpStream};
 use gorin::prelude::*;
 use gorin::time::timeout;
@@ -317,6 +318,37 @@ fn recv_timeout_loses_no_value() {
         }
         sender.await.unwrap();
         assert_eq!(received, (0..1000).collect::<Vec<_>>());
+    });
+}
+
+/// Bug it is for: a value that is taken when the time is up is given back all the same, and sent again.
+#[test]
+fn send_timeout_sends_a_value_or_gives_it_back() {
+    everywhere(|| async {
+        for capacity in [0, 1] {
+            let (tx, rx) = chan(capacity);
+            let receiver = go(async move {
+                let mut rng = fastrand::Rng::with_seed(11);
+                let mut received = Vec::new();
+                while let Some(number) = rx.recv().await {
+                    received.push(number);
+                    if rng.bool() {
+                        gorin::time::sleep(Duration::from_micros(rng.u64(..60))).await;
+                    }
+                }
+                received
+            });
+            for mut number in 0..1000 {
+                while let Err(given_back) = tx.send_timeout(number, Duration::from_micros(20)).await
+                {
+                    assert!(matches!(given_back, SendTimeoutError::Timeout(_)));
+                    number = given_back.into_inner();
+                }
+            }
+            drop(tx);
+            let received = receiver.await.unwrap();
+            assert_eq!(received, (0..1000).collect::<Vec<_>>());
+        }
     });
 }
 

@@ -397,6 +397,11 @@ const CANCEL_TESTS: Tests = &[
     ),
     // A time limit loses nothing.
     (11, "tests/cancel.rs", "recv_timeout_loses_no_value"),
+    (
+        11,
+        "tests/cancel.rs",
+        "send_timeout_sends_a_value_or_gives_it_back",
+    ),
     // A grant that is dropped is passed on.
     (
         12,

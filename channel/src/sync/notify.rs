@@ -73,7 +73,8 @@ impl Notify {
         }
     }
 
-    /// Notifies all who wait now, and keeps nothing for later.
+    /// Notifies all who wait now, and keeps nothing for later: a goroutine that looks at a condition first and
+    /// waits then misses it in between, unless it [waits first](Self::notified).
     #[track_caller]
     pub fn notify_all(&self) {
         let shared = self.permit.shared();
@@ -89,7 +90,38 @@ impl Notify {
         Wakeup::wake_all(wakeups);
     }
 
-    /// Waits for a notification. Nothing happens before the future is polled.
+    /// Waits for a notification. Nothing happens before the future is polled; from the first poll on it waits.
+    ///
+    /// ```
+    /// use futures::poll;
+    /// use gorin_channel::sync::Notify;
+    /// use std::pin::pin;
+    /// use std::sync::atomic::{AtomicBool, Ordering};
+    ///
+    /// /// For whoever sets `open` and then calls `notify_all`.
+    /// async fn opened(open: &AtomicBool, changed: &Notify) {
+    ///     loop {
+    ///         let mut notified = pin!(changed.notified());
+    ///         // Waits from here on. (It may be a notification already.)
+    ///         let early = poll!(notified.as_mut()).is_ready();
+    ///         if open.load(Ordering::Acquire) {
+    ///             return;
+    ///         }
+    ///         if !early {
+    ///             notified.await;
+    ///         }
+    ///     }
+    /// }
+    /// # futures::executor::block_on(async {
+    /// #     let (open, changed) = (AtomicBool::new(false), Notify::new());
+    /// #     changed.notify_one();
+    /// #     let mut wait = pin!(opened(&open, &changed));
+    /// #     assert!(poll!(wait.as_mut()).is_pending());
+    /// #     open.store(true, Ordering::Release);
+    /// #     changed.notify_all();
+    /// #     wait.await;
+    /// # });
+    /// ```
     ///
     /// # Cancel safety
     /// A wait that is dropped after it was notified passes the notification on to the next, or it

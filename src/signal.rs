@@ -130,6 +130,29 @@ impl fmt::Debug for Signal {
 /// # }
 /// ```
 ///
+/// In a loop call this once, before it, and give `select!` the future by `&mut`: one that is made anew in each
+/// turn misses what comes between two of them.
+///
+/// ```no_run
+/// use std::pin::pin;
+///
+/// use gorin::net::TcpListener;
+/// use gorin::prelude::*;
+///
+/// # fn main() -> std::io::Result<()> {
+/// gorin::run(async {
+///     let listener = TcpListener::bind("127.0.0.1:7777").await?;
+///     let mut pressed = pin!(gorin::signal::ctrl_c());
+///     loop {
+///         select! {
+///             accepted = listener.accept() => drop(accepted?),
+///             pressed = &mut pressed => return pressed,
+///         }
+///     }
+/// })
+/// # }
+/// ```
+///
 /// # Errors
 /// If no descriptors are left, or this thread belongs to no runtime.
 ///

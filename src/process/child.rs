@@ -115,6 +115,9 @@ impl Child {
     /// Waits for the end of the process and collects what it writes to its piped streams; what is
     /// not piped, or was taken out, gives nothing. Closes its standard input.
     ///
+    /// A stream ends when nobody can write to it any more. A process that the child has started and left
+    /// behind (`sleep 3600 &` in a shell) has it too, unless it was redirected: this waits for its end as well.
+    ///
     /// # Errors
     /// As [`wait`](Child::wait), and those of reading its output.
     ///
@@ -132,7 +135,8 @@ impl Child {
     }
 
     /// Ends the process by `SIGKILL`, and does not wait for that; a process that has ended already
-    /// is no error.
+    /// is no error. Processes that it has started go on
+    /// ([`process_group`](super::Command::process_group) says how to end them too).
     ///
     /// # Errors
     /// If this process may not do that; as [`try_wait`](Child::try_wait).

@@ -164,14 +164,16 @@ impl Command {
     }
 
     /// Sets the process group of the program; 0 makes it the leader of a new one, which Ctrl-C in
-    /// the terminal does not reach.
+    /// the terminal does not reach, and whose number is [`Child::id`]. `kill(2)` with the negative number (in
+    /// rustix `kill_process_group`) then ends the program together with those that it has started.
     pub fn process_group(&mut self, group: i32) -> &mut Command {
         self.inner.process_group(group);
         self
     }
 
     /// Sets whether a child is killed when its [`Child`] is dropped before its end was seen. It is
-    /// not, unless this is called.
+    /// not, unless this is called. Processes that it has started are not killed in either case
+    /// ([`process_group`](Command::process_group) says how).
     pub fn kill_on_drop(&mut self, kill: bool) -> &mut Command {
         self.kill_on_drop = kill;
         self

@@ -71,6 +71,34 @@ use crate::goroutine::{JoinError, JoinHandle, Spec, go_with};
 /// Where goroutines should have more in common than their end: a time limit for all is
 /// [`time::timeout`](crate::time::timeout()) around the scope.
 ///
+/// Where they should have less in common: an error that a goroutine handles by itself ends nobody else, and a
+/// panic can be kept to one goroutine, as a server wants it for its connections, by one within it:
+///
+/// ```
+/// use gorin::{JoinError, Scope, go, scope};
+///
+/// # async fn serve(client: u32) {
+/// #     assert!(client != 2, "as the example wants it");
+/// # }
+/// # gorin::run(async {
+/// scope(|s: Scope<std::io::Error>| async move {
+///     for client in 1..=3 {
+///         s.go(async move {
+///             // Aborted with the scope; only this last step is not waited for.
+///             let served = go(serve(client)).abort_on_drop();
+///             if let Err(JoinError::Panic(payload)) = served.await {
+///                 eprintln!("client {client}: {:?}", payload.message());
+///             }
+///             Ok(())
+///         });
+///     }
+///     Ok(())
+/// })
+/// .await
+/// .unwrap();
+/// # });
+/// ```
+///
 /// # Errors
 /// The first one.
 ///

@@ -18,6 +18,12 @@
 //! `compat/examples/http.rs` is a server with HTTP/2, limits for connections, heads, bodies and answers, an
 //! access log and an orderly end.
 //!
+//! hyper's limits begin where HTTP does: a TLS handshake has those that you give it
+//! ([`timeout`](crate::time::timeout())), and of HTTP/2, also with a `keep_alive_interval`, a client that does not
+//! even send the preface is waited for as long as it takes. The socket below has no such gap: set its
+//! [`set_read_deadline`](crate::net::TcpStream::set_read_deadline) before, and to `None` with the first request,
+//! by a clone of the stream in the service.
+//!
 //! A handler that panics ends its connection (with HTTP/2 its request) and nothing else. A connection that
 //! is dropped, as by [`timeout`](crate::time::timeout), closes its socket at once.
 //!

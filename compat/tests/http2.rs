@@ -8,15 +8,17 @@ mod web;
 
 use std::future::poll_fn;
 use std::pin::pin;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::routing::{get, post};
 use bytes::Bytes;
-use common::everywhere;
+use common::{PATIENCE, everywhere};
 use futures::future::join_all;
 use gorin::hyper::{Executor, Io, Timer};
 use gorin::net::TcpStream;
 use gorin::prelude::*;
+use gorin::time::{after, timeout};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::SendRequest;
@@ -98,6 +100,40 @@ async fn a_handler_that_panics_ends_its_request_only() {
     let request = Request::new(Full::new(pattern(10)));
     let answer = client.send_request(request).await.unwrap();
     assert_eq!(body(answer).await, pattern(10));
+}
+
+/// hyper's own limits begin with the preface; those of the socket hold before.
+#[gorin::test]
+async fn a_client_that_sends_no_preface_is_cut_off_by_a_deadline_that_a_request_lifts() {
+    let serve = |theirs: TcpStream, limit| {
+        theirs.set_read_deadline(Some(Instant::now() + limit));
+        let reader = theirs.clone();
+        let service = service_fn(move |request| {
+            reader.set_read_deadline(None);
+            mirror(request)
+        });
+        http2::Builder::new(Executor)
+            .timer(Timer)
+            .serve_connection(Io::new(theirs), service)
+    };
+    let (silent, theirs) = tcp_pair().await;
+    let cut_off = timeout(PATIENCE, serve(theirs, Duration::from_millis(5))).await;
+    assert!(cut_off.expect("it has a limit").is_err());
+    drop(silent);
+
+    // Long enough for a first request on a busy machine.
+    let limit = Duration::from_secs(1);
+    let (ours, theirs) = tcp_pair().await;
+    go(serve(theirs, limit));
+    let is_over = after(limit + Duration::from_millis(10));
+    let mut client = client(ours).await;
+    let mut ask = async || {
+        let request = Request::new(Full::new(pattern(10)));
+        body(client.send_request(request).await.unwrap()).await
+    };
+    assert_eq!(ask().await, pattern(10));
+    is_over.await;
+    assert_eq!(ask().await, pattern(10));
 }
 
 #[gorin::test]

@@ -295,6 +295,7 @@ fn a_cell_is_used_again() {
 #[cfg(not(loom))]
 mod tests {
     use super::*;
+    use std::task::Wake;
 
     #[test]
     fn results_are_counts_or_errors() {
@@ -333,5 +334,47 @@ mod tests {
             .expect("in flight")
             .complete();
         assert_eq!(table.cancel(&*op), None, "ended");
+    }
+
+    /// A task that counts the owners of the cell when it is woken.
+    struct Counting {
+        cell: Mutex<Option<PlainArc<Op<Probe>>>>,
+        owners: AtomicUsize,
+    }
+
+    impl Wake for Counting {
+        fn wake(self: PlainArc<Self>) {
+            let cell = self.cell.lock().take().expect("woken once");
+            let others = PlainArc::strong_count(&cell) - 1;
+            self.owners.store(others, Ordering::SeqCst);
+        }
+    }
+
+    /// For: a wake before the owner has let go: the task may run at once elsewhere, and the cell could
+    /// not be kept for the next operation.
+    #[test]
+    fn who_is_woken_is_the_only_owner() {
+        let (op, _fate) = probe();
+        let task = PlainArc::new(Counting {
+            cell: Mutex::new(Some(op.clone())),
+            owners: AtomicUsize::new(0),
+        });
+        assert!(op.poll(&Waker::from(task.clone())).is_pending());
+        op.clone().complete(7);
+        assert_eq!(task.owners.load(Ordering::SeqCst), 1);
+    }
+
+    /// For: a goroutine whose memory stays until the kernel is done with what it has given up.
+    #[test]
+    fn an_orphan_keeps_no_waker() {
+        let (op, _fate) = probe();
+        let task = PlainArc::new(Counting {
+            cell: Mutex::new(None),
+            owners: AtomicUsize::new(0),
+        });
+        assert!(op.poll(&Waker::from(task.clone())).is_pending());
+        assert_eq!(PlainArc::strong_count(&task), 2);
+        assert!(op.abandon());
+        assert_eq!(PlainArc::strong_count(&task), 1);
     }
 }

@@ -407,3 +407,65 @@ fn reached_the_kernel(error: &io::Error) -> bool {
         .raw_os_error()
         .is_some_and(|code| code != libc::ECANCELED)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    /// The kernel may report what has gone wrong with the data, but it has freed the descriptor. For:
+    /// closing it again, when it may be somebody else's.
+    #[test]
+    fn a_close_that_fails_is_not_repeated() {
+        let (_reader, writer) = io::pipe().expect("a pipe");
+        let number = writer.as_raw_fd();
+        let close = Close { fd: writer.into() };
+        let failed = close.finish(Err(io::Error::from_raw_os_error(libc::EIO)));
+        assert_eq!(failed.unwrap_err().raw_os_error(), Some(libc::EIO));
+        // No kernel was there to free it. SAFETY: takes a descriptor and changes nothing.
+        assert_ne!(unsafe { libc::fcntl(number, libc::F_GETFD) }, -1);
+        // SAFETY: `finish` has given up the descriptor, which is still open.
+        drop(unsafe { OwnedFd::from_raw_fd(number) });
+    }
+
+    /// A write of five bytes of which the kernel has taken two without moving the position ("ab" is what the
+    /// file had): where the position is then.
+    fn position_after_a_short_write(name: &str, append: bool) -> u64 {
+        let path = std::env::temp_dir().join(format!("gorin-{name}-{}", std::process::id()));
+        std::fs::write(&path, "ab").expect("a file");
+        let mut options = std::fs::File::options();
+        let file = match append {
+            true => options.append(true).open(&path),
+            false => options.write(true).open(&path),
+        };
+        std::fs::remove_file(&path).expect("it exists");
+        let file = Arc::new(file.expect("it exists"));
+        let mut write = Moved {
+            file: file.clone(),
+            buffer: "12345",
+            start: 0,
+            len: 5,
+            offset: POSITION,
+            began: None,
+            way: Way::ToFile,
+        };
+        write.request();
+        match append {
+            true => {
+                (&*file).write_all(b"12").expect("room");
+                fs::seek(&*file, SeekFrom::Start(0)).expect("a position");
+            }
+            false => drop(rustix::io::pwrite(&*file, b"12", 0).expect("room")),
+        }
+        let (count, _) = write.finish(Ok(2));
+        assert_eq!(count.unwrap(), 2);
+        fs::tell(&*file).expect("a position")
+    }
+
+    /// For: a position that stays, or that moves by what was written where that went to the end.
+    #[test]
+    fn a_write_that_came_short_moves_the_position_to_its_end() {
+        assert_eq!(position_after_a_short_write("short-write", false), 2);
+        assert_eq!(position_after_a_short_write("short-append", true), 4);
+    }
+}

@@ -101,3 +101,50 @@ fn a_read_that_waits_gets_what_a_dropped_receive_has_taken() {
         dropper.join().unwrap();
     });
 }
+
+#[cfg(not(loom))]
+mod tests {
+    use super::*;
+
+    fn read(early: &Early, len: usize, keep: bool) -> Option<Result<Vec<u8>, i32>> {
+        let mut buffer = vec![0; len];
+        let read = early.read(&mut buffer, keep)?;
+        Some(match read {
+            Ok(len) => Ok(buffer[..len].to_vec()),
+            Err(error) => Err(error.raw_os_error().expect("the kernel's")),
+        })
+    }
+
+    /// For: bytes that come back in another order, or behind what came after them.
+    #[test]
+    fn what_is_put_back_comes_first_and_in_its_order() {
+        let early = Early::new();
+        early.expect();
+        early.deposit(Ok(b"abcdef"));
+        assert_eq!(read(&early, 4, false), Some(Ok(b"abcd".to_vec())));
+        let before = early.observe();
+        early.put_back(b"bcd");
+        assert!(early.is_news(before, false), "who waits has to try again");
+        assert_eq!(read(&early, 9, true), Some(Ok(b"bcdef".to_vec())));
+        assert_eq!(read(&early, 9, false), Some(Ok(b"bcdef".to_vec())));
+        assert_eq!(read(&early, 9, false), None);
+    }
+
+    /// For: an error that a peek uses up, so that the read which is to get it waits for ever.
+    #[test]
+    fn an_error_comes_after_the_bytes_and_is_kept_by_who_only_looks() {
+        let early = Early::new();
+        early.expect();
+        early.expect();
+        early.deposit(Ok(b"ab"));
+        assert!(early.is_awaited(), "one is in flight");
+        early.deposit(Err(libc::ECONNRESET));
+        assert!(!early.is_awaited());
+        assert_eq!(read(&early, 2, false), Some(Ok(b"ab".to_vec())));
+        for _ in 0..2 {
+            assert_eq!(read(&early, 2, true), Some(Err(libc::ECONNRESET)));
+        }
+        assert_eq!(read(&early, 2, false), Some(Err(libc::ECONNRESET)));
+        assert_eq!(read(&early, 2, false), None);
+    }
+}

@@ -413,3 +413,90 @@ impl std::fmt::Debug for Ring {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alarm::Alarm;
+    use crate::bell::RingBell;
+    use crate::park::Bell;
+    use crate::reactor::Config;
+
+    /// No event of these tests takes that long.
+    const LIMIT: Duration = Duration::from_secs(20);
+
+    /// A ring of one entry that is woken by an eventfd, and its bell.
+    fn small() -> (Ring, RingBell) {
+        let config = Config {
+            entries: 1,
+            messages: false,
+            ..Config::default()
+        };
+        let counters = PlainArc::new(Counters::default());
+        let bell = RingBell::new(counters.clone());
+        let ring = Ring::new(&config, &bell, counters).expect("a ring");
+        (ring, bell)
+    }
+
+    /// Completes more than the completion queue holds, and then `event`, before anything is reaped.
+    fn overflow(ring: &mut Ring, event: impl FnOnce()) {
+        const OPERATIONS: usize = 64;
+        for index in 0..OPERATIONS {
+            let key = Key::new(Kind::Operation, index, 0);
+            // SAFETY: names no memory.
+            unsafe { ring.submit(key, Request::Nop) };
+        }
+        while !ring.backlog.is_empty() || !ring.uring.submission().is_empty() {
+            ring.flush().expect("a ring that can be entered");
+        }
+        event();
+        let flags = EnterFlags::GETEVENTS.bits();
+        ring.enter(0, 0, flags, None).expect("as above");
+        let mut completions = VecDeque::new();
+        while completions.len() < OPERATIONS {
+            ring.reap(&mut completions, true);
+            ring.flush().expect("as above");
+        }
+        assert_eq!(completions.len(), OPERATIONS);
+    }
+
+    /// True if `event` ends the next sleep.
+    fn wakes(ring: &mut Ring, event: impl FnOnce()) -> bool {
+        // What was armed anew meanwhile, and what it finds at once.
+        for _ in 0..2 {
+            ring.flush().expect("a ring that can be entered");
+            ring.reap(&mut VecDeque::new(), true);
+        }
+        event();
+        ring.park(Some(LIMIT)).expect("as above");
+        !ring.uring.completion().is_empty()
+    }
+
+    /// For: a worker that hears of nobody any more after a crowd of completions.
+    #[test]
+    fn a_bell_is_heard_after_completions_have_overflown() {
+        let (mut ring, bell) = small();
+        for _ in 0..3 {
+            overflow(&mut ring, || bell.ring());
+            assert!(wakes(&mut ring, || bell.ring()));
+        }
+    }
+
+    /// For: as above, of alarms.
+    #[test]
+    fn an_alarm_is_heard_after_completions_have_overflown() {
+        let (mut ring, _bell) = small();
+        let alarm = Alarm::new().expect("a timer");
+        ring.add_alarm(alarm.as_raw_fd()).expect("a ring");
+        let expire = || {
+            alarm.start(Duration::ZERO);
+            while !crate::alarm::is_readable(alarm.as_raw_fd()) {
+                std::thread::yield_now();
+            }
+        };
+        for _ in 0..3 {
+            overflow(&mut ring, expire);
+            assert!(wakes(&mut ring, expire));
+        }
+    }
+}

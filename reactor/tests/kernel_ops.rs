@@ -18,10 +18,10 @@ use std::thread;
 use std::time::Instant;
 
 use gorin_base::{check, rng};
-use gorin_reactor::{Reactor, Socket, ops};
+use gorin_reactor::{Config, Reactor, Socket, ops};
 use support::{
-    Idle, alone, has_no_ring, on_worker, open_descriptors, reactor, shut_down, wait_for,
-    wait_until_asleep,
+    Idle, LIMIT, alone, has_no_ring, on_worker, open_descriptors, reactor, shut_down, wait_for,
+    wait_until_asleep, with_config,
 };
 
 /// A file that is removed at the end.
@@ -470,4 +470,38 @@ fn connecting_gives_the_sockets_own_error() {
             });
         });
     }
+}
+
+/// For: a cancellation that gets ahead of its operation, which waits for room in the queue, and finds nothing.
+#[test]
+fn a_cancellation_does_not_overtake_its_operation() {
+    let _alone = alone();
+    let reactor = with_config(Config {
+        entries: 1,
+        ..Config::default()
+    });
+    if has_no_ring(&reactor) {
+        return;
+    }
+    let mut local = reactor.attach(0).expect("a ring");
+    local.block_on(async {
+        for waiting in 1..10 {
+            let (reader, _writer) = pipe();
+            let read = |_| Box::pin(ops::read_at(&reader, vec![0; 1], 0));
+            let (mut first, mut reads): (_, Vec<_>) =
+                (pin!(ops::nop()), (0..waiting).map(read).collect());
+            assert!(start(first.as_mut()).await.is_pending());
+            for read in &mut reads {
+                assert!(start(read.as_mut()).await.is_pending());
+            }
+            first.await.expect("a nop succeeds");
+            drop(reads);
+            let begun = Instant::now();
+            while Arc::strong_count(&reader) > 1 {
+                assert!(begun.elapsed() < LIMIT, "they are in flight");
+                ops::nop().await.expect("a nop succeeds");
+            }
+        }
+    });
+    shut_down(local);
 }

@@ -256,3 +256,80 @@ fn on_a_thread_that_is_no_worker_readiness_is_waited_for() {
     drop(socket);
     worker.stop();
 }
+
+/// A call on what is left by dropped receives, and then on the socket.
+fn take(socket: &Socket, fd: std::os::fd::BorrowedFd<'_>) -> std::io::Result<Vec<u8>> {
+    let mut buffer = [0; 8];
+    let read = match socket.read_early(&mut buffer, false) {
+        Some(early) => early,
+        None => receive_now(fd, &mut buffer),
+    };
+    read.map(|len| buffer[..len].to_vec())
+}
+
+/// A socket of which a receive was dropped that had taken nothing, so that bytes can be put back.
+async fn after_a_dropped_receive() -> (Socket, TcpStream) {
+    let (socket, peer) = connection();
+    {
+        let mut receive = pin!(ops::recv_owned(&socket, vec![0; 8]));
+        assert!(poll_once(receive.as_mut()).await.is_pending());
+    }
+    // Waits until it has ended.
+    let nothing = socket.io(Direction::Read, |fd| match take(&socket, fd) {
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(()),
+        other => panic!("{other:?}"),
+    });
+    nothing.await.unwrap();
+    (socket, peer)
+}
+
+/// For: a read that has found nothing, and is not told of what came back before it was in the list.
+#[test]
+fn what_comes_back_while_a_read_looks_is_found() {
+    on_worker(|local| {
+        local.block_on(async {
+            let (socket, _peer) = after_a_dropped_receive().await;
+            if !uses_the_ring(&socket) {
+                return;
+            }
+            let mut calls = 0;
+            let read = socket.io(Direction::Read, |fd| {
+                calls += 1;
+                let read = take(&socket, fd);
+                if calls == 1 {
+                    socket.put_back_early(b"late");
+                }
+                read
+            });
+            assert_eq!(read.await.unwrap(), b"late");
+            assert_eq!(calls, 2);
+        });
+    });
+}
+
+/// For: a hint that the socket is empty, which is not all that there is.
+#[test]
+fn what_came_back_is_read_although_the_socket_is_drained() {
+    on_worker(|local| {
+        local.block_on(async {
+            let (socket, _peer) = after_a_dropped_receive().await;
+            if !uses_the_ring(&socket) {
+                return;
+            }
+            socket.put_back_early(b"back");
+            socket.set_drained();
+            let read = socket.io(Direction::Read, |fd| take(&socket, fd));
+            assert_eq!(read.await.unwrap(), b"back");
+        });
+    });
+}
+
+/// False, after saying so, where receives that own their buffers are no operations.
+fn uses_the_ring(socket: &Socket) -> bool {
+    socket.put_back_early(b"x");
+    let uses = socket.read_early(&mut [0; 1], false).is_some();
+    if !uses {
+        println!("skipped: this driver waits for readiness instead");
+    }
+    uses
+}

@@ -4,10 +4,11 @@
 
 mod support;
 
+use std::future::Future;
 use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::sync::mpsc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::thread;
 
 use futures::future::join;
@@ -118,4 +119,26 @@ fn waiting_readers_learn_that_the_reactor_ends() {
         reader.join().unwrap(),
         "the gorin runtime of this socket has shut down"
     );
+}
+
+/// The worker that is to watch ends between its choice and the message to it: who waits is told. For: a
+/// message that nobody takes, and a reader that nobody wakes.
+#[test]
+fn a_reader_learns_that_the_worker_that_was_chosen_has_ended() {
+    let reactor = reactor(1);
+    let worker = Idle::start(&reactor, 0);
+    let (socket, _peer) = {
+        let _guard = reactor.enter();
+        connection()
+    };
+    let task = Meanwhile::new(|| worker.stop());
+    let waker = task.waker();
+    let mut context = Context::from_waker(&waker);
+    let mut byte = [0; 1];
+    let mut waiting = Box::pin(read(&socket, &mut byte));
+    if waiting.as_mut().poll(&mut context).is_pending() {
+        assert!(task.is_woken(), "it waits for nobody");
+        assert!(waiting.as_mut().poll(&mut context).is_ready());
+    }
+    assert!(task.has_run(), "it has listed itself");
 }

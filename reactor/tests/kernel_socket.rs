@@ -419,6 +419,25 @@ fn a_call_that_may_not_wait_leaves_no_waker_behind() {
     });
 }
 
+/// For: an interruption that is told as if it were an answer.
+#[test]
+fn a_call_that_was_interrupted_is_repeated() {
+    on_worker(|local| {
+        let (socket, _peer) = connection();
+        let mut calls = 0;
+        let mut call = |_: std::os::fd::BorrowedFd<'_>| {
+            calls += 1;
+            match calls % 3 {
+                0 => Ok(calls),
+                _ => Err(ErrorKind::Interrupted.into()),
+            }
+        };
+        assert_eq!(socket.try_io(Direction::Write, &mut call).unwrap(), 3);
+        let answer = local.block_on(socket.io(Direction::Write, &mut call));
+        assert_eq!(answer.unwrap(), 6);
+    });
+}
+
 /// A listener waits like any socket; when it is dropped with a poll pending its port is free.
 #[test]
 fn a_listener_waits_and_frees_its_port() {

@@ -9,7 +9,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
-use std::task::Poll;
+use std::task::{Poll, RawWaker, RawWakerVTable, Waker};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -81,7 +81,7 @@ pub(crate) fn on_worker<R>(f: impl FnOnce(&mut Local) -> R) -> R {
 /// Worker `index` of `reactor` on a thread of its own, running until [`Idle::stop`].
 pub(crate) struct Idle {
     stopped: Arc<AtomicBool>,
-    waker: std::task::Waker,
+    waker: Waker,
     thread: JoinHandle<()>,
     /// The kernel's number of the thread.
     pub(crate) tid: i32,
@@ -118,7 +118,7 @@ impl Idle {
         }
     }
 
-    pub(crate) fn waker(&self) -> &std::task::Waker {
+    pub(crate) fn waker(&self) -> &Waker {
         &self.waker
     }
 
@@ -307,5 +307,66 @@ pub(crate) fn read_peer(peer: &mut TcpStream, buffer: &mut [u8]) -> io::Result<u
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             result => return result,
         }
+    }
+}
+
+/// A waker that runs a closure when it is cloned first, which a call does when it lists itself, and says
+/// when it is woken.
+pub(crate) struct Meanwhile {
+    run: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+    woken: AtomicBool,
+}
+
+impl Meanwhile {
+    const TABLE: RawWakerVTable =
+        RawWakerVTable::new(Self::clone, Self::wake, Self::wake_by_ref, Self::drop);
+
+    pub(crate) fn new(run: impl FnOnce() + Send + 'static) -> Arc<Meanwhile> {
+        Arc::new(Meanwhile {
+            run: Mutex::new(Some(Box::new(run))),
+            woken: AtomicBool::new(false),
+        })
+    }
+
+    pub(crate) fn has_run(&self) -> bool {
+        self.run.lock().unwrap().is_none()
+    }
+
+    pub(crate) fn is_woken(&self) -> bool {
+        self.woken.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn waker(self: &Arc<Self>) -> Waker {
+        let raw = RawWaker::new(Arc::into_raw(self.clone()).cast(), &Self::TABLE);
+        // SAFETY: the functions of the table do with a counted reference what their names say.
+        unsafe { Waker::from_raw(raw) }
+    }
+
+    fn clone(data: *const ()) -> RawWaker {
+        let data = data.cast::<Self>();
+        // SAFETY: `data` is a reference that `waker` or this function has counted.
+        unsafe { Arc::increment_strong_count(data) };
+        // SAFETY: as above.
+        if let Some(run) = unsafe { &*data }.run.lock().unwrap().take() {
+            run();
+        }
+        RawWaker::new(data.cast(), &Self::TABLE)
+    }
+
+    fn wake(data: *const ()) {
+        Self::wake_by_ref(data);
+        Self::drop(data);
+    }
+
+    fn wake_by_ref(data: *const ()) {
+        // SAFETY: as in `clone`.
+        unsafe { &*data.cast::<Self>() }
+            .woken
+            .store(true, Ordering::SeqCst);
+    }
+
+    fn drop(data: *const ()) {
+        // SAFETY: as in `clone`; the reference is given up.
+        drop(unsafe { Arc::from_raw(data.cast::<Self>()) });
     }
 }

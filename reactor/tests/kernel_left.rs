@@ -1,0 +1,211 @@
+//! What is left of a call that does not go on: no waker in a list, no poll in a ring, no open descriptor.
+#![cfg(not(loom))]
+
+mod support;
+
+use std::future::Future;
+use std::io::ErrorKind;
+use std::net::Shutdown;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Instant;
+
+use futures::future::join;
+use gorin_base::check;
+use gorin_reactor::{Config, Direction, DriverKind, Local, Socket, calls, ops};
+use support::*;
+
+/// A task whose wakers are counted.
+struct Task;
+
+impl Wake for Task {
+    fn wake(self: Arc<Self>) {}
+}
+
+/// Each driver, with a worker of one thread.
+fn on_each_driver(f: impl Fn(&mut Local)) {
+    for driver in [DriverKind::Uring, DriverKind::Hybrid, DriverKind::Epoll] {
+        let config = Config {
+            driver: Some(driver),
+            ..Config::default()
+        };
+        let mut local = with_config(config).attach(0).expect("a worker");
+        f(&mut local);
+        shut_down(local);
+    }
+}
+
+/// Polls a read of `socket`, which waits, and drops it.
+fn wait_and_drop(socket: &Socket) {
+    let task = Arc::new(Task);
+    {
+        let waker = Waker::from(task.clone());
+        let mut byte = [0; 1];
+        let mut waiting = pin!(read(socket, &mut byte));
+        let polled = waiting.as_mut().poll(&mut Context::from_waker(&waker));
+        assert!(polled.is_pending());
+    }
+    assert_eq!(Arc::strong_count(&task), 1, "its waker is listed");
+}
+
+/// For: a list that grows with each call that is given up, and keeps the memory of goroutines that are gone.
+#[test]
+fn a_dropped_call_leaves_no_waker_behind() {
+    on_each_driver(|local| {
+        local.block_on(async {
+            let (socket, _peer) = connection();
+            // The first arms a poll, or is the first in the set; the next ones find that.
+            (0..3).for_each(|_| wait_and_drop(&socket));
+        });
+    });
+}
+
+/// As above, of a call that waits for a dropped receive, and so has no poll of its own.
+#[test]
+fn a_dropped_call_that_waits_for_a_receive_leaves_no_waker_behind() {
+    on_each_driver(|local| {
+        local.block_on(async {
+            let (socket, _peer) = connection();
+            {
+                let mut receive = pin!(ops::recv_owned(&socket, vec![0; 8]));
+                assert!(poll_once(receive.as_mut()).await.is_pending());
+            }
+            wait_and_drop(&socket);
+        });
+    });
+}
+
+/// The descriptor of a socket that ends on another thread is closed by the worker whose ring polls it, also
+/// if there is no connection whose end would end the poll. For: a poll that nobody cancels.
+#[test]
+fn a_pipe_that_is_dropped_elsewhere_is_closed() {
+    let reactor = reactor(1);
+    let worker = Idle::start(&reactor, 0);
+    let (reader, writer) = {
+        let _guard = reactor.enter();
+        pipe_of_packets()
+    };
+    let mut byte = [0; 1];
+    {
+        let mut waiting = pin!(reader.io(Direction::Read, |fd| read_file(fd, &mut byte)));
+        assert!(check::poll_once(waiting.as_mut()).is_pending());
+        wait_until_asleep(worker.tid);
+    }
+    drop(reader);
+    // Not by writing, which would end the poll.
+    wait_for("the pipe to be closed", || {
+        let mut polled = libc::pollfd {
+            fd: writer.as_raw_fd(),
+            events: 0,
+            revents: 0,
+        };
+        // SAFETY: one entry of this frame; it does not wait.
+        unsafe { libc::poll(&raw mut polled, 1, 0) };
+        polled.revents & libc::POLLERR != 0
+    });
+    worker.stop();
+}
+
+/// The kernel tells nobody who waits for room in a Unix socket that there will be none. For: a writer that
+/// waits for ever.
+#[test]
+fn a_write_to_a_full_unix_socket_ends_with_writing() {
+    on_each_driver(|local| {
+        let (ours, _peer) = UnixStream::pair().expect("two sockets");
+        ours.set_nonblocking(true).expect("a flag");
+        let socket = Socket::new(OwnedFd::from(ours)).expect("a reactor");
+        let send = |fd: std::os::fd::BorrowedFd<'_>| calls::send(fd, &[0; 4096]);
+        while socket.try_io(Direction::Write, send).is_ok() {}
+        local.block_on(async {
+            let mut writing = pin!(socket.io(Direction::Write, send));
+            assert!(matches!(poll_once(writing.as_mut()).await, Poll::Pending));
+            let end = async { socket.shutdown(Shutdown::Write).expect("a connection") };
+            let (written, ()) = join(writing, end).await;
+            assert_eq!(written.unwrap_err().kind(), ErrorKind::BrokenPipe);
+        });
+    });
+}
+
+/// What forbids that a call waits: to be done to its socket.
+type Ban = fn(&Socket);
+
+const BANS: [(Ban, Direction, ErrorKind); 4] = [
+    (Socket::close, Direction::Read, ErrorKind::NotConnected),
+    (Socket::close, Direction::Write, ErrorKind::NotConnected),
+    (
+        |socket| socket.set_deadline(Direction::Read, Some(Instant::now())),
+        Direction::Read,
+        ErrorKind::TimedOut,
+    ),
+    (
+        |socket| socket.shutdown(Shutdown::Write).expect("a connection"),
+        Direction::Write,
+        ErrorKind::BrokenPipe,
+    ),
+];
+
+/// For: a call that is told nothing of what came while it looked at the socket.
+#[test]
+fn a_call_that_comes_to_wait_when_that_is_forbidden_does_not() {
+    on_each_driver(|local| {
+        for (ban, direction, expected) in BANS {
+            let (socket, _peer) = connection();
+            let waiting = socket.io(direction, |_| {
+                ban(&socket);
+                std::io::Result::<()>::Err(ErrorKind::WouldBlock.into())
+            });
+            let error = local.block_on(waiting).unwrap_err();
+            assert_eq!(error.kind(), expected);
+        }
+    });
+}
+
+/// As above, of what comes just before it is in the list. For: a look at what is allowed that comes first.
+#[test]
+fn a_call_that_is_just_being_listed_sees_that_it_is_forbidden() {
+    on_each_driver(|local| {
+        for (ban, direction, expected) in BANS {
+            let (socket, _peer) = connection();
+            let socket = Arc::new(socket);
+            let other = socket.clone();
+            let task = Meanwhile::new(move || ban(&other));
+            let waker = task.waker();
+            local.block_on(async {
+                let never = |_: std::os::fd::BorrowedFd<'_>| {
+                    std::io::Result::<()>::Err(ErrorKind::WouldBlock.into())
+                };
+                let mut waiting = pin!(socket.io(direction, never));
+                let polled = waiting.as_mut().poll(&mut Context::from_waker(&waker));
+                assert!(task.has_run(), "it has listed itself");
+                match polled {
+                    Poll::Ready(result) => assert_eq!(result.unwrap_err().kind(), expected),
+                    Poll::Pending => panic!("it waits, but must not"),
+                }
+            });
+        }
+    });
+}
+
+/// As above, of who waits for nothing but that.
+#[test]
+fn who_waits_for_the_end_sees_one_that_comes_meanwhile() {
+    on_each_driver(|local| {
+        for (ban, direction, expected) in &BANS[..3] {
+            let (socket, _peer) = connection();
+            let socket = Arc::new(socket);
+            let (other, ban) = (socket.clone(), *ban);
+            let task = Meanwhile::new(move || ban(&other));
+            let waker = task.waker();
+            local.block_on(async {
+                let mut ended = pin!(socket.ended(*direction));
+                match ended.as_mut().poll(&mut Context::from_waker(&waker)) {
+                    Poll::Ready(error) => assert_eq!(error.kind(), *expected),
+                    Poll::Pending => panic!("it waits, but must not"),
+                }
+            });
+        }
+    });
+}

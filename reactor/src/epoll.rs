@@ -131,3 +131,49 @@ impl Driver for Epoll {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::choice::DriverKind;
+    use crate::hybrid::Hybrid;
+    use crate::reactor::{Config, Reactor};
+    use std::time::Instant;
+
+    /// No event of these tests takes that long.
+    const LIMIT: Duration = Duration::from_secs(10);
+
+    /// What a look has found, and nobody was told of yet, keeps its worker from sleeping: no edge tells of it
+    /// again. For: a look that took too long to count as a success, and a sleep that nothing ends.
+    #[test]
+    fn what_was_found_is_not_slept_on() {
+        for kind in [DriverKind::Epoll, DriverKind::Hybrid] {
+            let config = Config {
+                driver: Some(kind),
+                ..Config::default()
+            };
+            let shared = Reactor::new(config).expect("a set").shared;
+            let mut driver: Box<dyn Driver> = match kind {
+                DriverKind::Epoll => Box::new(Epoll::new(&shared, 0).expect("a set")),
+                _ => Box::new(Hybrid::new(&shared, 0).expect("a ring")),
+            };
+            let (_reader, writer) = io::pipe().expect("a pipe");
+            let file = PlainArc::new(writer.into());
+            let slot = shared.sockets.insert(PlainArc::clone(&file));
+            shared.poller().add(file.as_raw_fd(), slot).expect("a set");
+
+            driver.rest();
+            assert!(driver.is_due(), "there is room in the pipe");
+            let began = Instant::now();
+            driver.park(Some(LIMIT)).expect("a sleep");
+            assert!(began.elapsed() < LIMIT, "{kind} has slept on what it found");
+            driver.resume();
+            let mut completions = VecDeque::new();
+            driver.reap(&mut completions, true);
+            let key = crate::readiness::edges::key(slot, Direction::Write);
+            assert!(completions.iter().any(|completion| completion.key == key));
+            shared.poller().remove(file.as_raw_fd());
+            shared.sockets.release(slot);
+        }
+    }
+}

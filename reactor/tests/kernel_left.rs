@@ -8,14 +8,15 @@ use std::io::ErrorKind;
 use std::net::Shutdown;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
+use std::thread;
 use std::time::Instant;
 
 use futures::future::join;
 use gorin_base::check;
-use gorin_reactor::{Config, Direction, DriverKind, Local, Socket, calls, ops};
+use gorin_reactor::{Config, Direction, DriverKind, Local, Reactor, Socket, calls, ops};
 use support::*;
 
 /// A task whose wakers are counted.
@@ -25,14 +26,20 @@ impl Wake for Task {
     fn wake(self: Arc<Self>) {}
 }
 
-/// Each driver, with a worker of one thread.
-fn on_each_driver(f: impl Fn(&mut Local)) {
-    for driver in [DriverKind::Uring, DriverKind::Hybrid, DriverKind::Epoll] {
-        let config = Config {
+/// A reactor of one worker for each driver.
+fn each_driver() -> impl Iterator<Item = Reactor> {
+    let drivers = [DriverKind::Uring, DriverKind::Hybrid, DriverKind::Epoll];
+    drivers.into_iter().map(|driver| {
+        with_config(Config {
             driver: Some(driver),
             ..Config::default()
-        };
-        let mut local = with_config(config).attach(0).expect("a worker");
+        })
+    })
+}
+
+fn on_each_driver(f: impl Fn(&mut Local)) {
+    for reactor in each_driver() {
+        let mut local = reactor.attach(0).expect("a worker");
         f(&mut local);
         shut_down(local);
     }
@@ -208,4 +215,62 @@ fn who_waits_for_the_end_sees_one_that_comes_meanwhile() {
             });
         }
     });
+}
+
+/// Polls `future` with `task`, which is woken until it is ready.
+fn poll<F: Future>(future: Pin<&mut F>, task: &Arc<Meanwhile>) -> Poll<F::Output> {
+    future.poll(&mut Context::from_waker(&task.waker()))
+}
+
+fn nothing() -> Arc<Meanwhile> {
+    Meanwhile::new(|| {})
+}
+
+const SHUT_DOWN: &str = "the gorin runtime of this socket has shut down";
+
+/// A worker that has no time to cancel its polls gives them up: who waits is told. For: silence.
+#[test]
+fn who_waits_is_told_by_a_worker_that_gives_up_its_polls() {
+    for reactor in each_driver() {
+        let mut local = reactor.attach(0).expect("a worker");
+        let (socket, _peer) = connection();
+        let task = nothing();
+        let mut byte = [0; 1];
+        let mut waiting = pin!(read(&socket, &mut byte));
+        local.block_on(async { assert!(poll(waiting.as_mut(), &task).is_pending()) });
+        local.shutdown(Instant::now());
+        assert!(task.is_woken(), "{}", reactor.driver());
+        match poll(waiting.as_mut(), &task) {
+            Poll::Ready(result) => assert_eq!(result.unwrap_err().to_string(), SHUT_DOWN),
+            Poll::Pending => panic!("it waits for nobody"),
+        }
+    }
+}
+
+/// What other threads have asked of a worker that ends before it has read that. For: messages that are
+/// dropped with the mailbox, and those who wait for their answers.
+#[test]
+fn who_has_asked_a_worker_is_told_that_it_has_ended() {
+    for reactor in each_driver() {
+        let local = reactor.attach(0).expect("a worker");
+        let (socket, _peer) = connection();
+        let (reads, nops) = (nothing(), nothing());
+        let mut byte = [0; 1];
+        let mut waiting = Box::pin(read(&socket, &mut byte));
+        let mut nop = Box::pin(ops::nop());
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let _guard = reactor.enter();
+                assert!(poll(waiting.as_mut(), &reads).is_pending());
+                assert!(poll(nop.as_mut(), &nops).is_pending());
+            });
+        });
+        shut_down(local);
+        assert!(reads.is_woken() && nops.is_woken(), "{}", reactor.driver());
+        match poll(waiting.as_mut(), &reads) {
+            Poll::Ready(result) => assert_eq!(result.unwrap_err().to_string(), SHUT_DOWN),
+            Poll::Pending => panic!("it waits for nobody"),
+        }
+        assert!(matches!(poll(nop.as_mut(), &nops), Poll::Ready(Err(_))));
+    }
 }

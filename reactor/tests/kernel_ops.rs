@@ -323,16 +323,27 @@ fn a_ring_is_not_closed_while_the_kernel_writes() {
     });
 }
 
+fn open_rings() -> usize {
+    let entries = fs::read_dir("/proc/self/fd").expect("procfs");
+    let targets = entries.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+    targets
+        .filter(|to| to.as_os_str() == "anon_inode:[io_uring]")
+        .count()
+}
+
 /// A deadline that has passed stands for a disk that does not answer.
 #[test]
 fn an_operation_of_a_ring_that_was_given_up_ends_with_an_error() {
     let _alone = alone();
     let (reader, mut writer) = pipe();
     let mut read = Box::pin(ops::read_at(&reader, vec![0; 64], 0));
-    let mut local = reactor(1).attach(0).expect("a ring");
+    let reactor = reactor(1);
+    let mut local = reactor.attach(0).expect("a ring");
     local.block_on(async { assert!(start(read.as_mut()).await.is_pending()) });
+    let rings = open_rings();
     let drained = local.shutdown(Instant::now());
     assert_eq!((drained.operations, drained.is_clean()), (1, false));
+    assert_eq!(open_rings(), rings, "the kernel still uses it");
     let Poll::Ready((result, buffer)) = check::poll_once(read.as_mut()) else {
         panic!("nobody would wake it");
     };

@@ -457,6 +457,32 @@ fn a_socket_that_has_moved_closes() {
     });
 }
 
+/// As above, of a file that no end of a connection tells of. For: a poll that is left behind in the ring
+/// from which it has moved.
+#[test]
+fn a_pipe_that_has_moved_closes() {
+    beside_a_sleeper(Config::default(), |_, local| {
+        local.block_on(async {
+            let (reader, writer) = pipe_of_packets();
+            let mut byte = [0; 1];
+            {
+                let read = reader.io(Direction::Read, |fd| read_file(fd, &mut byte));
+                assert!(poll_once(pin!(read)).await.is_pending());
+            }
+            let mut other = Waiting::new();
+            turn().await;
+            other.send();
+            compute("both move", || other.mark.was_woken_elsewhere());
+            drop(reader);
+            let start = Instant::now();
+            while !has_no_reader(&writer) {
+                assert!(start.elapsed() < LIMIT, "it is still polled");
+                turn().await;
+            }
+        });
+    });
+}
+
 /// Where workers share their sockets, the one that wakes takes out of the set what has come. For:
 /// keeping that to itself while it runs what it was woken for.
 #[test]

@@ -189,6 +189,18 @@ pub(crate) fn pipe_of_packets() -> (Socket, fs::File) {
     (Socket::new(reader).expect("a reactor"), writer.into())
 }
 
+/// True if the reading end of the pipe is closed. (Writing would tell as well, and end a poll of it.)
+pub(crate) fn has_no_reader(writer: &fs::File) -> bool {
+    let mut polled = libc::pollfd {
+        fd: writer.as_raw_fd(),
+        events: 0,
+        revents: 0,
+    };
+    // SAFETY: one entry of this frame; it does not wait.
+    unsafe { libc::poll(&raw mut polled, 1, 0) };
+    polled.revents & libc::POLLERR != 0
+}
+
 pub(crate) fn open_descriptors() -> usize {
     fs::read_dir("/proc/self/fd").expect("procfs").count()
 }

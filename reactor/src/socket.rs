@@ -77,9 +77,6 @@ pub struct Socket {
     duplicated: AtomicBool,
     /// Likewise.
     adopted: AtomicBool,
-    /// Writing was ended. Written by the user, read by writers that are about to wait; relaxed, ordered by
-    /// the list's lock.
-    write_ended: AtomicBool,
     /// Whether the next read would block: see `socket/drained.rs`. Written and read by readers; relaxed,
     /// because a wrong value only costs a system call.
     drained: AtomicU64,
@@ -141,7 +138,6 @@ impl Socket {
             fd: number,
             duplicated: AtomicBool::new(false),
             adopted: AtomicBool::new(false),
-            write_ended: AtomicBool::new(false),
             drained: AtomicU64::new(0),
             habit: Habit::new(),
             alarms: OnceLock::new(),
@@ -292,7 +288,7 @@ impl Socket {
     #[inline]
     pub(crate) fn may_wait(&self, direction: Direction) -> io::Result<()> {
         self.verdict(direction)?;
-        let ended = direction == Direction::Write && self.write_ended.load(Ordering::Relaxed);
+        let ended = direction == Direction::Write && self.special.has_ended_writing();
         match ended {
             true => Err(io::Error::from_raw_os_error(libc::EPIPE)),
             false => Ok(()),

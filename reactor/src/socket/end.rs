@@ -29,10 +29,8 @@ impl Socket {
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         SockRef::from(self).shutdown(how)?;
         if how != Shutdown::Read {
-            self.special.announce(|| {
-                self.write_ended.store(true, Ordering::Relaxed);
-                self.shared.sockets.wake(self.slot, Direction::Write);
-            });
+            let wake = || self.shared.sockets.wake(self.slot, Direction::Write);
+            self.special.end_writing(wake);
         }
         Ok(())
     }

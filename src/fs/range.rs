@@ -113,3 +113,47 @@ impl fmt::Debug for FileRange<'_> {
             .finish()
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
+
+    /// Fills a pipe of one page from `range` of a file, and gives what has come through.
+    async fn through_a_small_pipe(file: &File, range: Range<u64>) -> io::Result<Vec<u8>> {
+        let (out, into) = pipe_with(PipeFlags::NONBLOCK | PipeFlags::CLOEXEC)?;
+        let room = fcntl_setpipe_size(&into, 4096)?;
+        let range = file.range(range);
+        let mut got = Vec::new();
+        loop {
+            let moved = range.fill(into.as_fd(), 4 * room).await?;
+            let mut buffer = vec![0; moved + 1];
+            match moved {
+                0 => return Ok(got),
+                moved => assert_eq!(rustix::io::read(&out, &mut buffer)?, moved),
+            }
+            got.extend_from_slice(&buffer[..moved]);
+        }
+    }
+
+    /// For: going on behind what was read, where the pipe has taken less.
+    #[test]
+    fn what_does_not_fit_into_the_pipe_comes_next() {
+        let path = std::env::temp_dir().join(format!("gorin-range-{}", std::process::id()));
+        let content: Vec<u8> = (0..20_000_u32).map(|n| (n / 7) as u8).collect();
+        std::fs::write(&path, &content).expect("a file");
+        crate::run(async {
+            let mut file = File::open(&path).await.expect("it exists");
+            for eager in [true, false] {
+                file.eager = eager;
+                let got = through_a_small_pipe(&file, 3..19_000).await;
+                assert!(got.expect("a file and a pipe") == content[3..19_000]);
+                // Which ends before it begins.
+                let Range { start, end } = 0..100;
+                let got = through_a_small_pipe(&file, end..start).await;
+                assert!(got.expect("nothing is read").is_empty());
+            }
+        });
+        std::fs::remove_file(&path).expect("it exists");
+    }
+}

@@ -262,3 +262,47 @@ impl fmt::Debug for Stream {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    /// How a stream goes on after a write of the last three of five bytes has ended with `result`.
+    fn after(result: io::Result<usize>) -> Stream {
+        let file = Arc::new(std::fs::File::open("/dev/null").expect("a device"));
+        let mut stream = Stream::default();
+        stream.end_write(&file, result, b"12345".to_vec(), 2..5);
+        stream
+    }
+
+    fn next(stream: &Stream) -> Option<Range<usize>> {
+        match &stream.state {
+            State::Writing { part, .. } => Some(part.clone()),
+            _ => None,
+        }
+    }
+
+    /// For: a part of the caller's bytes that is lost without a word.
+    #[test]
+    fn what_a_write_has_left_is_written_next() {
+        let short = after(Ok(2));
+        assert_eq!(next(&short), Some(4..5));
+        let interrupted = after(Err(io::ErrorKind::Interrupted.into()));
+        assert_eq!(next(&interrupted), Some(2..5));
+        for stream in [short, interrupted] {
+            assert!(stream.error.is_none());
+        }
+        let whole = after(Ok(3));
+        assert!(next(&whole).is_none() && whole.error.is_none());
+    }
+
+    #[test]
+    fn a_write_that_fails_or_takes_nothing_is_told() {
+        let told = |stream: &Stream| stream.error.as_ref().map(io::Error::kind);
+        let nothing = after(Ok(0));
+        assert_eq!(told(&nothing), Some(io::ErrorKind::WriteZero));
+        let failed = after(Err(io::ErrorKind::StorageFull.into()));
+        assert_eq!(told(&failed), Some(io::ErrorKind::StorageFull));
+        assert!(next(&nothing).is_none() && next(&failed).is_none());
+    }
+}

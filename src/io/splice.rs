@@ -184,3 +184,90 @@ impl sink::Sink for PipeWriter {
         Ok(())
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use gorin_base::check::block_on;
+    use std::io::ErrorKind;
+    use std::sync::Mutex;
+
+    /// Gives its pieces, one at a time.
+    struct Pieces(Mutex<Vec<&'static str>>);
+
+    impl Pieces {
+        fn new(pieces: &[&'static str]) -> Pieces {
+            Pieces(Mutex::new(pieces.iter().rev().copied().collect()))
+        }
+    }
+
+    impl source::Source for Pieces {
+        async fn fill(&self, pipe: BorrowedFd<'_>, _room: usize) -> io::Result<usize> {
+            let next = self.0.lock().expect("no panic").pop();
+            Ok(rustix::io::write(
+                pipe,
+                next.unwrap_or_default().as_bytes(),
+            )?)
+        }
+    }
+
+    /// Takes `most` bytes at a time.
+    struct Sips {
+        most: usize,
+        taken: Mutex<Vec<u8>>,
+        end: ErrorKind,
+    }
+
+    impl sink::Sink for Sips {
+        async fn drain(&self, pipe: BorrowedFd<'_>, len: usize) -> io::Result<usize> {
+            let mut buffer = vec![0; len.min(self.most)];
+            let taken = rustix::io::read(pipe, &mut buffer)?;
+            self.taken
+                .lock()
+                .expect("no panic")
+                .extend(&buffer[..taken]);
+            Ok(taken)
+        }
+
+        fn end(&self) -> io::Result<()> {
+            Err(self.end.into())
+        }
+    }
+
+    fn sips(most: usize, end: ErrorKind) -> Sips {
+        Sips {
+            most,
+            taken: Mutex::default(),
+            end,
+        }
+    }
+
+    /// For: what stays in the pipe when the other side has taken a part.
+    #[test]
+    fn all_goes_through_to_who_takes_little_at_a_time() {
+        let to = sips(2, ErrorKind::Other);
+        let moved = block_on(splice(&Pieces::new(&["hello", "", "never"]), &to));
+        assert_eq!(moved.expect("room"), 5);
+        assert_eq!(*to.taken.lock().expect("no panic"), b"hello");
+        let moved = block_on(splice(&Pieces::new(&["ab", "cde", "f"]), &to));
+        assert_eq!(moved.expect("room"), 6);
+        assert_eq!(*to.taken.lock().expect("no panic"), b"helloabcdef");
+    }
+
+    #[test]
+    fn who_takes_nothing_is_an_error() {
+        let moved = block_on(splice(&Pieces::new(&["hello"]), &sips(0, ErrorKind::Other)));
+        assert_eq!(moved.unwrap_err().kind(), ErrorKind::WriteZero);
+    }
+
+    /// For: a proxy that fails because who had all that he wanted has gone before he was told of the end.
+    #[test]
+    fn who_is_gone_at_the_end_has_had_all() {
+        let gone = sips(9, ErrorKind::NotConnected);
+        let moved = block_on(one_way(&Pieces::new(&["hello"]), &gone));
+        assert_eq!(moved.expect("all has gone through"), 5);
+        let broken = sips(9, ErrorKind::BrokenPipe);
+        let moved = block_on(one_way(&Pieces::new(&["hello"]), &broken));
+        assert_eq!(moved.unwrap_err().kind(), ErrorKind::BrokenPipe);
+    }
+}

@@ -167,8 +167,12 @@ mod tests {
     #[test]
     fn errors_of_accept_are_told_apart() {
         let failure = |errno| Failure::of(&io::Error::from_raw_os_error(errno));
-        assert_eq!(failure(libc::ECONNABORTED), Failure::Connection);
-        assert_eq!(failure(libc::EMFILE), Failure::Exhausted);
+        for errno in [libc::ECONNABORTED, libc::EPROTO, libc::EHOSTUNREACH] {
+            assert_eq!(failure(errno), Failure::Connection);
+        }
+        for errno in [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM] {
+            assert_eq!(failure(errno), Failure::Exhausted);
+        }
         assert_eq!(failure(libc::EBADF), Failure::Listener);
         let closed = io::Error::other("closed");
         assert_eq!(Failure::of(&closed), Failure::Listener);

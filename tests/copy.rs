@@ -63,7 +63,7 @@ impl AsyncRead for Crumbs {
     }
 }
 
-/// Takes a byte or two, and every third time says that it will later.
+/// Takes a byte or two, every third time says that it will later, and is interrupted now and then.
 #[derive(Default)]
 struct Fussy {
     calls: usize,
@@ -81,6 +81,9 @@ impl AsyncWrite for Fussy {
         if self.calls.is_multiple_of(3) {
             cx.waker().wake_by_ref();
             return Poll::Pending;
+        }
+        if self.calls.is_multiple_of(5) {
+            return Poll::Ready(Err(ErrorKind::Interrupted.into()));
         }
         let len = buf.len().min(1 + self.calls % 2);
         self.taken.extend_from_slice(&buf[..len]);

@@ -121,3 +121,37 @@ fn a_duplicate_that_blocks_keeps_no_worker() {
         Ok(())
     });
 }
+
+/// What was given away goes on as well, also if our last call left a poll. For: an end of the connection
+/// with our handle.
+#[test]
+fn a_connection_that_was_given_away_goes_on_without_ours() {
+    everywhere(|| async {
+        let (ours, peer) = UnixStream::pair()?;
+        assert!(poll_once(pin!(ours.readable())).is_pending());
+        yield_now().await;
+        let mut theirs = ours.into_std()?;
+        theirs.write_all(b"still here")?;
+        peer.read_exact(&mut [0; 10]).await?;
+        Ok(())
+    });
+}
+
+/// For: a connection that a program which is started keeps open.
+#[test]
+fn no_child_inherits_a_connection() {
+    everywhere(|| async {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let connecting = go(TcpStream::connect(listener.local_addr()?));
+        let accepted = listener.accept().await?.0;
+        let connected = connecting.await.unwrap()?;
+        let again = TcpStream::connect(listener.local_addr()?).await?;
+        let tried = listener.try_accept()?.0;
+        for stream in [&accepted, &connected, &again, &tried] {
+            let flags = rustix::io::fcntl_getfd(stream)?;
+            assert!(flags.contains(rustix::io::FdFlags::CLOEXEC));
+        }
+        assert!(rustix::io::fcntl_getfd(&listener)?.contains(rustix::io::FdFlags::CLOEXEC));
+        Ok(())
+    });
+}

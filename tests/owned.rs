@@ -369,3 +369,33 @@ fn closing_ends_owned_calls_with_the_error_of_all_others() {
         Ok(())
     });
 }
+
+/// For: two messages in each other, where one finds no room for all of it.
+#[test]
+fn owned_messages_are_written_one_after_the_other() {
+    everywhere(|| async {
+        const LEN: usize = 3_000_000;
+        let (ours, peer) = tcp_pair().await?;
+        let ours = Arc::new(ours);
+        let writers: Vec<_> = (1..=3)
+            .map(|byte| {
+                let ours = ours.clone();
+                go(async move {
+                    match byte {
+                        1 => ours.write_all_zero_copy(vec![byte; LEN]).await.0,
+                        2 => ours.write_all_owned(vec![byte; LEN]).await.0,
+                        _ => ours.write_all(&vec![byte; LEN]).await,
+                    }
+                })
+            })
+            .collect();
+        let mut received = vec![0; 3 * LEN];
+        peer.read_exact(&mut received).await?;
+        let turns = received.windows(2).filter(|pair| pair[0] != pair[1]);
+        assert_eq!(turns.count(), 2);
+        for writer in writers {
+            writer.await.unwrap()?;
+        }
+        Ok(())
+    });
+}

@@ -278,4 +278,22 @@ mod tests {
         assert_eq!(path(unlink(&top, false)), -libc::EISDIR);
         assert_eq!(path(unlink(&top, true)), 0);
     }
+
+    /// For: a signal that is told to who reads a file.
+    #[test]
+    fn an_interrupted_call_is_repeated() {
+        let mut calls = 0;
+        let answered = answer(|| {
+            calls += 1;
+            if calls == 3 {
+                return 7;
+            }
+            // SAFETY: gives a place.
+            let errno = unsafe { libc::__errno_location() };
+            // SAFETY: that of this thread's error number.
+            unsafe { *errno = libc::EINTR };
+            -1
+        });
+        assert_eq!((answered, calls), (7, 3));
+    }
 }

@@ -7,9 +7,11 @@ mod support;
 use std::future::Future;
 use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
+use std::pin::pin;
 use std::sync::mpsc;
 use std::task::{Context, Poll};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use futures::future::join;
 use gorin_base::check;
@@ -141,4 +143,32 @@ fn a_reader_learns_that_the_worker_that_was_chosen_has_ended() {
         assert!(waiting.as_mut().poll(&mut context).is_ready());
     }
     assert!(task.has_run(), "it has listed itself");
+}
+
+/// So do its deadlines: the timekeeper of its reactor sleeps, and is told. For: a worker of another reactor that
+/// is taken for one of this.
+#[test]
+fn a_deadline_that_a_worker_of_another_reactor_sets_passes_in_time() {
+    let home = reactor(1);
+    let worker = Idle::start(&home, 0);
+    let (socket, _peer) = {
+        let _guard = home.enter();
+        connection()
+    };
+    on_worker(|local| {
+        for _ in 0..3 {
+            local.block_on(async {
+                let mut byte = [0; 1];
+                let mut waiting = pin!(read(&socket, &mut byte));
+                assert!(poll_once(waiting.as_mut()).await.is_pending());
+                wait_until_asleep(worker.tid);
+                let soon = Instant::now() + Duration::from_millis(2);
+                socket.set_deadline(Direction::Read, Some(soon));
+                let error = waiting.await.unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::TimedOut);
+                socket.set_deadline(Direction::Read, None);
+            });
+        }
+    });
+    worker.stop();
 }

@@ -264,3 +264,59 @@ fn who_has_asked_a_worker_is_told_that_it_has_ended() {
         assert!(matches!(poll(nop.as_mut(), &nops), Poll::Ready(Err(_))));
     }
 }
+
+/// A worker is asked to poll a file that is closed before it reads that. For: a file that stays open.
+#[test]
+fn what_is_closed_before_it_is_polled_does_not_stay_open() {
+    for reactor in each_driver() {
+        let mut local = reactor.attach(0).expect("a worker");
+        let (reader, writer) = pipe_of_packets();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let _guard = reactor.enter();
+                let mut byte = [0; 1];
+                let waiting = reader.io(Direction::Read, |fd| read_file(fd, &mut byte));
+                assert!(check::poll_once(pin!(waiting)).is_pending());
+                drop(reader);
+            });
+        });
+        local.block_on(async {
+            let begun = Instant::now();
+            while !has_no_reader(&writer) {
+                assert!(begun.elapsed() < LIMIT, "{}", reactor.driver());
+                ticks(1).await;
+            }
+        });
+        shut_down(local);
+    }
+}
+
+/// The kernel tells such a writer that all readers are gone, but not that there is room. For: a writer that
+/// waits for ever.
+#[test]
+fn a_write_to_a_full_pipe_ends_with_its_reader() {
+    on_each_driver(|local| {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        let writer = OwnedFd::from(writer);
+        rustix::io::ioctl_fionbio(&writer, true).expect("a flag");
+        let socket = Socket::new(writer).expect("a reactor");
+        let write = |fd: std::os::fd::BorrowedFd<'_>| Ok(rustix::io::write(fd, &[0; 4096])?);
+        while socket.try_io(Direction::Write, write).is_ok() {}
+        let written = local.block_on(async {
+            join(socket.io(Direction::Write, write), async { drop(reader) }).await
+        });
+        assert_eq!(written.0.unwrap_err().kind(), ErrorKind::BrokenPipe);
+    });
+}
+
+/// For: a deadline that only later calls hear of.
+#[test]
+fn a_deadline_that_has_passed_already_ends_who_waits() {
+    on_each_driver(|local| {
+        let (socket, _peer) = connection();
+        let mut byte = [0; 1];
+        let end = async { socket.set_deadline(Direction::Read, Some(Instant::now())) };
+        let (result, ()) = local.block_on(join(read(&socket, &mut byte), end));
+        assert_eq!(result.unwrap_err().kind(), ErrorKind::TimedOut);
+    });
+}

@@ -3,6 +3,9 @@
 
 mod support;
 
+#[path = "support/hogs.rs"]
+mod hogs;
+
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
@@ -13,8 +16,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use gorin_base::{check, coop, rng};
-use gorin_reactor::Sleep;
-use support::{Idle, LIMIT, cpu_time, on_worker, reactor, shut_down, wait_until_asleep};
+use gorin_reactor::{Config, Reactor, Sleep};
+use hogs::{compute, on_demand};
+use support::{
+    Idle, LIMIT, cpu_time, on_worker, reactor, shut_down, wait_until_asleep, with_config,
+};
 
 const MS: Duration = Duration::from_millis(1);
 fn after(duration: Duration) -> Sleep {
@@ -197,20 +203,105 @@ fn a_foreign_deadline_ends_the_sleep_of_the_timekeeper() {
     worker.stop();
 }
 
+/// Two workers that do not look after each other.
+fn unguarded() -> Reactor {
+    with_config(Config {
+        workers: 2,
+        rescue: false,
+        ..Config::default()
+    })
+}
+
 /// One worker leaves its loop with timers registered: the other one, asleep, keeps the time for
-/// them.
+/// them. (Also where it does not come to look after the first one, and finds them by chance.)
 #[test]
 fn a_worker_that_leaves_its_loop_hands_its_timers_over() {
-    let reactor = reactor(2);
-    let other = Idle::start(&reactor, 1);
-    wait_until_asleep(other.tid);
+    for reactor in [reactor(2), unguarded()] {
+        let other = Idle::start(&reactor, 1);
+        wait_until_asleep(other.tid);
+        let mut local = reactor.attach(0).expect("a ring");
+        let mut sleep = local.block_on(started(10 * MS));
+        let start = Instant::now();
+        check::block_on(&mut sleep);
+        assert!(sleep.is_elapsed() && start.elapsed() < LIMIT / 2);
+        other.stop();
+        shut_down(local);
+    }
+}
+
+/// A sleep of the reactor that this thread has entered, which waits, and what its wakes are counted by.
+fn counted(duration: Duration) -> (Sleep, Arc<Count>) {
+    let count = Arc::new(Count::default());
+    let waker = Waker::from(count.clone());
+    (waiting(duration, &mut Context::from_waker(&waker)), count)
+}
+
+/// The timekeeper was woken before its time, and computes: the other worker, which comes to sleep
+/// meanwhile, keeps the time. For: a role that is kept by who is awake, so that all timers wait for it.
+#[test]
+fn a_timekeeper_that_computes_keeps_nobodys_time() {
+    let reactor = unguarded();
+    let (jobs, receiver) = mpsc::channel::<Box<dyn FnOnce() + Send>>();
+    let (waker, thread) = on_demand(&reactor, 1, receiver);
     let mut local = reactor.attach(0).expect("a ring");
-    let mut sleep = local.block_on(started(10 * MS));
-    let start = Instant::now();
-    check::block_on(&mut sleep);
-    assert!(sleep.is_elapsed() && start.elapsed() < LIMIT / 2);
-    other.stop();
+    // SAFETY: takes nothing, gives a number.
+    let tid = unsafe { libc::gettid() };
+    let called = Arc::new(AtomicUsize::new(0));
+    let (mut caller, mut first) = (None, None);
+    local.block_on(poll_fn(|cx| {
+        if first.is_none() {
+            // It sleeps until then, if nobody calls it.
+            first = Some(waiting(200 * MS, cx));
+            let (this, called) = (cx.waker().clone(), called.clone());
+            caller = Some(thread::spawn(move || {
+                wait_until_asleep(tid);
+                called.store(1, Ordering::SeqCst);
+                this.wake();
+            }));
+        }
+        if called.load(Ordering::SeqCst) == 0 {
+            return Poll::Pending;
+        }
+        let (sender, sleeps) = mpsc::channel();
+        // Later than the time that this worker has promised to wake at.
+        let job = move || sender.send(counted(400 * MS)).unwrap();
+        jobs.send(Box::new(job)).unwrap();
+        waker.wake_by_ref();
+        let (_sleep, woken) = sleeps.recv_timeout(LIMIT).unwrap();
+        compute("a timer of the other worker", || {
+            woken.0.load(Ordering::SeqCst) > 0
+        });
+        Poll::Ready(())
+    }));
+    drop(jobs);
+    waker.wake();
+    thread.join().expect("the worker ends");
+    caller.unwrap().join().expect("it has called");
     shut_down(local);
+}
+
+/// On a worker of another reactor, a deadline of a sleep is as foreign as on a thread that is none. For: a
+/// timekeeper that is not told, because it is some worker that asks.
+#[test]
+fn a_worker_of_another_reactor_ends_the_sleep_of_the_timekeeper() {
+    let home = reactor(1);
+    let worker = Idle::start(&home, 0);
+    let (mut sleep, woken) = {
+        let _guard = home.enter();
+        counted(LIMIT)
+    };
+    wait_until_asleep(worker.tid);
+    on_worker(|local| {
+        local.block_on(async {
+            sleep.reset(Instant::now() + MS);
+            let start = Instant::now();
+            while woken.0.load(Ordering::SeqCst) == 0 {
+                assert!(start.elapsed() < LIMIT / 2, "its timekeeper sleeps");
+                thread::yield_now();
+            }
+        });
+    });
+    worker.stop();
 }
 
 #[test]

@@ -206,3 +206,103 @@ fn a_waker_of_a_sleeping_worker_calls_it_once() {
     assert!(after.calls - before.calls <= 10, "{before:?} {after:?}");
     assert!(after.polls > before.polls);
 }
+
+/// Whether it was woken.
+#[derive(Default)]
+struct Woken(std::sync::atomic::AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// Polls `run` until the worker sits, and says with what it waits.
+fn sit(run: std::pin::Pin<&mut impl Future>) -> Arc<Woken> {
+    let mut run = run;
+    loop {
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(woken.clone());
+        assert!(
+            run.as_mut()
+                .poll(&mut Context::from_waker(&waker))
+                .is_pending()
+        );
+        if !woken.0.load(Ordering::SeqCst) {
+            return woken;
+        }
+    }
+}
+
+/// As a reactor does that completes what a goroutine waits for, on the thread of the worker. For: a worker that
+/// sleeps beside what it alone may run.
+#[test]
+fn a_worker_that_sits_is_called_by_its_own_threads_wakes() {
+    for local in [false, true] {
+        let executor = Executor::new(Config {
+            workers: 1,
+            ..Config::default()
+        });
+        let mut worker = executor.worker(0);
+        let gate = Gate::default();
+        let waits = gate.clone();
+        let spec = Spec::new();
+        let handle = match local {
+            true => gorin_executor::spawn_local(spec, waits),
+            false => spawn(spec, waits),
+        };
+        {
+            let mut run = pin!(worker.run());
+            let woken = sit(run.as_mut());
+            gate.open();
+            assert!(woken.0.load(Ordering::SeqCst), "local: {local}");
+            sit(run);
+        }
+        assert!(handle.is_finished());
+        executor.stop();
+        block_on(worker.run());
+    }
+}
+
+/// The future of a worker's loop may be dropped at any time, and another one made. For: a worker that is
+/// taken to sit when its loop is gone, and called instead of one that does.
+#[test]
+fn a_loop_that_was_dropped_while_its_worker_sat_can_begin_anew() {
+    let executor = Executor::new(Config {
+        workers: 1,
+        ..Config::default()
+    });
+    let mut worker = executor.worker(0);
+    for _ in 0..3 {
+        let woken = sit(pin!(worker.run()));
+        let handle = executor.spawn(Spec::new(), async { 7 });
+        assert!(!woken.0.load(Ordering::SeqCst), "nobody waits by it");
+        assert_eq!(block_on(worker.run_until(handle)).unwrap(), 7);
+    }
+    executor.stop();
+    block_on(worker.run());
+}
+
+/// For: a goroutine that is told to run long after it has begun to wait.
+#[test]
+fn nothing_runs_on_a_worker_that_sits() {
+    let executor = Executor::new(Config {
+        workers: 1,
+        ..Config::default()
+    });
+    let mut worker = executor.worker(0);
+    let gate = Gate::default();
+    let waits = gate.clone();
+    let inside = executor.clone();
+    let handle = executor.spawn(Spec::new(), async move {
+        assert!(inside.running_on(0).is_some());
+        waits.await;
+    });
+    sit(pin!(worker.run()));
+    assert_eq!(executor.num_tasks(), 1);
+    assert!(executor.running_on(0).is_none());
+    gate.open();
+    block_on(worker.run_until(handle)).unwrap();
+    executor.stop();
+    block_on(worker.run());
+}

@@ -182,6 +182,7 @@ fn calls_of_every_kind_get_the_bytes_of_a_dropped_receive() {
         server.readable().await?;
         let mut buf = [0; 3];
         assert_eq!(server.peek(&mut buf).await?, 3);
+        assert_eq!(&buf, b"an ");
         assert_eq!(
             (server.try_read(&mut buf[..2])?, &buf[..2]),
             (2, &b"an"[..])

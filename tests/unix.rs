@@ -177,6 +177,22 @@ fn a_pair_has_two_ends_of_this_process() {
     });
 }
 
+/// For: the end of writing, as of a half that was dropped.
+#[test]
+fn a_stream_that_was_put_together_again_writes_on() {
+    everywhere(|| async {
+        let (left, right) = UnixStream::pair()?;
+        let (reader, writer) = right.into_split();
+        let whole = reader.reunite(writer).expect("halves of one stream");
+        whole.write_all(b"on").await?;
+        left.read_exact(&mut [0; 2]).await?;
+        let (_reader, writer) = whole.into_split();
+        drop(writer);
+        assert_eq!(left.read(&mut [0; 1]).await?, 0);
+        Ok(())
+    });
+}
+
 #[test]
 fn close_ends_what_waits_on_unix_sockets() {
     everywhere(|| async {

@@ -266,6 +266,7 @@ impl fmt::Debug for Stream {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use std::future::poll_fn;
 
     /// How a stream goes on after a write of the last three of five bytes has ended with `result`.
     fn after(result: io::Result<usize>) -> Stream {
@@ -304,5 +305,32 @@ mod tests {
         let failed = after(Err(io::ErrorKind::StorageFull.into()));
         assert_eq!(told(&failed), Some(io::ErrorKind::StorageFull));
         assert!(next(&nothing).is_none() && next(&failed).is_none());
+    }
+
+    /// Where there is no position to go back to. For: bytes that were read for somebody who is gone, and get
+    /// lost by a write.
+    #[test]
+    fn what_is_unread_of_a_pipe_outlives_a_write() {
+        let (reader, writer) = io::pipe().expect("a pipe");
+        let file = Arc::new(std::fs::File::from(std::os::fd::OwnedFd::from(writer)));
+        let mut stream = Stream {
+            buffer: b"abcde".to_vec(),
+            unread: 2..5,
+            ..Stream::default()
+        };
+        crate::run(async {
+            let write = poll_fn(|cx| stream.poll_write(&file, cx, b"xy"));
+            assert_eq!(write.await.expect("room"), 2);
+            let flush = poll_fn(|cx| stream.poll_flush(&file, cx));
+            flush.await.expect("it was written");
+        });
+        let mut bytes = [0; 8];
+        assert_eq!(
+            io::Read::read(&mut &reader, &mut bytes).expect("written"),
+            2
+        );
+        assert_eq!(&bytes[..2], b"xy");
+        assert_eq!(stream.take_unread(&mut bytes), 3);
+        assert_eq!(&bytes[..3], b"cde");
     }
 }

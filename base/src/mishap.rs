@@ -94,9 +94,18 @@ mod tests {
     #[test]
     fn what_panics_when_it_is_dropped_is_put_away() {
         discard(Bomb(1));
-        // This one is leaked, which miri does not forgive.
+        // These are leaked, which miri does not forgive.
         if !cfg!(miri) {
-            discard(Bomb(2));
+            (2..5).for_each(|depth| discard(Bomb(depth)));
+        }
+    }
+
+    #[test]
+    fn what_is_told_once_is_noted() {
+        let said = AtomicBool::new(false);
+        for _ in 0..2 {
+            tell_once(&said, format_args!("told once, by a test"));
+            assert!(said.load(Ordering::Relaxed));
         }
     }
 }

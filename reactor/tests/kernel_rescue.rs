@@ -427,8 +427,11 @@ fn a_busy_worker_keeps_its_sockets() {
 /// After the last event a worker may come to look once or twice, and then all sleep for good.
 #[test]
 fn nobody_watches_sleepers() {
-    let reactor = reactor(3);
+    let reactor = reactor(4);
     let workers: Vec<Idle> = (0..3).map(|index| Idle::start(&reactor, index)).collect();
+    // Who has left its loop is nobody to watch.
+    let mut local = reactor.attach(3).expect("a ring");
+    local.block_on(turn());
     for worker in &workers {
         worker.waker().wake_by_ref();
     }
@@ -437,6 +440,7 @@ fn nobody_watches_sleepers() {
         thread::sleep(Duration::from_millis(500));
         reactor.stats().sleeps == before
     });
+    shut_down(local);
     workers.into_iter().for_each(Idle::stop);
 }
 

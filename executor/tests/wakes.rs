@@ -306,3 +306,53 @@ fn nothing_runs_on_a_worker_that_sits() {
     executor.stop();
     block_on(worker.run());
 }
+
+/// What is woken inside goes to the others, who have to be called. For: the end of the inner block taken for
+/// that of the outer one.
+#[test]
+fn who_blocks_twice_keeps_nothing_until_the_outer_end() {
+    common::run(2, async {
+        let (gate, (sender, ran)) = (Gate::default(), mpsc::channel());
+        let waits = gate.clone();
+        let waiter = spawn(Spec::new(), async move {
+            waits.await;
+            sender.send(()).unwrap();
+        });
+        while gate.waiting() == 0 {
+            yield_now().await;
+        }
+        gorin_executor::block_in_place(|| {
+            gorin_executor::block_in_place(|| {});
+            gate.open();
+            let ran = ran.recv_timeout(Duration::from_secs(20));
+            ran.expect("the other worker runs it");
+        });
+        waiter.await.unwrap();
+    });
+}
+
+/// For: a runtime that is said to be over while its threads go on.
+#[test]
+fn joining_waits_for_the_threads_and_not_only_for_their_jobs() {
+    struct AtEnd(Arc<AtomicUsize>);
+    impl Drop for AtEnd {
+        fn drop(&mut self) {
+            (0..1000).for_each(|_| thread::yield_now());
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+    std::thread_local! {
+        static AT_END: std::cell::RefCell<Option<AtEnd>> = const { std::cell::RefCell::new(None) };
+    }
+    let executor = Executor::new(Config {
+        workers: 1,
+        ..Config::default()
+    });
+    let ended = Arc::new(AtomicUsize::new(0));
+    let at_end = AtEnd(ended.clone());
+    let job = executor.unblock(Spec::new(), move || AT_END.set(Some(at_end)));
+    block_on(job).unwrap();
+    executor.stop();
+    assert!(executor.join_blocking(None).is_empty());
+    assert_eq!(ended.load(Ordering::SeqCst), 1);
+}

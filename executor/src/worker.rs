@@ -384,7 +384,8 @@ impl Worker {
             return;
         }
         let shared = self.shared();
-        if shared.idle.stop_search() && shared.has_visible_work() {
+        let more = shared.idle.stop_search() && shared.has_visible_work();
+        if more && !seeded::bug("worker.searcher_calls_nobody") {
             shared.idle.call_one();
         }
     }

@@ -356,3 +356,70 @@ fn joining_waits_for_the_threads_and_not_only_for_their_jobs() {
     assert!(executor.join_blocking(None).is_empty());
     assert_eq!(ended.load(Ordering::SeqCst), 1);
 }
+
+/// A worker on a thread of its own that runs when it is told to.
+struct Driven {
+    commands: mpsc::Sender<()>,
+    seats: mpsc::Receiver<Arc<Woken>>,
+    thread: thread::JoinHandle<()>,
+}
+
+impl Driven {
+    fn start(executor: &Executor, index: usize) -> Driven {
+        let (commands, inbox) = mpsc::channel();
+        let (outbox, seats) = mpsc::channel();
+        let executor = executor.clone();
+        let thread = thread::spawn(move || {
+            let mut worker = executor.worker(index);
+            let mut run = pin!(worker.run());
+            while let Ok(()) = inbox.recv() {
+                outbox.send(sit(run.as_mut())).unwrap();
+            }
+            block_on(run);
+        });
+        Driven {
+            commands,
+            seats,
+            thread,
+        }
+    }
+
+    /// Lets it run until it sits, and gives with what it waits.
+    fn sit(&self) -> Arc<Woken> {
+        self.commands.send(()).unwrap();
+        self.seats.recv_timeout(Duration::from_secs(20)).unwrap()
+    }
+}
+
+/// Two tasks come, and only one worker is called, since it will search. For: a searcher that finds one, and
+/// leaves the other to nobody while it runs the first.
+#[test]
+fn who_has_found_one_of_two_tasks_calls_another_worker() {
+    let executor = Executor::new(Config {
+        workers: 2,
+        ..Config::default()
+    });
+    let workers = [0, 1].map(|index| Driven::start(&executor, index));
+    let seats = [workers[0].sit(), workers[1].sit()];
+    let woken = |seats: &[Arc<Woken>; 2]| {
+        let woken = seats.each_ref().map(|seat| seat.0.load(Ordering::SeqCst));
+        woken.iter().filter(|&&woken| woken).count()
+    };
+    let seen = Arc::new(AtomicUsize::new(0));
+    for _ in 0..2 {
+        let (seen, seats) = (seen.clone(), seats.clone());
+        drop(executor.spawn(Spec::new(), async move {
+            seen.fetch_max(woken(&seats), Ordering::SeqCst);
+        }));
+    }
+    assert_eq!(woken(&seats), 1, "one call is enough");
+    let called = usize::from(seats[1].0.load(Ordering::SeqCst));
+    workers[called].sit();
+    assert_eq!(executor.num_tasks(), 0);
+    assert_eq!(seen.load(Ordering::SeqCst), 2, "nobody else was called");
+    executor.stop();
+    for worker in workers {
+        drop(worker.commands);
+        worker.thread.join().unwrap();
+    }
+}

@@ -44,8 +44,8 @@ use std::fmt;
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
-use gorin_base::clock;
 use gorin_base::primitive::{AtomicU64, Mutex, Ordering, PlainArc};
+use gorin_base::{clock, seeded};
 
 use crate::alarm::is_readable;
 use crate::counters::count;
@@ -460,6 +460,9 @@ impl Worker {
         // The poll's pin keeps the file open until the completion.
         let fd = self.shared().sockets.file(slot).as_raw_fd();
         self.arm(moved.armed, fd, direction);
+        if seeded::bug("rescue.leaves_the_old_poll") {
+            return;
+        }
         // A ring that is gone has cancelled everything.
         let _ = old.send(Message::Disarm(moved.stale));
     }

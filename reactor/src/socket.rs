@@ -21,7 +21,7 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
 use gorin_base::primitive::{AtomicBool, AtomicU64, Ordering, PlainArc};
-use gorin_base::{coop, hook};
+use gorin_base::{coop, hook, seeded};
 
 use crate::deadline::{Alarm, Deadline, list_then_look};
 use crate::driver::Direction;
@@ -392,8 +392,10 @@ impl Socket {
                 None => self.submit(owner, key),
             },
         }
-        verdict?;
-        if again {
+        if !seeded::bug("socket.waits_although_it_must_not") {
+            verdict?;
+        }
+        if again && !seeded::bug("socket.what_came_back_unseen") {
             waker.wake_by_ref();
         }
         Poll::Pending

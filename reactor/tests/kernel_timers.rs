@@ -251,7 +251,7 @@ fn a_timekeeper_that_computes_keeps_nobodys_time() {
     local.block_on(poll_fn(|cx| {
         if first.is_none() {
             // It sleeps until then, if nobody calls it.
-            first = Some(waiting(200 * MS, cx));
+            first = Some(waiting(600 * MS, cx));
             let (this, called) = (cx.waker().clone(), called.clone());
             caller = Some(thread::spawn(move || {
                 wait_until_asleep(tid);
@@ -264,7 +264,7 @@ fn a_timekeeper_that_computes_keeps_nobodys_time() {
         }
         let (sender, sleeps) = mpsc::channel();
         // Later than the time that this worker has promised to wake at.
-        let job = move || sender.send(counted(400 * MS)).unwrap();
+        let job = move || sender.send(counted(800 * MS)).unwrap();
         jobs.send(Box::new(job)).unwrap();
         waker.wake_by_ref();
         let (_sleep, woken) = sleeps.recv_timeout(LIMIT).unwrap();

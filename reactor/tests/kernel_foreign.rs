@@ -164,7 +164,7 @@ fn a_deadline_that_a_worker_of_another_reactor_sets_passes_in_time() {
                 wait_until_asleep(worker.tid);
                 let soon = Instant::now() + Duration::from_millis(2);
                 socket.set_deadline(Direction::Read, Some(soon));
-                let error = waiting.await.unwrap_err();
+                let error = in_time(waiting).await.unwrap_err();
                 assert_eq!(error.kind(), ErrorKind::TimedOut);
                 socket.set_deadline(Direction::Read, None);
             });

@@ -120,7 +120,7 @@ fn a_write_to_a_full_unix_socket_ends_with_writing() {
             let mut writing = pin!(socket.io(Direction::Write, send));
             assert!(matches!(poll_once(writing.as_mut()).await, Poll::Pending));
             let end = async { socket.shutdown(Shutdown::Write).expect("a connection") };
-            let (written, ()) = join(writing, end).await;
+            let (written, ()) = in_time(join(writing, end)).await;
             assert_eq!(written.unwrap_err().kind(), ErrorKind::BrokenPipe);
         });
     });
@@ -154,7 +154,7 @@ fn a_call_that_comes_to_wait_when_that_is_forbidden_does_not() {
                 ban(&socket);
                 std::io::Result::<()>::Err(ErrorKind::WouldBlock.into())
             });
-            let error = local.block_on(waiting).unwrap_err();
+            let error = local.block_on(in_time(waiting)).unwrap_err();
             assert_eq!(error.kind(), expected);
         }
     });
@@ -303,7 +303,10 @@ fn a_write_to_a_full_pipe_ends_with_its_reader() {
         let write = |fd: std::os::fd::BorrowedFd<'_>| Ok(rustix::io::write(fd, &[0; 4096])?);
         while socket.try_io(Direction::Write, write).is_ok() {}
         let written = local.block_on(async {
-            join(socket.io(Direction::Write, write), async { drop(reader) }).await
+            in_time(join(socket.io(Direction::Write, write), async {
+                drop(reader)
+            }))
+            .await
         });
         assert_eq!(written.0.unwrap_err().kind(), ErrorKind::BrokenPipe);
     });
@@ -316,7 +319,7 @@ fn a_deadline_that_has_passed_already_ends_who_waits() {
         let (socket, _peer) = connection();
         let mut byte = [0; 1];
         let end = async { socket.set_deadline(Direction::Read, Some(Instant::now())) };
-        let (result, ()) = local.block_on(join(read(&socket, &mut byte), end));
+        let (result, ()) = local.block_on(in_time(join(read(&socket, &mut byte), end)));
         assert_eq!(result.unwrap_err().kind(), ErrorKind::TimedOut);
     });
 }

@@ -6,14 +6,15 @@ use std::future::{Future, poll_fn};
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::task::{Poll, RawWaker, RawWakerVTable, Waker};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use gorin_reactor::{Config, Direction, DriverKind, Local, Reactor, Setup, Socket};
+use futures::future::{Either, select};
+use gorin_reactor::{Config, Direction, DriverKind, Local, Reactor, Setup, Sleep, Socket};
 
 /// No event of these tests takes that long.
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
@@ -268,6 +269,16 @@ pub(crate) async fn echo(socket: Socket) -> io::Result<usize> {
                 served += n;
             }
         }
+    }
+}
+
+/// The output of `future`, which a test must not wait for in vain. On a worker.
+pub(crate) async fn in_time<F: Future>(future: F) -> F::Output {
+    let limit = pin!(Sleep::until(Instant::now() + LIMIT));
+    // The limit first: who is polled because of it might find what he was not woken for.
+    match select(limit, pin!(future)).await {
+        Either::Left(_) => panic!("it waits for ever"),
+        Either::Right((output, _)) => output,
     }
 }
 

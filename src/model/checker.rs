@@ -16,7 +16,8 @@ use super::timers::Timer;
 
 impl Execution {
     /// True if announcements of the caller are steps: it is a goroutine, and the execution goes on.
-    /// A goroutine that unwinds is not suspended: the count of panics belongs to the thread.
+    /// A goroutine that unwinds is not suspended, because the count of panics belongs to the thread: what
+    /// it does meanwhile belongs to the step in which it panicked.
     fn is_listening(&self) -> bool {
         let state = self.state.borrow();
         state.current.is_some() && !state.ending && !std::thread::panicking()
@@ -31,6 +32,7 @@ impl Execution {
         waits: bool,
     ) {
         if !self.is_listening() {
+            self.state.borrow_mut().use_unannounced(objects);
             return;
         }
         let mut state = self.state.borrow_mut();

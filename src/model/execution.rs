@@ -46,6 +46,13 @@ pub(super) struct Wakeup {
     pub(super) task: Option<Runnable>,
 }
 
+/// What became of a wake-up.
+struct Woken {
+    goroutine: Goroutine,
+    /// It went on at once, as a part of the step that woke it.
+    went_on: bool,
+}
+
 /// The wake-ups since they were looked at last. Shared with wakers, hence behind a lock.
 pub(super) type Wakeups = Mutex<VecDeque<Wakeup>>;
 
@@ -217,42 +224,69 @@ impl Execution {
         // ones, those that lost one had done so by what `Member::way` leaves out, or were too large to be
         // compared with it.
         let consistent = self.learn(goroutine, &announced);
-        let mut names = self.session.names.borrow_mut();
+        let footprint = self.footprint(goroutine, &announced);
+        let woken = self.settle();
+        let footprint = self.with_what_followed(footprint, goroutine, &woken);
+        let mut strategy = self.session.strategy.borrow_mut();
+        strategy.step(goroutine, &footprint);
+        // Only those: a goroutine that goes on in a step of its own may have been woken by any of
+        // several, and what its step uses orders it after them.
+        for woken in woken.iter().filter(|woken| woken.went_on) {
+            strategy.follows(woken.goroutine);
+        }
+        consistent
+    }
+
+    /// What `goroutine` has used in the step that it announced, as far as can be said before others go on.
+    fn footprint(&self, goroutine: Goroutine, announced: &Announced) -> Footprint {
+        let names = self.session.names.borrow();
         let alone = announced
             .awaited
             .is_some_and(|one| names.is_awaited_alone(one));
         // Who had to wait can be aborted before it sees that it need not any more.
-        let abortable = self.session.aborts.get() && goroutine != MAIN;
+        let abortable = self.is_abortable(goroutine);
         let alone = alone && (!abortable || seeded::bug("model.aborted_alone"));
-        let mut footprint = self.state.borrow_mut().effective(&announced, alone);
-        if abortable {
+        let mut state = self.state.borrow_mut();
+        let footprint = state.effective(announced, alone);
+        if state.yields(goroutine) {
+            // When it goes on depends on whether anybody has taken a step since.
+            return Footprint::everything();
+        }
+        footprint
+    }
+
+    /// What the step uses beside, now that those have gone on who do so as a part of it.
+    fn with_what_followed(
+        &self,
+        mut footprint: Footprint,
+        goroutine: Goroutine,
+        woken: &[Woken],
+    ) -> Footprint {
+        let mut names = self.session.names.borrow_mut();
+        let mut state = self.state.borrow_mut();
+        for (object, access) in std::mem::take(&mut state.unannounced) {
+            footprint = footprint.and_uses(object, access);
+        }
+        if self.is_abortable(goroutine) {
             // A goroutine that stops to wait sees whether it was aborted, and may end there.
             footprint = footprint.and_uses(names.task(goroutine), Access::Read);
         }
         if !self.session.limits.lost_values {
             // Whether a loss matters depends on whether `main` waits.
             let program = names.program();
-            if self.state.borrow().loses {
+            if state.loses {
                 footprint = footprint.and_uses(program, Access::Read);
             }
-            if goroutine == MAIN || self.wakes_main() {
+            if goroutine == MAIN || woken.iter().any(|woken| woken.goroutine == MAIN) {
                 footprint = footprint.and_uses(program, Access::Commute);
             }
         }
-        drop(names);
-        if self.state.borrow().yields(goroutine) {
-            // When it goes on depends on whether anybody has taken a step since.
-            footprint = Footprint::everything();
-        }
-        let mut strategy = self.session.strategy.borrow_mut();
-        strategy.step(goroutine, &footprint);
-        consistent
+        footprint
     }
 
-    /// True if the step just taken woke `main`.
-    fn wakes_main(&self) -> bool {
-        let wakeups = self.wakeups.lock();
-        wakeups.iter().any(|wakeup| wakeup.goroutine == MAIN)
+    /// True if `goroutine` may be aborted.
+    fn is_abortable(&self, goroutine: Goroutine) -> bool {
+        self.session.aborts.get() && goroutine != MAIN
     }
 
     /// Learns from a waiting operation that had to wait whether it is awaited alone.
@@ -267,22 +301,22 @@ impl Execution {
         }
     }
 
-    /// Runs whoever the last step started, or woke by completing what it waited for.
-    fn settle(&self) {
+    /// Runs whoever the last step started, or woke by completing what it waited for. Returns all who
+    /// were woken.
+    fn settle(&self) -> Vec<Woken> {
+        let mut all = Vec::new();
         loop {
             let woken = self.wakeups.lock().pop_front();
-            let Some(wakeup) = woken else { return };
+            let Some(wakeup) = woken else { return all };
             let goroutine = wakeup.goroutine;
-            let goes_on = {
+            let went_on = {
                 let mut names = self.session.names.borrow_mut();
                 let lazy = self.session.aborts.get() && !seeded::bug("model.aborted_in_step");
                 let mut state = self.state.borrow_mut();
                 state.wake(wakeup, &mut names, lazy)
             };
-            if goes_on {
-                // Only then: a goroutine that goes on in a step of its own may have been woken by
-                // any of several, and what its step uses orders it after them.
-                self.session.strategy.borrow_mut().follows(goroutine);
+            all.push(Woken { goroutine, went_on });
+            if went_on {
                 self.resume(goroutine);
             }
         }

@@ -53,6 +53,8 @@ pub(super) struct State {
     pub(super) schedule: Vec<Decision>,
     /// The footprint of the step that runs.
     footprint: Footprint,
+    /// What the step that runs uses beside that: goroutines that unwind do not announce.
+    pub(super) unannounced: Vec<(Object, Access)>,
     /// The step that runs has dropped values that nobody received.
     pub(super) loses: bool,
     pub(super) timers: Timers,
@@ -74,6 +76,7 @@ impl State {
             steps: Vec::new(),
             schedule: Vec::new(),
             footprint: Footprint::default(),
+            unannounced: Vec::new(),
             loses: false,
             timers: Timers::new(start),
             ending: false,
@@ -153,6 +156,7 @@ impl State {
             object: next.object,
         });
         self.footprint = next.footprint.clone();
+        self.unannounced.clear();
         self.loses = false;
         next
     }
@@ -174,14 +178,39 @@ impl State {
             return Footprint::queue(object, self.queueing(object, access, announced, alone));
         }
         for &(object, used) in announced.footprint.uses() {
-            if let Some(queue) = self.queues.get_mut(&object)
-                && used != Use::As(Access::Read)
-                && !seeded::bug("model.queue_still_counted")
-            {
-                queue.turns = None;
+            if used != Use::As(Access::Read) {
+                self.stop_counting(object);
             }
         }
         announced.footprint.clone()
+    }
+
+    /// `object` was used in another way than by gives and takes.
+    fn stop_counting(&mut self, object: Object) {
+        if let Some(queue) = self.queues.get_mut(&object)
+            && !seeded::bug("model.queue_still_counted")
+        {
+            queue.turns = None;
+        }
+    }
+
+    /// The running goroutine uses `objects` without having announced it, in the step of whoever let it
+    /// go on.
+    pub(super) fn use_unannounced(&mut self, objects: Vec<(Object, Access)>) {
+        if self.current.is_none() || self.ending || seeded::bug("model.unwinding_uses_nothing") {
+            return;
+        }
+        for (object, access) in objects {
+            // It has no turn of its own among the gives and takes.
+            let access = match access {
+                Access::Give | Access::Take => Access::Write,
+                other => other,
+            };
+            if access != Access::Read {
+                self.stop_counting(object);
+            }
+            self.unannounced.push((object, access));
+        }
     }
 
     /// True if `goroutine` has given up its turn of its own accord.

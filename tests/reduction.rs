@@ -1,0 +1,83 @@
+//! Programs that lost an end once, written with all that a user has: the reduction must find each end
+//! that the search without it finds.
+//!
+//! Beside `src/model/soundness.rs`, whose random programs know channels alone.
+
+#![cfg(not(loom))]
+
+use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::sync::{Arc, Mutex};
+
+use futures::future::FutureExt;
+use gorin::model::{Builder, Coverage};
+use gorin::prelude::*;
+
+/// What a program has seen, in any order.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<BTreeSet<String>>>);
+
+impl Log {
+    fn note(&self, seen: impl std::fmt::Debug) {
+        self.0.lock().unwrap().insert(format!("{seen:?}"));
+    }
+}
+
+type Ends = BTreeSet<BTreeSet<String>>;
+
+/// The ends of all executions.
+fn ends_by<F: Future<Output = ()> + 'static>(builder: Builder, program: fn(Log) -> F) -> Ends {
+    let ends = Arc::new(Mutex::new(Ends::new()));
+    let all = ends.clone();
+    let report = builder.allow_panics().check(move || {
+        let log = Log::default();
+        let (run, all) = (program(log.clone()), all.clone());
+        async move {
+            run.await;
+            let seen = log.0.lock().unwrap().clone();
+            all.lock().unwrap().insert(seen);
+        }
+    });
+    assert_eq!(report.coverage, Coverage::Complete);
+    let ends = ends.lock().unwrap();
+    ends.clone()
+}
+
+/// Both searches find the same ends, each of which is one of `expected`.
+#[track_caller]
+fn ends_in<F: Future<Output = ()> + 'static, const N: usize>(
+    expected: [&str; N],
+    program: fn(Log) -> F,
+) {
+    let without = ends_by(Builder::new().without_reduction(), program);
+    assert_eq!(ends_by(Builder::new(), program), without);
+    let one = |seen: &str| BTreeSet::from([seen.to_owned()]);
+    assert_eq!(without, expected.map(one).into_iter().collect());
+}
+
+/// A goroutine that looks whether a channel is closed by one that unwinds.
+async fn unwinds(log: Log, is_caught: bool) {
+    let (tx, rx) = chan::<u8>(1);
+    let (first, second) = (chan(1), chan(1));
+    let fails = async move {
+        first.0.send(1).await.unwrap();
+        let _closed_by_this = tx;
+        resume_unwind(Box::new("on purpose"))
+    };
+    let fails = match is_caught {
+        true => go(AssertUnwindSafe(fails).catch_unwind().map(drop)),
+        false => go(fails),
+    };
+    let looks = go(async move {
+        second.0.send(1).await.unwrap();
+        log.note(rx.try_recv().unwrap_err());
+    });
+    let _ = fails.await;
+    looks.await.unwrap();
+}
+
+#[test]
+fn what_a_goroutine_does_while_it_unwinds_is_seen_by_others() {
+    ends_in(["Closed", "Empty"], |log| unwinds(log, false));
+    ends_in(["Closed", "Empty"], |log| unwinds(log, true));
+}

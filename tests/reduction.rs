@@ -7,11 +7,13 @@
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use futures::future::FutureExt;
+use futures::future::{FutureExt, join};
 use gorin::model::{Builder, Coverage};
 use gorin::prelude::*;
+use gorin::sync::WaitGroup;
 
 /// What a program has seen, in any order.
 #[derive(Clone, Default)]
@@ -80,4 +82,38 @@ async fn unwinds(log: Log, is_caught: bool) {
 fn what_a_goroutine_does_while_it_unwinds_is_seen_by_others() {
     ends_in(["Closed", "Empty"], |log| unwinds(log, false));
     ends_in(["Closed", "Empty"], |log| unwinds(log, true));
+}
+
+/// A member that comes when others may have gone, while somebody waits who has done something else since
+/// the wait began.
+async fn joins_late(log: Log) {
+    let all = WaitGroup::new();
+    let (start, starts) = chan::<()>(1);
+    let (call, calls) = chan::<()>(1);
+    let token = all.add();
+    go(async move {
+        starts.recv().await;
+        call.send(()).await.unwrap();
+        drop(token);
+    });
+    let has_joined = Arc::new(AtomicBool::new(false));
+    go({
+        let (all, has_joined) = (all.clone(), has_joined.clone());
+        async move {
+            calls.recv().await;
+            let _token = all.add();
+            has_joined.store(true, Ordering::Relaxed);
+        }
+    });
+    let waits = async {
+        all.wait().await;
+        log.note(has_joined.load(Ordering::Relaxed));
+    };
+    let (_, sent) = join(waits, start.send(())).await;
+    sent.unwrap();
+}
+
+#[test]
+fn a_group_that_is_waited_for_may_be_empty_before_somebody_joins_it() {
+    ends_in(["false", "true"], joins_late);
 }

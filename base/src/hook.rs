@@ -63,9 +63,13 @@ pub use timer::VirtualTimer;
 pub enum Access {
     /// Only looks: `len`, `is_closed`, waiting for a wait group.
     Read,
-    /// Changes the object, and two of a kind in either order leave the same state and results: `add`
-    /// and `done` of a wait group.
+    /// Changes the object, and two of a kind in either order leave the same state and results: `done`
+    /// of a wait group.
     Commute,
+    /// Commutes with its kind only: an `add`. A `done` that comes before it may be the one that ends a
+    /// wait, and the same `done` after it not. As long as nobody has waited it is as `Commute`; the
+    /// checker finds that out by itself.
+    Raise,
     /// Puts into a queue: a send that waits for its place, the close by the last sender. Commutes
     /// with `Take` only.
     Give,
@@ -84,10 +88,10 @@ impl Access {
     /// assert!(!Access::Commute.conflicts(Access::Commute));
     /// ```
     pub fn conflicts(self, other: Access) -> bool {
-        use Access::{Commute, Give, Read, Take};
+        use Access::{Commute, Give, Raise, Read, Take};
         !matches!(
             (self, other),
-            (Read, Read) | (Commute, Commute) | (Give, Take) | (Take, Give)
+            (Read, Read) | (Commute, Commute) | (Raise, Raise) | (Give, Take) | (Take, Give)
         )
     }
 }
@@ -495,11 +499,17 @@ mod tests {
 
     #[test]
     fn conflicts_are_symmetric_and_only_these_pairs_commute() {
-        use Access::{Commute, Give, Read, Take, Write};
-        let all = [Read, Commute, Give, Take, Write];
+        use Access::{Commute, Give, Raise, Read, Take, Write};
+        let all = [Read, Commute, Raise, Give, Take, Write];
         let pairs = all.iter().flat_map(|&a| all.iter().map(move |&b| (a, b)));
         let commuting: Vec<_> = pairs.filter(|(a, b)| !a.conflicts(*b)).collect();
-        let expected = [(Read, Read), (Commute, Commute), (Give, Take), (Take, Give)];
+        let expected = [
+            (Read, Read),
+            (Commute, Commute),
+            (Raise, Raise),
+            (Give, Take),
+            (Take, Give),
+        ];
         assert_eq!(commuting, expected);
     }
 }

@@ -49,6 +49,8 @@ pub(super) struct State {
     /// In the order in which they were made.
     things: Vec<Thing>,
     queues: HashMap<Object, Queue>,
+    /// The objects that a goroutine has waited for, if only once.
+    waited_for: HashSet<Object>,
     pub(super) steps: Vec<Step>,
     pub(super) schedule: Vec<Decision>,
     /// The footprint of the step that runs.
@@ -73,6 +75,7 @@ impl State {
             objects: HashMap::new(),
             things: Vec::new(),
             queues: HashMap::new(),
+            waited_for: HashSet::new(),
             steps: Vec::new(),
             schedule: Vec::new(),
             footprint: Footprint::default(),
@@ -181,6 +184,11 @@ impl State {
             if used != Use::As(Access::Read) {
                 self.stop_counting(object);
             }
+        }
+        if let &[(object, Use::As(Access::Raise))] = announced.footprint.uses()
+            && (!self.waited_for.contains(&object) || seeded::bug("model.raise_commutes"))
+        {
+            return Footprint::new([(object, Access::Commute)]);
         }
         announced.footprint.clone()
     }
@@ -416,6 +424,7 @@ impl State {
     pub(super) fn park(&mut self, wait: Wait) {
         let since = self.steps.len();
         let Some(current) = self.current else { return };
+        self.waited_for.extend(self.objects.get(&wait.object));
         let waits = &mut self.member_mut(current).waits;
         let same = |(one, _): &(Wait, usize)| (one.object, one.key) == (wait.object, wait.key);
         if !waits.iter().any(same) {

@@ -139,7 +139,7 @@ impl WaitGroup {
     /// Adds one member, until the token is dropped.
     #[track_caller]
     pub fn add(&self) -> Token {
-        Token::new(&self.inner, Location::caller())
+        Token::new(&self.inner, Access::Raise, Location::caller())
     }
 
     /// Members that are not done.
@@ -195,8 +195,8 @@ pub struct Token {
 
 impl Token {
     #[track_caller]
-    fn new(inner: &Arc<Inner>, site: Site) -> Self {
-        hook::step("WaitGroup add", inner.id, Access::Commute, site);
+    fn new(inner: &Arc<Inner>, access: Access, site: Site) -> Self {
+        hook::step("WaitGroup add", inner.id, access, site);
         // Relaxed: nothing is published; whoever lets a member go on to another thread orders that.
         let before = State(inner.state.fetch_add(State::MEMBER, Ordering::Relaxed));
         assert!(
@@ -212,7 +212,8 @@ impl Token {
 impl Clone for Token {
     #[track_caller]
     fn clone(&self) -> Self {
-        Self::new(&self.inner, Location::caller())
+        // Neither before nor after it is another member the last one.
+        Self::new(&self.inner, Access::Commute, Location::caller())
     }
 }
 

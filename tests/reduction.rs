@@ -117,3 +117,28 @@ async fn joins_late(log: Log) {
 fn a_group_that_is_waited_for_may_be_empty_before_somebody_joins_it() {
     ends_in(["false", "true"], joins_late);
 }
+
+/// A select beside a future that first calls somebody, who then offers a value without waiting.
+async fn calls_while_it_selects(log: Log) {
+    let (call, calls) = chan::<()>(1);
+    let (_answer, answers) = chan::<()>(1);
+    let (offer, offers) = chan::<()>(0);
+    let _open = offers.clone();
+    let offers_once = go(async move {
+        calls.recv().await;
+        log.note(offer.try_send(()).is_ok());
+    });
+    select! {
+        _ = async {
+            call.send(()).await.unwrap();
+            answers.recv().await
+        } => unreachable!("nobody answers"),
+        _ = offers.recv() => {}
+    }
+    offers_once.await.unwrap();
+}
+
+#[test]
+fn a_select_stands_in_line_after_what_it_has_polled_began_to_wait() {
+    ends_in(["false", "true"], calls_while_it_selects);
+}

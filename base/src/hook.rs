@@ -12,6 +12,7 @@
 //! |---|---|
 //! | an object (channel, wait group, …) was made | [`created`] |
 //! | before an operation looks at the object the first time, holding no lock | [`step`]; [`waiting_step`] if it will wait until it can be done; [`step_all`] if it decides over several objects at once (select) |
+//! | before it looks again, if it has polled futures of the user's meanwhile and there are more [`steps`] | the same |
 //! | the operation did not succeed and is now queued | [`parked`], after the locks are released |
 //! | the queued operation was completed and its future has seen it | [`unparked`] |
 //! | the future of a queued operation is dropped | [`step`] with what it withdraws, before it locks; then [`unparked`] |
@@ -129,6 +130,8 @@ pub trait Checker {
     fn refused(&self, object: u64, at_once: bool);
     /// See [`lost`].
     fn lost(&self, object: u64, values: usize);
+    /// See [`steps`].
+    fn steps(&self) -> usize;
     /// See [`choose`].
     fn choose(&self, n: usize) -> Option<usize>;
     /// See [`now`].
@@ -366,6 +369,17 @@ pub fn lost(object: u64, values: usize) {
     }
 }
 
+/// How many steps were taken so far. An operation that polls futures of the user's between its step and
+/// its look at the objects announces itself again if there were more meanwhile; 0 without a checker.
+#[inline]
+pub fn steps() -> usize {
+    if is_active() {
+        with_checker(|checker| checker.steps()).unwrap_or(0)
+    } else {
+        0
+    }
+}
+
 /// A number in `0..n` that the checker wants to see explored; `None` without a checker, or if it
 /// leaves choices to the caller.
 #[inline]
@@ -423,6 +437,9 @@ mod tests {
         }
         fn lost(&self, object: u64, values: usize) {
             self.note(format!("lost {values} in {object}"));
+        }
+        fn steps(&self) -> usize {
+            self.0.borrow().len()
         }
         fn choose(&self, n: usize) -> Option<usize> {
             Some(n - 1)

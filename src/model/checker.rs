@@ -111,6 +111,10 @@ impl Checker for Execution {
         }
     }
 
+    fn steps(&self) -> usize {
+        self.state.borrow().steps.len()
+    }
+
     fn choose(&self, n: usize) -> Option<usize> {
         Some(Execution::choose(self, n))
     }

@@ -121,6 +121,10 @@ impl Checker for Observer {
     fn refused(&self, _: u64, _: bool) {}
     fn lost(&self, _: u64, _: usize) {}
 
+    fn steps(&self) -> usize {
+        0
+    }
+
     fn choose(&self, _: usize) -> Option<usize> {
         None
     }

@@ -58,6 +58,9 @@ pub(crate) struct Engine {
     channels: usize,
 }
 
+/// What a report calls it.
+const SELECT: &str = "select";
+
 /// How a select chooses.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Options {
@@ -135,11 +138,12 @@ impl Engine {
         C: Cases<'a> + ?Sized,
     {
         self.arrange(cases);
-        self.announce_step(cases, "select");
+        self.announce_step(cases, SELECT);
+        let mut steps = hook::steps();
         let index = if self.foreign().is_empty() {
             None
         } else if self.options.biased {
-            self.in_source_order(cases, cx)
+            self.in_source_order(cases, cx, &mut steps)
         } else if rng::below(self.order.len()) < self.foreign().len() {
             self.poll_foreign(cases, cx)
         } else {
@@ -149,6 +153,7 @@ impl Engine {
         if let Some(index) = index {
             return Some(Chosen::Case(index));
         }
+        self.announce_again(cases, &mut steps);
         if self.options.default {
             let index = self.look(cases, cases.len(), Otherwise::Return);
             return Some(index.map_or(Chosen::Default, Chosen::Case));
@@ -204,7 +209,10 @@ impl Engine {
         // If a foreign future panics, `cancel` finds the claim and withdraws it.
         let claim = &*self.claim.insert(claim);
         let claim = claim.clone();
-        let index = match self.poll_foreign(cases, cx) {
+        let mut steps = hook::steps();
+        let polled = self.poll_foreign(cases, cx);
+        self.announce_again(cases, &mut steps);
+        let index = match polled {
             Some(index) => Some(index),
             None if seeded::bug("select.no_look_after_polling") => {
                 claim.reopen();
@@ -278,6 +286,20 @@ impl Engine {
         hook::step_all(operation, || self.locking().map(access), site);
     }
 
+    /// A foreign case may have taken steps of its own since there were `steps`: what comes next happens
+    /// after others could have gone on, and is a step, too.
+    #[inline]
+    fn announce_again<'a, C>(&self, cases: &mut C, steps: &mut usize)
+    where
+        C: Cases<'a> + ?Sized,
+    {
+        let taken = hook::steps() != *steps && self.channels > 0;
+        if taken && !seeded::bug("select.looks_in_a_foreign_step") {
+            self.announce_step(cases, SELECT);
+            *steps = hook::steps();
+        }
+    }
+
     /// Polls the foreign cases in random order until one ends.
     fn poll_foreign<'a, C>(&self, cases: &mut C, cx: &mut Context<'_>) -> Option<usize>
     where
@@ -303,12 +325,18 @@ impl Engine {
 
     /// The first ready case of a biased select with foreign cases: before each foreign case is
     /// polled, the channel cases in front of it are looked at.
-    fn in_source_order<'a, C>(&mut self, cases: &mut C, cx: &mut Context<'_>) -> Option<usize>
+    fn in_source_order<'a, C>(
+        &mut self,
+        cases: &mut C,
+        cx: &mut Context<'_>,
+        steps: &mut usize,
+    ) -> Option<usize>
     where
         C: Cases<'a> + ?Sized,
     {
         for position in 0..self.foreign().len() {
             let foreign = self.foreign()[position] as usize;
+            self.announce_again(cases, steps);
             let before = self.look(cases, foreign, Otherwise::Return);
             if before.is_some() {
                 return before;

@@ -50,8 +50,8 @@ pub fn rewrite_mode(text: &str) -> Option<String> {
 /// # Errors
 /// What a model says of a wrong one.
 pub fn rewrite_schedule(text: &str) -> Result<String, String> {
-    let (decisions, aborts) = schedule::read(text)?;
-    Ok(schedule::write(&decisions, aborts))
+    let (decisions, shown) = schedule::read(text)?;
+    Ok(schedule::write(&decisions, shown))
 }
 
 /// What an address as text says.

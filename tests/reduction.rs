@@ -7,13 +7,17 @@
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use futures::future::{FutureExt, join};
+use futures::future::{Either, FutureExt, join, select};
+use gorin::channel::TryRecvError;
 use gorin::model::{Builder, Coverage};
 use gorin::prelude::*;
 use gorin::sync::WaitGroup;
+use gorin::time::timeout;
 
 /// What a program has seen, in any order.
 #[derive(Clone, Default)]
@@ -31,7 +35,8 @@ type Ends = BTreeSet<BTreeSet<String>>;
 fn ends_by<F: Future<Output = ()> + 'static>(builder: Builder, program: fn(Log) -> F) -> Ends {
     let ends = Arc::new(Mutex::new(Ends::new()));
     let all = ends.clone();
-    let report = builder.allow_panics().check(move || {
+    let builder = builder.allow_panics().allow_lost_values();
+    let report = builder.check(move || {
         let log = Log::default();
         let (run, all) = (program(log.clone()), all.clone());
         async move {
@@ -141,4 +146,80 @@ async fn calls_while_it_selects(log: Log) {
 #[test]
 fn a_select_stands_in_line_after_what_it_has_polled_began_to_wait() {
     ends_in(["false", "true"], calls_while_it_selects);
+}
+
+/// A goroutine that says that it is through before it drops its end of a channel, and one that looks at
+/// the channel when it has dropped its own.
+async fn tells_before_it_drops(log: Log, sends: bool) {
+    let (tx, rx) = chan::<u8>(1);
+    let (tell, told) = chan(1);
+    let (its, other) = match sends {
+        true => ((Some(tx.clone()), None), (Some(tx), Some(rx))),
+        false => ((None, Some(rx.clone())), (Some(tx), Some(rx))),
+    };
+    let teller = go(async move {
+        tell.send(1).await.unwrap();
+        drop(its);
+    });
+    told.recv().await.unwrap();
+    let (tx, rx) = other;
+    if sends {
+        drop(tx);
+        log.note(rx.unwrap().try_recv() == Err(TryRecvError::Closed));
+    } else {
+        drop(rx);
+        log.note(tx.unwrap().try_send(1).is_err());
+    }
+    teller.await.unwrap();
+}
+
+/// Two that drop their ends of a channel after something that has nothing to do with each other.
+async fn drops_and_looks(log: Log) {
+    let (tx, rx) = chan::<u8>(1);
+    let (first, second) = (chan(1), chan(1));
+    let its = tx.clone();
+    let drops = go(async move {
+        first.0.send(1).await.unwrap();
+        drop(its);
+    });
+    second.0.send(1).await.unwrap();
+    drop(tx);
+    log.note(rx.is_closed());
+    drops.await.unwrap();
+}
+
+#[test]
+fn any_handle_can_be_the_last_one() {
+    ends_in(["false", "true"], |log| tells_before_it_drops(log, true));
+    ends_in(["false", "true"], |log| tells_before_it_drops(log, false));
+    ends_in(["false", "true"], drops_and_looks);
+}
+
+/// One that waits for a value twice at a time, and then for a value or a time, when the channel ends.
+async fn waits_for_the_end(log: Log) {
+    let (tx, rx) = chan::<u8>(1);
+    let other = rx.clone();
+    go(async move { tx.send(1).await.unwrap() });
+    let other = go(async move { other.recv().await });
+    let (one, two) = (pin!(rx.recv()), pin!(rx.recv()));
+    let raced = match select(one, two).await {
+        Either::Left((value, _)) => (1, value),
+        Either::Right((value, _)) => (2, value),
+    };
+    let timed = timeout(Duration::from_millis(1), rx.recv()).await;
+    let other = other.await.unwrap();
+    log.note(format_args!("{raced:?} {timed:?} {other:?}"));
+}
+
+#[test]
+fn the_end_of_a_channel_is_news_for_who_does_not_wait_alone() {
+    ends_in(
+        [
+            "(1, Some(1)) Ok(None) None",
+            "(1, None) Ok(None) Some(1)",
+            "(2, None) Ok(None) Some(1)",
+            "(2, None) Ok(None) None",
+        ],
+        waits_for_the_end,
+    );
 }

@@ -25,8 +25,10 @@
 //! * `step` may run other goroutines before it returns. What was read before it is stale: announce
 //!   first, then lock and look.
 //! * Operations that do not wait (`try_send`, `len`, `close`) are steps too. What no other goroutine
-//!   can tell apart is none: cloning a handle, dropping one that is not the last of its kind. With
-//!   each drop a step, five philosophers had a million executions instead of some thousand.
+//!   can tell apart is none: cloning a handle, and dropping one that is not the last of its kind, unless
+//!   the checker has seen somebody look at the end of a channel ([`leaves`]): who comes late
+//!   with such a drop has dropped the last one. With each drop a step, five philosophers had a million
+//!   executions instead of some thousand.
 //! * A select draws *once*, among the cases that are ready: each possible answer of [`choose`] is
 //!   explored, so a shuffle of `n` cases would cost `n!` executions and find no more.
 //!
@@ -76,6 +78,9 @@ pub enum Access {
     Give,
     /// Takes from a queue: a receive that waits for its value. Commutes with `Give` only.
     Take,
+    /// Drops a handle of several: who finds the object open does so before and after it. A step only
+    /// where [`leaves`] says so, or if it is the last, which [`was_last`] says then.
+    Leave,
     /// Anything else: `try_recv`, a close that others see, withdrawing a queued operation.
     Write,
 }
@@ -89,10 +94,15 @@ impl Access {
     /// assert!(!Access::Commute.conflicts(Access::Commute));
     /// ```
     pub fn conflicts(self, other: Access) -> bool {
-        use Access::{Commute, Give, Raise, Read, Take};
+        use Access::{Commute, Give, Leave, Raise, Read, Take};
         !matches!(
             (self, other),
-            (Read, Read) | (Commute, Commute) | (Raise, Raise) | (Give, Take) | (Take, Give)
+            (Read, Read)
+                | (Commute, Commute)
+                | (Raise, Raise)
+                | (Leave, Leave)
+                | (Give, Take)
+                | (Take, Give)
         )
     }
 }
@@ -130,6 +140,10 @@ pub trait Checker {
     fn refused(&self, object: u64, at_once: bool);
     /// See [`lost`].
     fn lost(&self, object: u64, values: usize);
+    /// See [`leaves`].
+    fn leaves(&self, object: u64) -> bool;
+    /// See [`was_last`].
+    fn was_last(&self, access: Access);
     /// See [`steps`].
     fn steps(&self) -> usize;
     /// See [`choose`].
@@ -369,6 +383,21 @@ pub fn lost(object: u64, values: usize) {
     }
 }
 
+/// A handle of `object` is about to be dropped that is not the last one; true if that is a step.
+#[inline]
+pub fn leaves(object: u64) -> bool {
+    is_active() && with_checker(|checker| checker.leaves(object)).unwrap_or(false)
+}
+
+/// The drop that was announced as [`Access::Leave`] was that of the last handle of its kind, and uses
+/// the object as `access` says. Only a note.
+#[inline]
+pub fn was_last(access: Access) {
+    if is_active() {
+        with_checker(|checker| checker.was_last(access));
+    }
+}
+
 /// How many steps were taken so far. An operation that polls futures of the user's between its step and
 /// its look at the objects announces itself again if there were more meanwhile; 0 without a checker.
 #[inline]
@@ -438,6 +467,13 @@ mod tests {
         fn lost(&self, object: u64, values: usize) {
             self.note(format!("lost {values} in {object}"));
         }
+        fn leaves(&self, object: u64) -> bool {
+            self.note(format!("leaves {object}"));
+            true
+        }
+        fn was_last(&self, access: Access) {
+            self.note(format!("was last as {access:?}"));
+        }
         fn steps(&self) -> usize {
             self.0.borrow().len()
         }
@@ -476,6 +512,8 @@ mod tests {
         refused(2, true);
         lost(2, 4);
         lost(2, 0);
+        leaves(2);
+        was_last(Access::Give);
         let mut timer = VirtualTimer::new();
         let polled = timer.poll(crate::clock::now(), Waker::noop());
         timer.reset(crate::clock::now());
@@ -501,6 +539,8 @@ mod tests {
             "unparked 1 3",
             "refused by 2 true",
             "lost 4 in 2",
+            "leaves 2",
+            "was last as Give",
             "moved 1",
             "cancelled 1",
         ];
@@ -516,8 +556,8 @@ mod tests {
 
     #[test]
     fn conflicts_are_symmetric_and_only_these_pairs_commute() {
-        use Access::{Commute, Give, Raise, Read, Take, Write};
-        let all = [Read, Commute, Raise, Give, Take, Write];
+        use Access::{Commute, Give, Leave, Raise, Read, Take, Write};
+        let all = [Read, Commute, Raise, Give, Take, Leave, Write];
         let pairs = all.iter().flat_map(|&a| all.iter().map(move |&b| (a, b)));
         let commuting: Vec<_> = pairs.filter(|(a, b)| !a.conflicts(*b)).collect();
         let expected = [
@@ -526,6 +566,7 @@ mod tests {
             (Raise, Raise),
             (Give, Take),
             (Take, Give),
+            (Leave, Leave),
         ];
         assert_eq!(commuting, expected);
     }

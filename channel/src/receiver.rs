@@ -11,7 +11,7 @@ use crate::chan::{ChanId, Shared};
 use crate::error::TryRecvError;
 use crate::operation::Wait;
 use crate::recv::{RecvFut, RecvOp};
-use crate::sender::handle_methods;
+use crate::sender::{announce_drop, handle_methods};
 use crate::state::Received;
 use crate::waiter::Wakeup;
 
@@ -170,15 +170,10 @@ impl<T> Drop for Receiver<T> {
         if !seeded::bug("receiver.dropped_stream_stays_in_line") {
             self.stream.cancel(&self.shared);
         }
-        // Nobody can tell the drop of a receiver that is not the last from its absence.
-        if hook::is_active() && self.shared.state.lock().receivers == 1 {
-            let site = Location::caller();
-            hook::step(
-                "close by the last receiver",
-                self.shared.id,
-                Access::Write,
-                site,
-            );
+        if hook::is_active() {
+            let receivers = self.shared.state.lock().receivers;
+            let names = ["close by the last receiver", "drop of a receiver"];
+            announce_drop(self.shared.id, receivers, names, Location::caller());
         }
         let mut state = self.shared.state.lock();
         state.receivers -= 1;
@@ -191,6 +186,7 @@ impl<T> Drop for Receiver<T> {
         if closes {
             self.shared.end_waiting();
         }
+        hook::was_last(Access::Write);
         hook::lost(self.shared.id, leftover.values());
         // After the wake-ups: a destructor that panics must not cost the senders theirs.
         if seeded::bug("receiver.leftover_kept") {

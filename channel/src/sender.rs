@@ -3,7 +3,7 @@
 use std::fmt;
 use std::panic::Location;
 
-use gorin_base::hook::{self, Access};
+use gorin_base::hook::{self, Access, Site};
 use gorin_base::primitive::PlainArc;
 use gorin_base::seeded;
 
@@ -244,24 +244,34 @@ impl<T> Drop for Sender<T> {
         if gorin_base::primitive::unwinding() {
             return;
         }
-        // Nobody can tell the drop of a sender that is not the last from its absence.
-        if hook::is_active() && self.shared.state.lock().senders == 1 {
-            let site = Location::caller();
-            hook::step(
-                "close by the last sender",
-                self.shared.id,
-                Access::Give,
-                site,
-            );
+        if hook::is_active() {
+            let senders = self.shared.state.lock().senders;
+            let names = ["close by the last sender", "drop of a sender"];
+            announce_drop(self.shared.id, senders, names, Location::caller());
         }
         let mut state = self.shared.state.lock();
         state.senders -= 1;
-        let closes =
-            state.senders == 0 && !seeded::bug("sender.last_one_does_not_close") && state.close();
+        let last = state.senders == 0;
+        let closes = last && !seeded::bug("sender.last_one_does_not_close") && state.close();
         drop(state);
+        if last {
+            hook::was_last(Access::Give);
+        }
         if closes {
             self.shared.end_waiting();
         }
+    }
+}
+
+/// Tells a checker that one of `handles` is dropped, by the first name if it is the last one. The drop
+/// of another one nobody can tell from its absence, unless somebody looks at the end of the channel.
+#[cold]
+pub(crate) fn announce_drop(channel: u64, handles: usize, names: [&'static str; 2], site: Site) {
+    let [last, another] = names;
+    if handles == 1 {
+        hook::step(last, channel, Access::Leave, site);
+    } else if hook::leaves(channel) {
+        hook::step(another, channel, Access::Leave, site);
     }
 }
 

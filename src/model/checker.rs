@@ -6,6 +6,7 @@ use std::task::Waker;
 use std::time::Instant;
 
 use gorin_base::hook::{Access, Checker, Site, TimerKey, Wait};
+use gorin_base::seeded;
 
 use super::Object;
 use super::execution::Execution;
@@ -79,7 +80,7 @@ impl Checker for Execution {
         if let [(object, Access::Write)] = *objects
             && self.state.borrow().is_task(object)
         {
-            self.session.aborts.set(true);
+            self.session.show(|shown| shown.aborts = true);
         }
         self.announce_step(operation, self.named(objects), Some(site), false);
     }
@@ -108,6 +109,21 @@ impl Checker for Execution {
         if self.is_listening() && !self.session.limits.lost_values {
             let object = self.named(&[(object, Access::Read)])[0].0;
             self.state.borrow_mut().lost(object, values);
+        }
+    }
+
+    fn leaves(&self, object: u64) -> bool {
+        let steps = self.session.shown.get().drops && !seeded::bug("model.drops_are_no_steps");
+        if self.is_listening() {
+            let object = self.named(&[(object, Access::Leave)])[0].0;
+            self.state.borrow_mut().left.insert(object);
+        }
+        steps
+    }
+
+    fn was_last(&self, access: Access) {
+        if self.is_listening() {
+            self.state.borrow_mut().was_last = Some(access);
         }
     }
 

@@ -36,6 +36,7 @@ use super::coroutine::Started;
 use super::footprint::{Footprint, MAIN, Names};
 use super::member::{Announced, Member, Stage};
 use super::report::{Cause, Failure};
+use super::schedule::Shown;
 use super::state::State;
 use super::strategy::{Decision, Options, Strategy};
 
@@ -91,8 +92,8 @@ pub(super) struct Session {
     pub(super) start: Instant,
     /// Steps of all executions.
     pub(super) steps: Cell<usize>,
-    /// The program aborts goroutines: known as soon as one is about to be aborted.
-    pub(super) aborts: Cell<bool>,
+    /// What the program was seen to do so far.
+    pub(super) shown: Cell<Shown>,
 }
 
 impl Session {
@@ -103,8 +104,15 @@ impl Session {
             strategy: RefCell::new(strategy),
             start,
             steps: Cell::new(0),
-            aborts: Cell::new(false),
+            shown: Cell::default(),
         }
+    }
+
+    /// The program has done something that makes more of its operations steps.
+    pub(super) fn show(&self, note: impl FnOnce(&mut Shown)) {
+        let mut shown = self.shown.get();
+        note(&mut shown);
+        self.shown.set(shown);
     }
 }
 
@@ -154,8 +162,8 @@ impl Execution {
         let result = match end {
             Ok(end) => Ok(end),
             Err(cause) => {
-                let aborts = session.aborts.get();
-                Err(Box::new(execution.state.borrow().failure(cause, aborts)))
+                let shown = session.shown.get();
+                Err(Box::new(execution.state.borrow().failure(cause, shown)))
             }
         };
         execution.give_up();
@@ -163,16 +171,16 @@ impl Execution {
     }
 
     fn run_steps(&self) -> Result<End, Cause> {
-        let aborts = self.session.aborts.get();
+        let shown = self.session.shown.get();
         // `main` has ended, and the others may be left. They go on all the same: what they do next
         // they could have done before, and only who takes a step can be found to race. What becomes
         // of them is of no interest any more.
         let mut over = false;
         loop {
             self.settle();
-            if aborts != self.session.aborts.get() && !seeded::bug("model.abort_not_seen") {
+            if shown != self.session.shown.get() && !seeded::bug("model.abort_not_seen") {
                 // Until here nobody knew that the program aborts: steps said less than they use, and
-                // goroutines went on at once whose going on is a step.
+                // goroutines went on at once whose going on is a step. Or drops were none.
                 return Ok(End::Misled);
             }
             let cause = self.state.borrow_mut().cause.take();
@@ -248,6 +256,9 @@ impl Execution {
         let alone = alone && (!abortable || seeded::bug("model.aborted_alone"));
         let mut state = self.state.borrow_mut();
         let footprint = state.effective(announced, alone);
+        if state.has_looked_at_an_end {
+            self.session.show(|shown| shown.drops = true);
+        }
         if state.yields(goroutine) {
             // When it goes on depends on whether anybody has taken a step since.
             return Footprint::everything();
@@ -286,7 +297,7 @@ impl Execution {
 
     /// True if `goroutine` may be aborted.
     fn is_abortable(&self, goroutine: Goroutine) -> bool {
-        self.session.aborts.get() && goroutine != MAIN
+        self.session.shown.get().aborts && goroutine != MAIN
     }
 
     /// Learns from a waiting operation that had to wait whether it is awaited alone.
@@ -311,7 +322,7 @@ impl Execution {
             let goroutine = wakeup.goroutine;
             let went_on = {
                 let mut names = self.session.names.borrow_mut();
-                let lazy = self.session.aborts.get() && !seeded::bug("model.aborted_in_step");
+                let lazy = self.session.shown.get().aborts && !seeded::bug("model.aborted_in_step");
                 let mut state = self.state.borrow_mut();
                 state.wake(wakeup, &mut names, lazy)
             };

@@ -10,7 +10,7 @@ use gorin_base::clock;
 use super::builder::Builder;
 use super::execution::{End, Execution, Limits, Session};
 use super::report::{Coverage, Failure, Report};
-use super::schedule;
+use super::schedule::{self, Shown};
 use super::search::{Reduction, Search};
 use super::spawn::run_main;
 use super::strategy::{Decision, Random, Replay, Strategy};
@@ -27,7 +27,7 @@ impl Builder {
         F: Future<Output = ()> + 'static,
     {
         self.obey_environment();
-        let (strategy, coverage, aborts) = self.strategy(site);
+        let (strategy, coverage, shown) = self.strategy(site);
         let start = clock::now();
         let session = Rc::new(Session::new(
             Limits {
@@ -40,7 +40,7 @@ impl Builder {
             strategy,
             start,
         ));
-        session.aborts.set(aborts);
+        session.shown.set(shown);
         let main = Arc::new(main);
         let mut report = Report {
             executions: 0,
@@ -95,13 +95,14 @@ impl Builder {
         }
     }
 
-    /// Who decides, what that covers, and whether it is known that the program aborts goroutines.
-    fn strategy(&self, site: &Location<'_>) -> (Box<dyn Strategy>, Coverage, bool) {
-        if let Some((schedule, aborts)) = schedule_for(site) {
-            return (Box::new(Replay::new(schedule)), Coverage::Replayed, aborts);
+    /// Who decides, what that covers, and what is known of the program.
+    fn strategy(&self, site: &Location<'_>) -> (Box<dyn Strategy>, Coverage, Shown) {
+        if let Some((schedule, shown)) = schedule_for(site) {
+            return (Box::new(Replay::new(schedule)), Coverage::Replayed, shown);
         }
+        let shown = Shown::default();
         if let Some(seed) = self.seed {
-            return (Box::new(Random::new(seed)), Coverage::Sampled, false);
+            return (Box::new(Random::new(seed)), Coverage::Sampled, shown);
         }
         let reduction = Reduction {
             none: self.unreduced,
@@ -111,7 +112,7 @@ impl Builder {
             Some(bound) => Coverage::Bounded(bound),
             None => Coverage::Complete,
         };
-        (Box::new(Search::new(reduction)), coverage, false)
+        (Box::new(Search::new(reduction)), coverage, shown)
     }
 }
 
@@ -139,7 +140,7 @@ impl Mode {
 
 /// The schedule that `GORIN_REPLAY` gives for the model at `site`, or for whichever model if it
 /// names no site.
-fn schedule_for(site: &Location<'_>) -> Option<(Vec<Decision>, bool)> {
+fn schedule_for(site: &Location<'_>) -> Option<(Vec<Decision>, Shown)> {
     let text = std::env::var("GORIN_REPLAY").ok()?;
     let (words, at) = text.split_once('@').unwrap_or((&text, ""));
     if !at.is_empty() && at.trim() != site.to_string() {

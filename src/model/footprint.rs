@@ -25,6 +25,8 @@ pub(super) enum Use {
     As(Access),
     /// Puts into, or takes from, a queue.
     Queue(Queueing),
+    /// Drops the last receiver: a write, but for the drops of others that came before.
+    End,
 }
 
 /// The place of a give or a take among those of its queue.
@@ -38,6 +40,8 @@ pub(super) struct Queueing {
     pub(super) alone: bool,
     /// It ends the queue: it is also the give for every take that finds nothing.
     pub(super) closes: bool,
+    /// The queue had ended before, because the last handle of a kind was dropped.
+    pub(super) ended: bool,
 }
 
 impl Queueing {
@@ -71,7 +75,23 @@ impl Use {
         match (self, other) {
             (Use::Queue(one), Use::Queue(other)) => one.conflicts(other),
             (Use::As(one), Use::As(other)) => one.conflicts(other),
-            (Use::As(_), Use::Queue(_)) | (Use::Queue(_), Use::As(_)) => true,
+            // Who found no end finds none either if a handle that was not the last is dropped later.
+            (Use::As(Access::Leave), Use::Queue(queueing))
+            | (Use::Queue(queueing), Use::As(Access::Leave)) => {
+                queueing.ended && Use::Queue(queueing).tells_an_end()
+            }
+            (Use::As(Access::Leave), Use::End) | (Use::End, Use::As(Access::Leave)) => false,
+            _ => true,
+        }
+    }
+
+    /// True if somebody can tell whether it came before or after the end of its object: not if it waits
+    /// for the end and does nothing else.
+    pub(super) fn tells_an_end(self) -> bool {
+        match self {
+            Use::As(access) => access != Access::Leave,
+            Use::Queue(one) => !one.closes && (one.gives || !one.alone),
+            Use::End => false,
         }
     }
 }
@@ -101,6 +121,14 @@ impl Footprint {
         Self {
             everything: false,
             uses: Rc::new([(object, Use::Queue(queueing))]),
+        }
+    }
+
+    /// A step that drops the last receiver of `object`.
+    pub(super) fn end(object: Object) -> Self {
+        Self {
+            everything: false,
+            uses: Rc::new([(object, Use::End)]),
         }
     }
 
@@ -134,6 +162,14 @@ impl Footprint {
             theirs.any(|&(_, its_use)| one.conflicts(its_use))
         };
         self.everything || other.everything || self.uses.iter().any(same_object)
+    }
+
+    /// True if the step may be another one after `other`: they conflict, or it is the drop of a handle,
+    /// which may have become the last one.
+    pub(super) fn is_disturbed_by(&self, other: &Footprint) -> bool {
+        let mut uses = self.uses.iter();
+        let leaves = |&(object, used)| used == Use::As(Access::Leave) && other.touches(object);
+        self.conflicts(other) || uses.any(leaves)
     }
 
     /// True if the step uses `object`, in whatever way.
@@ -243,6 +279,7 @@ mod tests {
                 capacity: 2,
                 alone,
                 closes: false,
+                ended: false,
             },
         )
     }
@@ -275,6 +312,7 @@ mod tests {
                 capacity: 0,
                 alone: true,
                 closes: true,
+                ended: false,
             };
             let take = |nth| queueing(false, nth, alone);
             let closes = Footprint::queue(1, closes);

@@ -304,7 +304,7 @@ impl Strategy for Search {
             .iter()
             .filter(|(other, theirs)| {
                 let disturbed =
-                    theirs.conflicts(footprint) && !seeded::bug("model.sleeps_too_long");
+                    theirs.is_disturbed_by(footprint) && !seeded::bug("model.sleeps_too_long");
                 *other != goroutine && !disturbed
             })
             .cloned()

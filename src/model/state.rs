@@ -16,6 +16,7 @@ use super::execution::Wakeup;
 use super::footprint::{Awaited, Footprint, MAIN, Names, Queueing, Use};
 use super::member::{Announced, Member, Stage};
 use super::report::{Cause, Failure, Member as Reported, Status, Step, TASK, Thing};
+use super::schedule::Shown;
 use super::strategy::Decision;
 use super::timers::Timers;
 use super::{Goroutine, Object};
@@ -49,6 +50,10 @@ pub(super) struct State {
     /// In the order in which they were made.
     things: Vec<Thing>,
     queues: HashMap<Object, Queue>,
+    /// The objects of which handles were dropped that were not the last.
+    pub(super) left: HashSet<Object>,
+    /// Those of them that are closed because the last handle was dropped, too.
+    ended: HashSet<Object>,
     /// The objects that a goroutine has waited for, if only once.
     waited_for: HashSet<Object>,
     pub(super) steps: Vec<Step>,
@@ -57,6 +62,10 @@ pub(super) struct State {
     footprint: Footprint,
     /// What the step that runs uses beside that: goroutines that unwind do not announce.
     pub(super) unannounced: Vec<(Object, Access)>,
+    /// The step that runs has dropped the last handle of its kind, and is as this says.
+    pub(super) was_last: Option<Access>,
+    /// A step has used a channel that the drop of handles had closed, in a way that can tell.
+    pub(super) has_looked_at_an_end: bool,
     /// The step that runs has dropped values that nobody received.
     pub(super) loses: bool,
     pub(super) timers: Timers,
@@ -75,11 +84,15 @@ impl State {
             objects: HashMap::new(),
             things: Vec::new(),
             queues: HashMap::new(),
+            left: HashSet::new(),
+            ended: HashSet::new(),
             waited_for: HashSet::new(),
             steps: Vec::new(),
             schedule: Vec::new(),
             footprint: Footprint::default(),
             unannounced: Vec::new(),
+            was_last: None,
+            has_looked_at_an_end: false,
             loses: false,
             timers: Timers::new(start),
             ending: false,
@@ -160,6 +173,7 @@ impl State {
         });
         self.footprint = next.footprint.clone();
         self.unannounced.clear();
+        self.was_last = None;
         self.loses = false;
         next
     }
@@ -173,8 +187,35 @@ impl State {
             && !self.timers.has(goroutine)
     }
 
-    /// What the step just taken uses, now that is known how it is awaited.
+    /// What the step just taken uses, now that is known how it is awaited, and what it has found.
     pub(super) fn effective(&mut self, announced: &Announced, alone: bool) -> Footprint {
+        if let &[(object, Use::As(Access::Leave))] = announced.footprint.uses() {
+            return self.left(object, announced);
+        }
+        let footprint = self.used(announced, alone);
+        let mut uses = footprint.uses().iter();
+        self.has_looked_at_an_end |=
+            uses.any(|&(object, used)| self.ended.contains(&object) && used.tells_an_end());
+        footprint
+    }
+
+    /// What the drop of a handle uses: as long as it is not the last, nothing but the number of handles.
+    fn left(&mut self, object: Object, announced: &Announced) -> Footprint {
+        let Some(access) = self.was_last else {
+            return announced.footprint.clone();
+        };
+        if self.left.contains(&object) {
+            self.ended.insert(object);
+        }
+        if access == Access::Give {
+            return Footprint::queue(object, self.queueing(object, access, announced, true));
+        }
+        self.stop_counting(object);
+        Footprint::end(object)
+    }
+
+    /// As [`effective`](Self::effective), of all but the drops of handles.
+    fn used(&mut self, announced: &Announced, alone: bool) -> Footprint {
         if let &[(object, Use::As(access @ (Access::Give | Access::Take)))] =
             announced.footprint.uses()
         {
@@ -211,7 +252,7 @@ impl State {
         for (object, access) in objects {
             // It has no turn of its own among the gives and takes.
             let access = match access {
-                Access::Give | Access::Take => Access::Write,
+                Access::Give | Access::Take | Access::Leave => Access::Write,
                 other => other,
             };
             if access != Access::Read {
@@ -254,6 +295,7 @@ impl State {
             capacity,
             alone: alone || closes || seeded::bug("model.always_alone"),
             closes,
+            ended: self.ended.contains(&object),
         }
     }
 
@@ -525,7 +567,7 @@ impl State {
     }
 
     /// What to report.
-    pub(super) fn failure(&self, cause: Cause, aborts: bool) -> Failure {
+    pub(super) fn failure(&self, cause: Cause, shown: Shown) -> Failure {
         let members = self.started.iter().map(|&goroutine| {
             let member = self.member(goroutine);
             Reported {
@@ -549,7 +591,7 @@ impl State {
             members: members.collect(),
             things: self.things.clone(),
             steps: self.steps.clone(),
-            schedule: super::schedule::write(&self.schedule, aborts),
+            schedule: super::schedule::write(&self.schedule, shown),
         }
     }
 

@@ -121,6 +121,12 @@ impl Checker for Observer {
     fn refused(&self, _: u64, _: bool) {}
     fn lost(&self, _: u64, _: usize) {}
 
+    fn leaves(&self, _: u64) -> bool {
+        false
+    }
+
+    fn was_last(&self, _: Access) {}
+
     fn steps(&self) -> usize {
         0
     }

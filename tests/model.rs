@@ -586,6 +586,14 @@ mod explorer {
     }
 
     #[test]
+    fn as_many_orders_are_drawn_as_asked_for_also_if_the_first_shows_an_abort() {
+        let report = Builder::new().seed(1).max_iterations(1).check(|| async {
+            go(std::future::pending::<()>()).abort();
+        });
+        assert_eq!((report.executions, report.coverage), (1, Coverage::Sampled));
+    }
+
+    #[test]
     fn a_seed_draws_the_same_orders_again() {
         let sample = |seed| {
             let builder = Builder::new().seed(seed).max_iterations(1000);

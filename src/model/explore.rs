@@ -74,8 +74,12 @@ impl Builder {
     }
 
     fn is_over(&self, report: &Report) -> bool {
-        report.executions + report.redundant >= self.max_iterations
-            || report.elapsed >= self.max_duration
+        // Chance repeats nothing: what was cut short has only shown what the program does.
+        let cut_short = match report.coverage {
+            Coverage::Sampled => 0,
+            _ => report.redundant,
+        };
+        report.executions + cut_short >= self.max_iterations || report.elapsed >= self.max_duration
     }
 
     /// `GORIN_MODEL` overrides how every model of the process is checked.

@@ -4,8 +4,10 @@
 #![cfg(not(loom))]
 
 use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use gorin::Spec;
+use gorin::channel::Sender;
 use gorin::model::{Builder, Coverage, Failure};
 use gorin::prelude::*;
 use gorin::sync::{Notify, WaitGroup};
@@ -336,4 +338,39 @@ fn a_wait_for_a_notification_names_what_it_is_for() {
         text.contains("on notify 1 made at tests/findings.rs:"),
         "{text}"
     );
+}
+
+/// Uses the channels in one way or another.
+type Uses = fn(&Sender<u8>, &Sender<u8>, bool);
+
+/// Uses one channel in every other execution, and another one in between.
+async fn does_not_repeat_itself(uses: Uses) {
+    static EXECUTIONS: AtomicUsize = AtomicUsize::new(0);
+    let other_way = EXECUTIONS.fetch_add(1, Ordering::Relaxed).is_multiple_of(2);
+    let ((one, from_one), (two, from_two)) = (chan(4), chan(4));
+    let (one_too, two_too) = (one.clone(), two.clone());
+    let user = go(async move { uses(&one_too, &two_too, other_way) });
+    uses(&one, &two, false);
+    user.await.unwrap();
+    drop((from_one, from_two));
+}
+
+#[test]
+fn a_program_that_does_not_repeat_itself_is_told_so() {
+    let kinds: [Uses; 3] = [
+        |one, two, other_way| if other_way { one } else { two }.try_send(1).unwrap(),
+        |one, _, other_way| match other_way {
+            true => assert!(!one.is_full()),
+            false => one.try_send(1).unwrap(),
+        },
+        |one, _, other_way| {
+            for _ in 0..1 + usize::from(other_way) {
+                one.try_send(1).unwrap();
+            }
+        },
+    ];
+    for uses in kinds {
+        let text = fails(move || does_not_repeat_itself(uses)).to_string();
+        assert!(text.contains("the program did not repeat itself"), "{text}");
+    }
 }

@@ -211,6 +211,7 @@ impl Execution {
             let options = Options {
                 enabled: &enabled,
                 running,
+                about: self.state.borrow().about(&enabled),
             };
             let picked = self.session.strategy.borrow_mut().pick(&options);
             match picked.map_err(Cause::Nondeterministic)? {

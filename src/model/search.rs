@@ -51,6 +51,8 @@ impl Reduction {
 struct Node {
     enabled: Vec<Goroutine>,
     running: Option<Goroutine>,
+    /// What the enabled goroutines are about to do.
+    about: u64,
     /// Preemptions before this decision.
     preemptions: usize,
     chosen: Goroutine,
@@ -149,6 +151,7 @@ impl Search {
         self.path.push(Place::Step(Node {
             enabled: options.enabled.to_vec(),
             running: options.running,
+            about: options.about,
             preemptions,
             chosen,
             footprint: Footprint::default(),
@@ -269,8 +272,22 @@ impl Strategy for Search {
     fn pick(&mut self, options: &Options<'_>) -> Result<Option<Goroutine>, String> {
         let chosen = match self.path.get(self.position) {
             None => self.first_choice(options),
-            Some(Place::Step(node)) if node.enabled == options.enabled => Some(node.chosen),
-            Some(_) => return Err(different(options)),
+            Some(Place::Step(node)) if node.enabled != options.enabled => {
+                return Err(different(options, "can run where others could before"));
+            }
+            Some(Place::Step(node)) if node.about != options.about => {
+                return Err(different(
+                    options,
+                    "are about to do something else than before",
+                ));
+            }
+            Some(Place::Step(node)) => Some(node.chosen),
+            Some(Place::Choice { .. }) => {
+                return Err(different(
+                    options,
+                    "can run where there was a choice before",
+                ));
+            }
         };
         self.place = self.position;
         self.position += usize::from(chosen.is_some());
@@ -365,9 +382,9 @@ impl Strategy for Search {
     }
 }
 
-fn different(options: &Options<'_>) -> String {
+fn different(options: &Options<'_>, how: &str) -> String {
     format!(
-        "repeating the beginning of an execution, goroutines {:?} can run where others could before",
+        "repeating the beginning of an execution, goroutines {:?} {how}",
         options.enabled
     )
 }

@@ -4,6 +4,7 @@
 //! woken or dropped is returned to the caller, who has given the borrow back by then.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::task::Waker;
 use std::time::Instant;
 
@@ -154,6 +155,19 @@ impl State {
         let running = self.steps.last().map(|step| step.goroutine);
         let running = running.filter(|goroutine| enabled.contains(goroutine));
         (enabled, running)
+    }
+
+    /// What `goroutines` are about to do, as one number: the same wherever the program has come here by
+    /// the same decisions.
+    pub(super) fn about(&self, goroutines: &[Goroutine]) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        for &goroutine in goroutines {
+            if let Stage::Announced(next) | Stage::Woken(next) = &self.member(goroutine).stage {
+                let place = next.site.map(|site| (site.line(), site.column()));
+                (next.operation, next.object, place).hash(&mut hasher);
+            }
+        }
+        hasher.finish()
     }
 
     /// Makes the step that `goroutine` announced the current one.

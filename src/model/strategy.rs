@@ -21,6 +21,8 @@ pub(super) struct Options<'a> {
     pub(super) enabled: &'a [Goroutine],
     /// The one that took the last step, if it can go on: running another one preempts it.
     pub(super) running: Option<Goroutine>,
+    /// What they are about to do, as a number.
+    pub(super) about: u64,
 }
 
 /// Makes the decisions of all executions of a model.

@@ -255,8 +255,8 @@ impl Failure {
             }
             Cause::Endless(steps) => writeln!(
                 f,
-                "no end after {steps} steps: goroutines that loop without waiting, or a limit \
-                 that is too low"
+                "no end after {steps} steps: goroutines that loop without waiting, or keep each other \
+                 going until a third comes to its turn, or a limit that is too low"
             ),
             Cause::Nondeterministic(reason) => writeln!(
                 f,

@@ -313,7 +313,7 @@ mod explorer {
     use std::time::{Duration, Instant};
 
     use gorin::Spec;
-    use gorin::sync::Semaphore;
+    use gorin::sync::{Notify, Semaphore};
     use gorin::time::{after, sleep, timeout};
 
     use super::common::example;
@@ -583,6 +583,26 @@ mod explorer {
         // Each goroutine must be stopped between its locks: by the other one, or by its own end.
         assert_eq!(check(0).unwrap().coverage, Coverage::Bounded(0));
         assert!(check(1).unwrap_err().is_deadlock());
+    }
+
+    /// A goroutine in a scope that is left behind: it is aborted, but only when the execution is given up.
+    async fn leaves_a_scope() {
+        go(gorin::scope(|scope: gorin::Scope<()>| async move {
+            scope.go(std::future::pending());
+            Ok(())
+        }));
+        let notify = Arc::new(Notify::new());
+        for _ in 0..2 {
+            let notify = notify.clone();
+            go(async move { notify.notify_one() });
+        }
+    }
+
+    #[test]
+    fn what_is_aborted_when_an_execution_is_given_up_is_no_part_of_the_program() {
+        let report = Builder::new().allow_leaks().check(leaves_a_scope);
+        assert!(report.executions > 1);
+        assert_eq!(report.coverage, Coverage::Complete);
     }
 
     #[test]

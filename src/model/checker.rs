@@ -77,9 +77,11 @@ impl Checker for Execution {
     }
 
     fn step(&self, operation: &'static str, objects: &[(u64, Access)], site: Site) {
-        if let [(object, Access::Write)] = *objects
-            && self.state.borrow().is_task(object)
-        {
+        let state = self.state.borrow();
+        let goes_on = !state.ending || seeded::bug("model.aborts_of_the_end");
+        let aborts = matches!(*objects, [(object, Access::Write)] if state.is_task(object));
+        drop(state);
+        if aborts && goes_on {
             self.session.show(|shown| shown.aborts = true);
         }
         self.announce_step(operation, self.named(objects), Some(site), false);

@@ -114,7 +114,7 @@ impl Patience {
             // Also while it does not look: a pause is one for whoever it works for.
             match wait {
                 Wait::Found => economy.note_look(work, time),
-                Wait::Slept | Wait::InVain => economy.note_sleep(time),
+                Wait::Slept | Wait::InVain => economy.note_sleep(work, time),
             }
         }
         match wait {
@@ -277,7 +277,7 @@ mod tests {
             patience.note(LIMIT, Wait::Found, LIMIT);
         }
         // However long these sleeps are: nobody looked.
-        for _ in 0..20_000 {
+        for _ in 0..70_000 {
             patience.note(LIMIT, Wait::Slept, LONG);
         }
         assert!(patience.is_looking());

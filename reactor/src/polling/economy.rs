@@ -12,8 +12,12 @@
 //!
 //! A single look says little, and so do the first ones: whoever has long been answered late sleeps deeply for
 //! 400 to 1,100 answers more (his virtual CPU's host has to get used to them), and one look in ten is slow
-//! even then. So it is judged by most of many looks in a row, after many that do not count, and again after
-//! a while. (With 64 looks that count from the first on, half of all messages of 16 KiB were slept for.)
+//! even then. So it is judged by most of many looks in a row, after many that do not count. (With 64 looks
+//! that count from the first on, half of all messages of 16 KiB were slept for.)
+//!
+//! Such a trial takes 2,304 looks that may all be dear: it is made again only after many times as many sleeps,
+//! but at once where the worker has become quick to answer ([`QUICK_RUN`]), which is what changes when it gets
+//! other work.
 
 use std::time::Duration;
 
@@ -30,9 +34,12 @@ const TRIAL: u32 = 256;
 /// So many of them must have cost more than a sleep.
 const MOST: u32 = 192;
 /// Waits without looking after the first trial that did not pay.
-const LEAST_REST: u32 = 16_384;
+const LEAST_REST: u32 = 1 << 16;
 /// The same after many.
-const MOST_REST: u32 = 32_768;
+const MOST_REST: u32 = 1 << 20;
+/// So many sleeps after quick work, one after the other, end the rest. (Where looking is dear some works are
+/// quick, too: of what does not arrive in one piece.)
+const QUICK_RUN: u32 = 256;
 
 /// See the module text.
 #[derive(Debug)]
@@ -45,6 +52,8 @@ pub(super) struct Economy {
     rest: u32,
     /// How many there will be if the next trial does not pay.
     next_rest: u32,
+    /// Sleeps after quick work in a row.
+    quick: u32,
 }
 
 impl Default for Economy {
@@ -54,6 +63,7 @@ impl Default for Economy {
             dear: 0,
             rest: 0,
             next_rest: LEAST_REST,
+            quick: 0,
         }
     }
 }
@@ -84,9 +94,14 @@ impl Economy {
         self.dear = 0;
     }
 
-    /// Takes note of a wait that ended with a sleep, and of how long it took.
-    pub(super) fn note_sleep(&mut self, wait: Duration) {
+    /// Takes note of a wait that ended with a sleep after `work`, and of how long it took.
+    pub(super) fn note_sleep(&mut self, work: Duration, wait: Duration) {
         self.rest = self.rest.saturating_sub(1);
+        self.quick = if work > QUICK { 0 } else { self.quick + 1 };
+        if self.quick == QUICK_RUN {
+            self.quick = 0;
+            self.rest = 0;
+        }
         if wait > PAUSE {
             self.start();
         }
@@ -112,11 +127,11 @@ mod tests {
         economy.pays()
     }
 
-    /// How many sleeps it is at rest.
-    fn rest(economy: &mut Economy) -> u32 {
+    /// How many sleeps it is at rest, with so much work before each.
+    fn rest(economy: &mut Economy, work: Duration) -> u32 {
         let mut sleeps = 0;
         while !economy.pays() {
-            economy.note_sleep(QUICK);
+            economy.note_sleep(work, QUICK);
             sleeps += 1;
         }
         sleeps
@@ -149,7 +164,7 @@ mod tests {
             economy.note_look(2 * QUICK, 2 * OF_A_SLEEP);
             assert!(economy.pays());
             if look % (SETTLING + TRIAL - 1) == 0 {
-                economy.note_sleep(2 * PAUSE);
+                economy.note_sleep(QUICK, 2 * PAUSE);
             }
         }
     }
@@ -158,13 +173,35 @@ mod tests {
     fn it_is_tried_again_after_a_while_and_less_and_less_often() {
         let economy = &mut Economy::default();
         let mut expected = LEAST_REST;
-        for _ in 0..8 {
+        for _ in 0..6 {
             assert!(!is_worth(economy, 31, 29));
-            assert_eq!(rest(economy), expected);
+            assert_eq!(rest(economy, 2 * QUICK), expected);
             expected = (expected * 2).min(MOST_REST);
         }
         assert!(is_worth(economy, 5, 20));
         assert!(!is_worth(economy, 31, 29));
-        assert_eq!(rest(economy), LEAST_REST);
+        assert_eq!(rest(economy, 2 * QUICK), LEAST_REST);
+    }
+
+    #[test]
+    fn who_has_become_quick_tries_again_soon() {
+        let economy = &mut Economy::default();
+        assert!(!is_worth(economy, 31, 29));
+        assert_eq!(rest(economy, QUICK), QUICK_RUN);
+        assert!(is_worth(economy, 5, 20));
+    }
+
+    #[test]
+    fn who_is_quick_now_and_then_stays_at_rest() {
+        let economy = &mut Economy::default();
+        assert!(!is_worth(economy, 31, 29));
+        for _ in 0..LEAST_REST / QUICK_RUN {
+            for _ in 1..QUICK_RUN {
+                assert!(!economy.pays());
+                economy.note_sleep(QUICK, QUICK);
+            }
+            economy.note_sleep(2 * QUICK, QUICK);
+        }
+        assert!(economy.pays());
     }
 }

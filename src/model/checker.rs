@@ -118,14 +118,14 @@ impl Checker for Execution {
         let steps = self.session.shown.get().drops && !seeded::bug("model.drops_are_no_steps");
         if self.is_listening() {
             let object = self.named(&[(object, Access::Leave)])[0].0;
-            self.state.borrow_mut().left.insert(object);
+            self.state.borrow_mut().usage.leaves(object);
         }
         steps
     }
 
     fn was_last(&self, access: Access) {
         if self.is_listening() {
-            self.state.borrow_mut().was_last = Some(access);
+            self.state.borrow_mut().usage.was_last(access);
         }
     }
 

@@ -256,8 +256,8 @@ impl Execution {
         let abortable = self.is_abortable(goroutine);
         let alone = alone && (!abortable || seeded::bug("model.aborted_alone"));
         let mut state = self.state.borrow_mut();
-        let footprint = state.effective(announced, alone);
-        if state.has_looked_at_an_end {
+        let footprint = state.usage.effective(announced, alone);
+        if state.usage.has_looked_at_an_end() {
             self.session.show(|shown| shown.drops = true);
         }
         if state.yields(goroutine) {
@@ -276,7 +276,7 @@ impl Execution {
     ) -> Footprint {
         let mut names = self.session.names.borrow_mut();
         let mut state = self.state.borrow_mut();
-        for (object, access) in std::mem::take(&mut state.unannounced) {
+        for (object, access) in state.usage.take_unannounced() {
             footprint = footprint.and_uses(object, access);
         }
         if self.is_abortable(goroutine) {

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `builder.rs` | limits and modes |
 //! | `explore.rs` | one execution after another |
-//! | `execution.rs`, `state.rs`, `member.rs`, `timers.rs`, `checker.rs` | one execution: steps, waits, wake-ups, virtual time |
+//! | `execution.rs`, `state.rs`, `usage.rs`, `member.rs`, `timers.rs`, `checker.rs` | one execution: steps, what they use, waits, wake-ups, virtual time |
 //! | `spawn.rs`, `coroutine.rs` | goroutines as tasks, each on a stack of its own |
 //! | `strategy.rs`, `search.rs`, `order.rs`, `footprint.rs` | who runs next, and which orders matter |
 //! | `soundness.rs` | the reduction held against the search without it |
@@ -50,6 +50,7 @@ mod state;
 mod strategy;
 #[cfg(not(loom))]
 mod timers;
+mod usage;
 
 #[cfg(loom)]
 mod threads;

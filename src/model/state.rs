@@ -14,12 +14,13 @@ use gorin_executor::task::Runnable;
 
 use super::coroutine::Started;
 use super::execution::Wakeup;
-use super::footprint::{Awaited, Footprint, MAIN, Names, Queueing, Use};
+use super::footprint::{Awaited, Footprint, MAIN, Names};
 use super::member::{Announced, Member, Stage};
 use super::report::{Cause, Failure, Member as Reported, Status, Step, TASK, Thing};
 use super::schedule::Shown;
 use super::strategy::Decision;
 use super::timers::Timers;
+use super::usage::Usage;
 use super::{Goroutine, Object};
 
 /// What is said of an object when it is made.
@@ -27,14 +28,6 @@ pub(super) struct Made {
     pub(super) kind: &'static str,
     pub(super) capacity: Option<usize>,
     pub(super) site: Site,
-}
-
-/// How far a queue has been used.
-struct Queue {
-    capacity: usize,
-    /// Gives and takes so far; `None` once the queue was used in another way, because then it is not
-    /// known how many values went in and out.
-    turns: Option<[usize; 2]>,
 }
 
 /// See the module text.
@@ -50,23 +43,11 @@ pub(super) struct State {
     tasks: HashSet<u64>,
     /// In the order in which they were made.
     things: Vec<Thing>,
-    queues: HashMap<Object, Queue>,
-    /// The objects of which handles were dropped that were not the last.
-    pub(super) left: HashSet<Object>,
-    /// Those of them that are closed because the last handle was dropped, too.
-    ended: HashSet<Object>,
-    /// The objects that a goroutine has waited for, if only once.
-    waited_for: HashSet<Object>,
+    pub(super) usage: Usage,
     pub(super) steps: Vec<Step>,
     pub(super) schedule: Vec<Decision>,
     /// The footprint of the step that runs.
     footprint: Footprint,
-    /// What the step that runs uses beside that: goroutines that unwind do not announce.
-    pub(super) unannounced: Vec<(Object, Access)>,
-    /// The step that runs has dropped the last handle of its kind, and is as this says.
-    pub(super) was_last: Option<Access>,
-    /// A step has used a channel that the drop of handles had closed, in a way that can tell.
-    pub(super) has_looked_at_an_end: bool,
     /// The step that runs has dropped values that nobody received.
     pub(super) loses: bool,
     pub(super) timers: Timers,
@@ -84,16 +65,10 @@ impl State {
             tasks: HashSet::new(),
             objects: HashMap::new(),
             things: Vec::new(),
-            queues: HashMap::new(),
-            left: HashSet::new(),
-            ended: HashSet::new(),
-            waited_for: HashSet::new(),
+            usage: Usage::default(),
             steps: Vec::new(),
             schedule: Vec::new(),
             footprint: Footprint::default(),
-            unannounced: Vec::new(),
-            was_last: None,
-            has_looked_at_an_end: false,
             loses: false,
             timers: Timers::new(start),
             ending: false,
@@ -186,8 +161,7 @@ impl State {
             object: next.object,
         });
         self.footprint = next.footprint.clone();
-        self.unannounced.clear();
-        self.was_last = None;
+        self.usage.begin_step();
         self.loses = false;
         next
     }
@@ -201,78 +175,11 @@ impl State {
             && !self.timers.has(goroutine)
     }
 
-    /// What the step just taken uses, now that is known how it is awaited, and what it has found.
-    pub(super) fn effective(&mut self, announced: &Announced, alone: bool) -> Footprint {
-        if let &[(object, Use::As(Access::Leave))] = announced.footprint.uses() {
-            return self.left(object, announced);
-        }
-        let footprint = self.used(announced, alone);
-        let mut uses = footprint.uses().iter();
-        self.has_looked_at_an_end |=
-            uses.any(|&(object, used)| self.ended.contains(&object) && used.tells_an_end());
-        footprint
-    }
-
-    /// What the drop of a handle uses: as long as it is not the last, nothing but the number of handles.
-    fn left(&mut self, object: Object, announced: &Announced) -> Footprint {
-        let Some(access) = self.was_last else {
-            return announced.footprint.clone();
-        };
-        if self.left.contains(&object) {
-            self.ended.insert(object);
-        }
-        if access == Access::Give {
-            return Footprint::queue(object, self.queueing(object, access, announced, true));
-        }
-        self.stop_counting(object);
-        Footprint::end(object)
-    }
-
-    /// As [`effective`](Self::effective), of all but the drops of handles.
-    fn used(&mut self, announced: &Announced, alone: bool) -> Footprint {
-        if let &[(object, Use::As(access @ (Access::Give | Access::Take)))] =
-            announced.footprint.uses()
-        {
-            return Footprint::queue(object, self.queueing(object, access, announced, alone));
-        }
-        for &(object, used) in announced.footprint.uses() {
-            if used != Use::As(Access::Read) {
-                self.stop_counting(object);
-            }
-        }
-        if let &[(object, Use::As(Access::Raise))] = announced.footprint.uses()
-            && (!self.waited_for.contains(&object) || seeded::bug("model.raise_commutes"))
-        {
-            return Footprint::new([(object, Access::Commute)]);
-        }
-        announced.footprint.clone()
-    }
-
-    /// `object` was used in another way than by gives and takes.
-    fn stop_counting(&mut self, object: Object) {
-        if let Some(queue) = self.queues.get_mut(&object)
-            && !seeded::bug("model.queue_still_counted")
-        {
-            queue.turns = None;
-        }
-    }
-
     /// The running goroutine uses `objects` without having announced it, in the step of whoever let it
     /// go on.
     pub(super) fn use_unannounced(&mut self, objects: Vec<(Object, Access)>) {
-        if self.current.is_none() || self.ending || seeded::bug("model.unwinding_uses_nothing") {
-            return;
-        }
-        for (object, access) in objects {
-            // It has no turn of its own among the gives and takes.
-            let access = match access {
-                Access::Give | Access::Take | Access::Leave => Access::Write,
-                other => other,
-            };
-            if access != Access::Read {
-                self.stop_counting(object);
-            }
-            self.unannounced.push((object, access));
+        if self.current.is_some() && !self.ending && !seeded::bug("model.unwinding_uses_nothing") {
+            self.usage.unannounced(objects);
         }
     }
 
@@ -282,35 +189,6 @@ impl State {
         member.woke_itself
             && matches!(member.stage, Stage::Waiting)
             && !seeded::bug("model.yield_uses_nothing")
-    }
-
-    /// The place of a give or a take in its queue, which it takes up.
-    fn queueing(
-        &mut self,
-        object: Object,
-        access: Access,
-        announced: &Announced,
-        alone: bool,
-    ) -> Queueing {
-        let gives = access == Access::Give;
-        let queue = self.queues.get_mut(&object);
-        let capacity = queue.as_ref().map_or(0, |queue| queue.capacity);
-        let turns = queue.and_then(|queue| queue.turns.as_mut());
-        let nth = turns.map(|turns| {
-            let turn = &mut turns[usize::from(gives)];
-            *turn += 1;
-            *turn - 1
-        });
-        // What never waits and still gives is the end of the queue.
-        let closes = announced.awaited.is_none();
-        Queueing {
-            gives,
-            nth,
-            capacity,
-            alone: alone || closes || seeded::bug("model.always_alone"),
-            closes,
-            ended: self.ended.contains(&object),
-        }
     }
 
     /// True if `goroutine` has begun to wait in the current step.
@@ -430,8 +308,7 @@ impl State {
         let object = names.made(maker, nth);
         self.objects.insert(id, object);
         if let Some(capacity) = capacity {
-            let turns = Some([0; 2]);
-            self.queues.insert(object, Queue { capacity, turns });
+            self.usage.made(object, capacity);
         }
         let same_kind = self.things.iter().filter(|thing| thing.kind == kind);
         let number = same_kind.count() + 1;
@@ -480,7 +357,9 @@ impl State {
     pub(super) fn park(&mut self, wait: Wait) {
         let since = self.steps.len();
         let Some(current) = self.current else { return };
-        self.waited_for.extend(self.objects.get(&wait.object));
+        if let Some(&object) = self.objects.get(&wait.object) {
+            self.usage.waited_for(object);
+        }
         let waits = &mut self.member_mut(current).waits;
         let same = |(one, _): &(Wait, usize)| (one.object, one.key) == (wait.object, wait.key);
         if !waits.iter().any(same) {

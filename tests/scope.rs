@@ -394,7 +394,7 @@ fn a_scope_ends_with_its_runtime() {
         });
         started.recv().unwrap();
         drop(runtime);
-        let ended = futures::executor::block_on(waits);
+        let ended = gorin_base::check::block_on(waits);
         assert!(ended.unwrap_err().is_cancelled());
     }
 }

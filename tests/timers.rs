@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use common::within_patience;
-use futures::executor::block_on;
+use gorin_base::check::block_on;
 use gorin::Runtime;
 use gorin::time::{Timer, after_func, ticker};
 

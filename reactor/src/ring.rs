@@ -321,7 +321,7 @@ impl Driver for Ring {
             let flags = if due { EnterFlags::GETEVENTS.bits() } else { 0 };
             self.enter(queued, 0, flags, None)?;
             // Without progress the kernel wants completions to be reaped first.
-            if waiting > 0 && self.backlog.len() == waiting {
+            if waiting > 0 && self.uring.submission().len() == queued {
                 return Ok(());
             }
             // As it does when they overflow.
@@ -470,6 +470,19 @@ mod tests {
         event();
         ring.park(Some(LIMIT)).expect("as above");
         !ring.uring.completion().is_empty()
+    }
+
+    /// For: a queue that was full, which looked like a kernel that takes nothing.
+    #[test]
+    fn one_flush_hands_over_what_the_queue_had_no_room_for() {
+        let (mut ring, _bell) = small();
+        for index in 0..20 {
+            // SAFETY: names no memory.
+            unsafe { ring.submit(Key::new(Kind::Operation, index, 0), Request::Nop) };
+        }
+        assert!(!ring.backlog.is_empty());
+        ring.flush().expect("a ring that can be entered");
+        assert!(ring.backlog.is_empty() && ring.uring.submission().is_empty());
     }
 
     /// For: a worker that hears of nobody any more after a crowd of completions.

@@ -164,7 +164,7 @@ pub async fn yield_now() {
 /// ```
 ///
 /// # Panics
-/// On a thread that belongs to no runtime.
+/// On a thread that belongs to no runtime, and in a [model](crate::model()).
 #[track_caller]
 pub fn num_goroutines() -> usize {
     current("num_goroutines").num_tasks()
@@ -208,7 +208,7 @@ pub fn num_goroutines() -> usize {
 /// ```
 ///
 /// # Panics
-/// On a thread that belongs to no runtime.
+/// On a thread that belongs to no runtime, and in a [model](crate::model()).
 #[track_caller]
 pub fn goroutines() -> Vec<TaskInfo> {
     current("goroutines").tasks()
@@ -223,7 +223,7 @@ pub fn goroutines() -> Vec<TaskInfo> {
 /// ```
 ///
 /// # Panics
-/// On a thread that belongs to no runtime.
+/// On a thread that belongs to no runtime, and in a [model](crate::model()).
 #[track_caller]
 pub fn num_workers() -> usize {
     current("num_workers").num_workers()
@@ -232,6 +232,10 @@ pub fn num_workers() -> usize {
 /// The executor of this thread, or a panic that tells what to do.
 #[track_caller]
 fn current(called: &str) -> gorin_executor::Executor {
+    assert!(
+        !crate::model::is_running(),
+        "gorin::{called} was called in a gorin::model, where there is no runtime to ask"
+    );
     gorin_executor::current().unwrap_or_else(|| {
         panic!(
             "gorin::{called} was called on a thread that belongs to no gorin runtime: call it \

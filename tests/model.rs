@@ -804,3 +804,21 @@ fn a_runtime_in_a_model_is_refused() {
     let failure = Builder::new().explore(runs).unwrap_err().to_string();
     assert!(failure.contains("`run` was called in a model"), "{failure}");
 }
+
+/// Whether or not the model runs on a worker, whose runtime it would otherwise tell of.
+#[test]
+#[cfg(not(loom))]
+fn what_tells_of_a_runtime_is_refused_in_a_model() {
+    let calls: [fn() -> usize; 3] = [gorin::num_goroutines, gorin::num_workers, || {
+        gorin::goroutines().len()
+    }];
+    let refused = move || {
+        for call in calls {
+            let program = move || async move { drop(call()) };
+            let failure = Builder::new().explore(program).unwrap_err().to_string();
+            assert!(failure.contains("no runtime to ask"), "{failure}");
+        }
+    };
+    refused();
+    gorin::run(async move { refused() });
+}

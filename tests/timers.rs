@@ -12,9 +12,9 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use common::within_patience;
-use gorin_base::check::block_on;
 use gorin::Runtime;
 use gorin::time::{Timer, after_func, ticker};
+use gorin_base::check::block_on;
 
 const SOON: Duration = Duration::from_millis(1);
 

@@ -110,6 +110,8 @@ where
 /// - Sockets and timers that wait on this worker are taken over by the others at once, unless
 ///   [`Builder::rescue`](crate::runtime::Builder::rescue) is off; but what else it has asked of the kernel, as
 ///   reads of files, is seen when the closure has ended.
+/// - Who waits here for a [pipe](crate::io::pipe()) tries again elsewhere, and ends that were dropped are closed:
+///   the closure may wait for what a goroutine does with the other end, if there is a worker left to run it.
 ///
 /// Outside of a worker (in `block_on`, in [`unblock`], on a thread of no runtime) it just runs `run`.
 /// Calls may be nested. `Handle::block_on` stays refused inside.

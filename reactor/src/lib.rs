@@ -90,6 +90,8 @@ pub mod ops;
 #[cfg(not(loom))]
 mod perform;
 #[cfg(not(loom))]
+mod pipes;
+#[cfg(not(loom))]
 mod poller;
 #[cfg(not(loom))]
 mod polling;

@@ -25,6 +25,7 @@ use crate::local::{self, EnterGuard};
 use crate::mailbox::{Mailbox, Message};
 use crate::offload::Offload;
 use crate::park::Signal;
+use crate::pipes::Pipes;
 use crate::poller::Poller;
 use crate::polling;
 use crate::pulse::Pulse;
@@ -183,6 +184,7 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) posts: PlainArc<[Post]>,
     pub(crate) sockets: readiness::Table<OwnedFd>,
+    pub(crate) pipes: Pipes,
     pub(crate) driver: DriverKind,
     /// Where workers share the sockets.
     pub(crate) poller: Option<Poller>,
@@ -327,6 +329,7 @@ impl Reactor {
             config,
             posts,
             sockets: readiness::Table::new(),
+            pipes: Pipes::new(),
             driver,
             poller,
             timers,

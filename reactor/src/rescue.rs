@@ -274,10 +274,11 @@ impl Worker {
 
     /// Says that the goroutine which runs now will block this thread; wakes who may come instead.
     pub(crate) fn expect_block(&self) {
-        // An end of a pipe that was dropped is closed when its poll is cancelled, which nobody else can do, also
-        // for others. Of workers that block one after the other each has done what was asked before, so that
+        // An end of a pipe that was dropped is closed when its polls are cancelled, which nobody else can do
+        // (`pipes.rs`). Of workers that block one after the other each has done what was asked before, so that
         // they never wait for each other.
         self.serve_mailbox();
+        self.let_go_of_pipes();
         self.reap();
         self.dispatch();
         let Some(guard) = &self.shared().guard else {

@@ -77,6 +77,8 @@ pub struct Socket {
     duplicated: AtomicBool,
     /// Likewise.
     adopted: AtomicBool,
+    /// Likewise; it is in `shared.pipes`.
+    pipe: AtomicBool,
     /// Whether the next read would block: see `socket/drained.rs`. Written and read by readers; relaxed,
     /// because a wrong value only costs a system call.
     drained: AtomicU64,
@@ -138,6 +140,7 @@ impl Socket {
             fd: number,
             duplicated: AtomicBool::new(false),
             adopted: AtomicBool::new(false),
+            pipe: AtomicBool::new(false),
             drained: AtomicU64::new(0),
             habit: Habit::new(),
             alarms: OnceLock::new(),
@@ -160,6 +163,14 @@ impl Socket {
     /// [Closing](Socket::close) it is the end for all.
     pub fn set_adopted(&self) {
         self.adopted.store(true, Ordering::Relaxed);
+    }
+
+    /// Says that it is an end of a pipe, for whose end somebody may wait who [blocks](crate::expect_block) a
+    /// worker: that worker then waits for it no more, and whoever does tries again on another one.
+    pub fn set_pipe(&self) {
+        if !self.pipe.swap(true, Ordering::Relaxed) {
+            self.shared.pipes.add(self.slot);
+        }
     }
 
     #[inline]

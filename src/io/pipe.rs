@@ -54,6 +54,7 @@ pub fn pipe() -> io::Result<(PipeReader, PipeWriter)> {
 fn adopt(fd: OwnedFd) -> io::Result<Socket> {
     let socket = pollable(fd)?;
     socket.set_adopted();
+    socket.set_pipe();
     Ok(socket)
 }
 

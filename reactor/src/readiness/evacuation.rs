@@ -101,15 +101,27 @@ impl<R> Table<R> {
     pub(crate) fn armed_on(&self, owner: usize, mut f: impl FnMut(Key)) {
         let used = self.free.lock().fresh as usize;
         for index in 0..used {
-            let Some(slot) = self.existing(index) else {
-                continue;
-            };
-            for direction in [Direction::Read, Direction::Write] {
-                let word = slot.side(direction).load();
-                if word.is_armed_on(owner) {
-                    f(key(index, direction, word));
-                }
+            if let Some(slot) = self.existing(index) {
+                Self::armed_in(index, slot, owner, &mut f);
             }
+        }
+    }
+
+    fn armed_in(index: usize, slot: &Slot<R>, owner: usize, f: &mut impl FnMut(Key)) {
+        for direction in [Direction::Read, Direction::Write] {
+            let word = slot.side(direction).load();
+            if word.is_armed_on(owner) {
+                f(key(index, direction, word));
+            }
+        }
+    }
+
+    /// Calls `f` with the polls of slot `index` that are armed on ring `owner`, and with its standing one
+    /// if that is there.
+    pub(crate) fn polls_on(&self, index: usize, owner: usize, mut f: impl FnMut(Key)) {
+        Self::armed_in(index, self.slot(index), owner, &mut f);
+        if let Some((_, standing)) = self.standing(index).filter(|&(ring, _)| ring == owner) {
+            f(standing);
         }
     }
 

@@ -131,6 +131,9 @@ impl Drop for Socket {
             self.cancel(armed);
         }
         self.unwatch();
+        if self.pipe.load(Ordering::Relaxed) {
+            self.shared.pipes.remove(self.slot);
+        }
         self.shared.sockets.release(self.slot);
     }
 }

@@ -89,6 +89,8 @@ mod async_fd;
 pub(crate) mod copy;
 mod duplex;
 mod join;
+#[cfg(any(not(loom), test))]
+mod line;
 #[cfg(not(loom))]
 mod pipe;
 mod pooled_reader;

@@ -11,7 +11,6 @@
 //! Others may set that flag, too: a program that ran in this terminal before, or one that runs beside
 //! this one. The threads then wait by `poll(2)`.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
@@ -22,9 +21,10 @@ use std::thread;
 
 use futures::io::{AsyncRead, AsyncWrite};
 use futures::stream::Stream;
-use gorin_base::primitive::{Mutex, PlainArc};
+use gorin_base::primitive::PlainArc;
 use rustix::event::{PollFd, PollFlags, poll};
 
+use super::line::{Accepted, Line};
 use crate::blocking::unblock;
 use crate::channel::{Receiver, Sender, chan, unbounded};
 use crate::goroutine::JoinHandle;
@@ -200,14 +200,20 @@ impl Drop for Stdin {
 /// # }
 /// ```
 pub fn stdout() -> Stdout {
-    static LINE: Line = Line::new(|last| LINE.write_until(last, io::stdout().lock()));
-    Stdout(Output::new(&LINE))
+    static LINE: OnceLock<Line> = OnceLock::new();
+    let line = LINE.get_or_init(Line::new);
+    Stdout(Output::new(line, |line, last| {
+        line.write_until(last, || io::stdout().lock(), write_out);
+    }))
 }
 
 /// A handle to the standard error stream of this process. See [`stdout`].
 pub fn stderr() -> Stderr {
-    static LINE: Line = Line::new(|last| LINE.write_until(last, io::stderr().lock()));
-    Stderr(Output::new(&LINE))
+    static LINE: OnceLock<Line> = OnceLock::new();
+    let line = LINE.get_or_init(Line::new);
+    Stderr(Output::new(line, |line, last| {
+        line.write_until(last, || io::stderr().lock(), write_out);
+    }))
 }
 
 /// Writes all of `bytes`.
@@ -255,82 +261,49 @@ pub struct Stdout(Output);
 #[derive(Debug)]
 pub struct Stderr(Output);
 
-/// What was accepted for a stream and is not written yet, the oldest first. The threads that write come in
-/// any order; what they write is in the order in which it was accepted, also from several handles.
-struct Line {
-    chunks: Mutex<VecDeque<PlainArc<Accepted>>>,
-    /// Writes all up to this chunk.
-    write: fn(&Accepted),
-}
-
-/// A chunk that was accepted.
-struct Accepted {
-    bytes: Vec<u8>,
-    /// `None` until it is written, and when that has been told.
-    outcome: Mutex<Option<io::Result<()>>>,
-}
-
-impl Accepted {
-    fn is_written(&self) -> bool {
-        self.outcome.lock().is_some()
-    }
-}
-
-impl Line {
-    const fn new(write: fn(&Accepted)) -> Line {
-        Line {
-            chunks: Mutex::new(VecDeque::new()),
-            write,
-        }
-    }
-
-    /// Writes to `out`, which belongs to this thread, all up to `last`, unless others have.
-    fn write_until(&self, last: &Accepted, mut out: impl Write + AsFd) {
-        while !last.is_written() {
-            let next = self.chunks.lock().pop_front();
-            let next = next.expect("those that are not written are in line");
-            let outcome = write_out(&mut out, &next.bytes);
-            *next.outcome.lock() = Some(outcome);
-        }
-    }
-}
-
 /// Has a chunk written when it is dropped: by a thread for blocking code, or, if the runtime ends before one
 /// comes or has none for it, where that happens. The last words of a program must not depend on who is faster.
-struct Errand {
+struct Delivery {
     line: &'static Line,
+    write: WriteUntil,
     chunk: PlainArc<Accepted>,
 }
 
-impl Drop for Errand {
+impl Drop for Delivery {
     fn drop(&mut self) {
-        if !self.chunk.is_written() {
-            (self.line.write)(&self.chunk);
-        }
+        (self.write)(self.line, &self.chunk);
     }
 }
+
+/// Writes all of a line up to this chunk.
+type WriteUntil = fn(&Line, &Accepted);
 
 /// Writes by a thread for blocking code, one chunk after the other.
 struct Output {
     line: &'static Line,
-    /// The chunk that is being written, and the errand that sees to it.
+    write: WriteUntil,
+    /// The chunk that is being written, and the delivery that sees to it.
     busy: Option<(PlainArc<Accepted>, JoinHandle<()>)>,
 }
 
 impl Output {
-    fn new(line: &'static Line) -> Output {
-        Output { line, busy: None }
+    fn new(line: &'static Line, write: WriteUntil) -> Output {
+        Output {
+            line,
+            write,
+            busy: None,
+        }
     }
 
     /// Waits for the chunk that is being written.
     fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Some((chunk, errand)) = &mut self.busy else {
+        let Some((chunk, delivery)) = &mut self.busy else {
             return Poll::Ready(Ok(()));
         };
-        let ended = ready!(Pin::new(errand).poll(cx));
-        let outcome = chunk.outcome.lock().take();
+        let ended = ready!(Pin::new(delivery).poll(cx));
+        let outcome = chunk.take_outcome();
         self.busy = None;
-        // Also if the errand was cancelled it is written.
+        // Also if the delivery was cancelled it is written.
         Poll::Ready(outcome.unwrap_or_else(|| ended.map_err(io::Error::from)))
     }
 
@@ -341,16 +314,13 @@ impl Output {
         }
         let len = buf.len().min(CHUNK_BYTES);
         if len > 0 {
-            let chunk = PlainArc::new(Accepted {
-                bytes: buf[..len].to_vec(),
-                outcome: Mutex::new(None),
-            });
-            self.line.chunks.lock().push_back(chunk.clone());
-            let errand = Errand {
+            let chunk = self.line.accept(&buf[..len]);
+            let delivery = Delivery {
                 line: self.line,
+                write: self.write,
                 chunk: chunk.clone(),
             };
-            self.busy = Some((chunk, unblock(move || drop(errand))));
+            self.busy = Some((chunk, unblock(move || drop(delivery))));
         }
         Poll::Ready(Ok(len))
     }

@@ -50,6 +50,7 @@ mod state;
 mod strategy;
 #[cfg(not(loom))]
 mod timers;
+#[cfg(not(loom))]
 mod usage;
 
 #[cfg(loom)]

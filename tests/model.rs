@@ -814,7 +814,9 @@ fn what_tells_of_a_runtime_is_refused_in_a_model() {
     }];
     let refused = move || {
         for call in calls {
-            let program = move || async move { drop(call()) };
+            let program = move || async move {
+                call();
+            };
             let failure = Builder::new().explore(program).unwrap_err().to_string();
             assert!(failure.contains("no runtime to ask"), "{failure}");
         }

@@ -112,6 +112,8 @@ where
 ///   reads of files, is seen when the closure has ended.
 /// - Who waits here for a [pipe](crate::io::pipe()) tries again elsewhere, and ends that were dropped are closed:
 ///   the closure may wait for what a goroutine does with the other end, if there is a worker left to run it.
+///   (So before `run` begins wakers run here, and destructors of buffers whose calls were dropped: hold no lock
+///   that those take.)
 ///
 /// Outside of a worker (in `block_on`, in [`unblock`], on a thread of no runtime) it just runs `run`.
 /// Calls may be nested. `Handle::block_on` stays refused inside.

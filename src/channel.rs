@@ -87,7 +87,7 @@ mod timed {
     pub trait SenderExt<T> {
         /// Sends `value`, or gives up after `limit` and gives it back.
         ///
-        /// (With [`timeout`](crate::time::timeout) around a `send` the value is gone with the future.)
+        /// (With [`timeout`] around a `send` the value is gone with the future.)
         ///
         /// ```
         /// use gorin::prelude::*;

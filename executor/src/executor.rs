@@ -33,6 +33,7 @@ use gorin_base::{mishap, seeded};
 
 use crate::blocking::{BlockingConfig, Pool};
 use crate::context::{self, Context, EnterGuard};
+use crate::crash::OnCrash;
 use crate::drained::Drained;
 use crate::idle::Idle;
 use crate::injector::Injector;
@@ -41,7 +42,7 @@ use crate::registry::{Place, Registry};
 use crate::run_queue::{self, Owner, Stealer};
 use crate::task::{self, JoinHandle, Payload, Readied, Runnable, Schedule, Spec, TaskInfo, TaskOf};
 use crate::worker::Worker;
-use crate::{report, report::OnCrash, task::TaskRef};
+use crate::{report, task::TaskRef};
 
 /// What happens to a panic that nobody can join any more.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -31,6 +31,7 @@
 
 mod blocking;
 mod context;
+mod crash;
 mod drained;
 mod executor;
 mod idle;
@@ -52,11 +53,11 @@ mod yield_now;
 
 pub use blocking::BlockingConfig;
 pub use context::{EnterGuard, current, is_ending, relieve, spawn};
+pub use crash::OnCrash;
 pub use executor::{Config, Counters, Executor, PanicPolicy};
 pub use in_place::block_in_place;
 pub use job::{Offload, unblock};
 pub use local::spawn_local;
-pub use report::OnCrash;
 pub use task::{
     AbortHandle, JoinError, JoinHandle, PanicPayload, Spec, TaskId, TaskInfo, TaskKind,
 };

@@ -1,14 +1,12 @@
-//! Panics that nobody joins: what is printed, and who else is told.
+//! Panics that nobody joins: what is printed.
 //!
-//! Invariant: nothing that is printed here panics, whatever the payload or stderr do.
+//! Invariant: nothing here panics, whatever the payload or stderr do.
 //!
 //! Must not: decide what a panic means for the runtime (the executor's panic policy does).
 
 use std::any::Any;
-use std::fmt;
 
 use gorin_base::mishap;
-use gorin_base::primitive::PlainArc;
 
 use crate::task::TaskInfo;
 
@@ -29,26 +27,4 @@ pub(crate) fn unjoined_panic(task: &TaskInfo, payload: &(dyn Any + Send)) {
         "{task} panicked and nobody joins it: {}",
         message(payload)
     ));
-}
-
-/// What is called when a panic has stopped an executor, by whoever has come upon it; see
-/// [`Config::on_crash`](crate::Config::on_crash).
-#[derive(Clone)]
-pub struct OnCrash(PlainArc<dyn Fn() + Send + Sync>);
-
-impl OnCrash {
-    /// Lets `call` be called, perhaps more than once. It must be short, and must not panic.
-    pub fn new(call: impl Fn() + Send + Sync + 'static) -> OnCrash {
-        OnCrash(PlainArc::new(call))
-    }
-
-    pub(crate) fn call(&self) {
-        (self.0)();
-    }
-}
-
-impl fmt::Debug for OnCrash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("OnCrash")
-    }
 }

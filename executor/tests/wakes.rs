@@ -21,6 +21,13 @@ use gorin_executor::{Config, Counters, Executor, Spec, spawn, yield_now};
 
 const ROUNDS: usize = if cfg!(miri) { 50 } else { 2_000 };
 
+fn of_workers(workers: usize) -> Executor {
+    Executor::new(Config {
+        workers,
+        ..Config::default()
+    })
+}
+
 /// Runs `main` as a goroutine on two workers, and returns what that took.
 fn measured(main: impl Future<Output = ()> + Send + 'static) -> Counters {
     let threads = Threads::new(2);
@@ -239,10 +246,7 @@ fn sit(run: std::pin::Pin<&mut impl Future>) -> Arc<Woken> {
 #[test]
 fn a_worker_that_sits_is_called_by_its_own_threads_wakes() {
     for local in [false, true] {
-        let executor = Executor::new(Config {
-            workers: 1,
-            ..Config::default()
-        });
+        let executor = of_workers(1);
         let mut worker = executor.worker(0);
         let gate = Gate::default();
         let waits = gate.clone();
@@ -268,10 +272,7 @@ fn a_worker_that_sits_is_called_by_its_own_threads_wakes() {
 /// taken to sit when its loop is gone, and called instead of one that does.
 #[test]
 fn a_loop_that_was_dropped_while_its_worker_sat_can_begin_anew() {
-    let executor = Executor::new(Config {
-        workers: 1,
-        ..Config::default()
-    });
+    let executor = of_workers(1);
     let mut worker = executor.worker(0);
     for _ in 0..3 {
         let woken = sit(pin!(worker.run()));
@@ -286,10 +287,7 @@ fn a_loop_that_was_dropped_while_its_worker_sat_can_begin_anew() {
 /// For: a goroutine that is told to run long after it has begun to wait.
 #[test]
 fn nothing_runs_on_a_worker_that_sits() {
-    let executor = Executor::new(Config {
-        workers: 1,
-        ..Config::default()
-    });
+    let executor = of_workers(1);
     let mut worker = executor.worker(0);
     let gate = Gate::default();
     let waits = gate.clone();
@@ -344,10 +342,7 @@ fn joining_waits_for_the_threads_and_not_only_for_their_jobs() {
     std::thread_local! {
         static AT_END: std::cell::RefCell<Option<AtEnd>> = const { std::cell::RefCell::new(None) };
     }
-    let executor = Executor::new(Config {
-        workers: 1,
-        ..Config::default()
-    });
+    let executor = of_workers(1);
     let ended = Arc::new(AtomicUsize::new(0));
     let at_end = AtEnd(ended.clone());
     let job = executor.unblock(Spec::new(), move || AT_END.set(Some(at_end)));
@@ -395,10 +390,7 @@ impl Driven {
 /// leaves the other to nobody while it runs the first.
 #[test]
 fn who_has_found_one_of_two_tasks_calls_another_worker() {
-    let executor = Executor::new(Config {
-        workers: 2,
-        ..Config::default()
-    });
+    let executor = of_workers(2);
     let workers = [0, 1].map(|index| Driven::start(&executor, index));
     let seats = [workers[0].sit(), workers[1].sit()];
     let woken = |seats: &[Arc<Woken>; 2]| {

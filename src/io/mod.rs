@@ -62,7 +62,8 @@
 //! A poll of one of the traits that finds nothing leaves its waker with the stream until something happens
 //! there, so that several goroutines can share a stream. Futures of the extension traits that are dropped and
 //! made anew on a silent stream, each time under a waker of their own (in a new `FuturesUnordered`, say), add
-//! up: some 200 bytes each, and every poll looks at all of them. The methods of the streams themselves (`stream.read(…)`) leave nothing behind.
+//! up: some 200 bytes each, and every poll looks at all of them. The methods of the streams themselves
+//! (`stream.read(…)`) leave nothing behind.
 //!
 //! # tokio's traits
 //!

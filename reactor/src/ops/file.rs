@@ -82,8 +82,8 @@ impl Opcode for Open {
 ///
 /// # Errors
 /// `InvalidInput` if `offset` is beyond what a file can have (2^63 - 1), or for an empty vector that has
-/// a capacity: its length was forgotten. The buffer comes back with every error but one: if the runtime is torn down by force while the kernel is writing to it, an
-/// empty one comes instead.
+/// a capacity: its length was forgotten. The buffer comes back with every error but one: if the runtime
+/// is torn down by force while the kernel is writing to it, an empty one comes instead.
 ///
 /// # Cancel safety
 /// A dropped call has no effect on the file; the buffer is freed when the kernel is done with it.

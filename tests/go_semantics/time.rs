@@ -29,22 +29,21 @@ fn g52_a_sleep_of_nothing_returns_at_once() {
 #[test]
 fn g52_a_sleep_is_never_too_short_and_lets_others_run() {
     everywhere(|| async {
+        // If it held its worker, nothing here would ever end.
+        let hour = go(sleep(Duration::from_secs(3600)));
         let lengths = [1, 30, 3, 17, 8, 0].map(Duration::from_millis);
         let sleepers = lengths.map(|length| {
             go(async move {
                 let start = Instant::now();
                 sleep(length).await;
-                start.elapsed()
+                (length, start.elapsed())
             })
         });
-        let start = Instant::now();
-        for (length, sleeper) in lengths.iter().zip(sleepers) {
-            let slept = sleeper.await.unwrap();
-            assert!(slept >= *length, "{slept:?} instead of {length:?}");
+        for sleeper in sleepers {
+            let (length, slept) = sleeper.await.unwrap();
+            assert!(slept >= length, "{slept:?} instead of {length:?}");
         }
-        // 59 ms one after the other; a busy machine may take its time, but they must overlap.
-        let together = start.elapsed();
-        assert!(together >= Duration::from_millis(30), "{together:?}");
+        assert!(!hour.is_finished(), "that was no hour");
     });
 }
 

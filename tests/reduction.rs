@@ -195,6 +195,27 @@ fn any_handle_can_be_the_last_one() {
     ends_in(["false", "true"], drops_and_looks);
 }
 
+/// One that waits until nobody receives any more, and then asks what came before.
+async fn waits_until_nobody_receives(log: Log) {
+    let (tx, rx) = chan::<u8>(1);
+    let (tell, told) = chan::<()>(2);
+    let its = rx.clone();
+    for rx in [rx, its] {
+        let tell = tell.clone();
+        go(async move {
+            drop(rx);
+            let _ = tell.try_send(());
+        });
+    }
+    tx.closed().await;
+    log.note(told.try_recv().is_ok());
+}
+
+#[test]
+fn who_waits_for_the_end_looks_at_every_handle() {
+    ends_in(["false", "true"], waits_until_nobody_receives);
+}
+
 /// One that waits for a value twice at a time, and then for a value or a time, when the channel ends.
 async fn waits_for_the_end(log: Log) {
     let (tx, rx) = chan::<u8>(1);

@@ -27,6 +27,7 @@ pub(crate) fn waits(wants: Wants) -> u8 {
     match wants {
         Wants::Value => RECEIVE,
         Wants::Taker | Wants::Place => SEND,
+        Wants::End => 0,
     }
 }
 

@@ -30,6 +30,7 @@
 //! | [`recv`](Receiver::recv) | `Some(value)` | waits in line | the rest of the buffer, then `None` | waits for ever |
 //! | [`try_recv`](Receiver::try_recv) | `Ok(value)` | `Empty` | the rest of the buffer, then `Closed` | `Empty` |
 //! | [`close`](Sender::close) | `true`; wakes all who wait | `true`; wakes all who wait | `false` | `false`, has no effect |
+//! | [`closed`](Sender::closed) | waits in line | waits in line | `()` | waits for ever |
 //! | last sender dropped | closes | closes | – | – |
 //! | last receiver dropped | closes; the buffer is dropped at once | closes | the buffer is dropped at once | – |
 //!
@@ -56,7 +57,7 @@
 //! | `state.rs` | the protocol, one step per operation, and its invariants: read this first |
 //! | `waiter.rs`, `claim.rs` | operations in line; which case of a select has been served |
 //! | `operation.rs` | from a poll to a step: what sends, receives and reservations have in common |
-//! | `send.rs`, `recv.rs`, `reserve.rs`, `stream.rs`, `sink.rs` | the futures |
+//! | `send.rs`, `recv.rs`, `reserve.rs`, `closed.rs`, `stream.rs`, `sink.rs` | the futures |
 //! | `select/` | the engine of select, the macro, the run-time form |
 //! | `lock.rs`, `spin.rs`, `hint.rs` | the lock, its set for selects; the guess whether to wait |
 //! | `chan.rs`, `sender.rs`, `receiver.rs`, `both.rs` | making channels, the handles |
@@ -73,6 +74,7 @@ mod blocking;
 mod both;
 mod chan;
 mod claim;
+mod closed;
 mod error;
 mod few;
 mod hint;
@@ -103,6 +105,7 @@ mod waiter;
 
 pub use both::Chan;
 pub use chan::{ChanId, chan, unbounded};
+pub use closed::ClosedFut;
 pub use error::{SendError, TryRecvError, TryReserveError, TrySendError};
 pub use receiver::Receiver;
 pub use recv::RecvFut;

@@ -8,6 +8,7 @@ use gorin_base::primitive::PlainArc;
 use gorin_base::seeded;
 
 use crate::chan::{ChanId, Shared, no_memory};
+use crate::closed::ClosedFut;
 use crate::error::{SendError, TryReserveError, TrySendError};
 use crate::operation::{Now, Operation, settle};
 use crate::reserve::{Permit, ReserveFut, ReserveOp};
@@ -226,6 +227,31 @@ impl<T> Sender<T> {
     #[track_caller]
     pub fn close(&self) -> bool {
         self.shared.close(Location::caller())
+    }
+
+    /// Waits until the channel is closed, by whichever end, or its last receiver is dropped: when nobody
+    /// will take what is made, there is no need to make it.
+    ///
+    /// ```
+    /// use gorin_channel::{chan, select};
+    /// # async fn next_price() -> u32 { std::future::pending().await }
+    /// # futures::executor::block_on(async {
+    /// let (tx, rx) = chan(1);
+    /// drop(rx);
+    /// loop {
+    ///     select! {
+    ///         price = next_price() => tx.send(price).await.unwrap(),
+    ///         _ = tx.closed() => break, // at once, not at the next price
+    ///     }
+    /// }
+    /// # });
+    /// ```
+    ///
+    /// # Cancel safety
+    /// A dropped wait has no effect.
+    #[track_caller]
+    pub fn closed(&self) -> ClosedFut<'_, T> {
+        ClosedFut::new(&self.shared, Location::caller())
     }
 }
 

@@ -339,6 +339,7 @@ impl<T> State<T> {
         match side {
             Side::Receive => self.limit = 0,
             Side::Send => self.floor = usize::MAX,
+            Side::End => {}
         }
     }
 
@@ -471,7 +472,13 @@ impl<T> State<T> {
         if seeded::bug("state.close_forgets_senders") {
             return None;
         }
-        let waiter = self.waiters.dequeue(Side::Send, |_| true)?;
+        if let Some(waiter) = self.waiters.dequeue(Side::Send, |_| true) {
+            return Some(waiter.complete(Phase::Closed));
+        }
+        if seeded::bug("state.close_forgets_who_waits_for_it") {
+            return None;
+        }
+        let waiter = self.waiters.dequeue(Side::End, |_| true)?;
         Some(waiter.complete(Phase::Closed))
     }
 

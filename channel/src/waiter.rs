@@ -53,6 +53,8 @@ const NIL: u32 = u32::MAX;
 pub(crate) enum Side {
     Send,
     Receive,
+    /// Of those who wait for nothing but the end.
+    End,
 }
 
 /// What a waiter waits for.
@@ -64,6 +66,8 @@ pub enum Wants {
     Taker,
     /// A reservation: a place in the buffer.
     Place,
+    /// A sender that wants to know when the channel is closed.
+    End,
 }
 
 impl Wants {
@@ -71,6 +75,7 @@ impl Wants {
         match self {
             Wants::Value => Side::Receive,
             Wants::Taker | Wants::Place => Side::Send,
+            Wants::End => Side::End,
         }
     }
 }
@@ -183,6 +188,7 @@ pub(crate) struct Waiters<T> {
     slots: Vec<Waiter<T>>,
     senders: List,
     receivers: List,
+    ends: List,
     /// The first free slot.
     free: u32,
 }
@@ -193,6 +199,7 @@ impl<T> Waiters<T> {
             slots: Vec::new(),
             senders: EMPTY,
             receivers: EMPTY,
+            ends: EMPTY,
             free: NIL,
         }
     }
@@ -207,17 +214,25 @@ impl<T> Waiters<T> {
         match side {
             Side::Send => &mut self.senders,
             Side::Receive => &mut self.receivers,
+            Side::End => &mut self.ends,
         }
+    }
+
+    /// The waiter that stands in the list of `side` longest.
+    #[inline]
+    fn first(&self, side: Side) -> u32 {
+        let list = match side {
+            Side::Send => self.senders,
+            Side::Receive => self.receivers,
+            Side::End => self.ends,
+        };
+        list.head
     }
 
     /// True if no waiter stands in the list of `side`.
     #[inline]
     pub(crate) fn is_empty(&self, side: Side) -> bool {
-        let list = match side {
-            Side::Send => self.senders,
-            Side::Receive => self.receivers,
-        };
-        list.head == NIL
+        self.first(side) == NIL
     }
 
     /// Puts a new waiter at the end of its list; the caller says whom to wake, by its `waker` or by
@@ -398,10 +413,7 @@ impl<T> Waiters<T> {
 
     /// True if [`dequeue`](Self::dequeue) would find a waiter, unless its claim is lost meanwhile.
     pub(crate) fn any_free(&self, side: Side, suits: impl Fn(Wants) -> bool) -> bool {
-        let mut index = match side {
-            Side::Send => self.senders.head,
-            Side::Receive => self.receivers.head,
-        };
+        let mut index = self.first(side);
         while index != NIL {
             let waiter = &self.slots[index as usize];
             if suits(waiter.wants) && waiter.is_free() {
@@ -429,10 +441,7 @@ impl<T> Waiters<T> {
     /// `suits`. For the invariants, in debug builds.
     pub(crate) fn plain_waits(&self, side: Side, suits: impl Fn(Wants) -> bool) -> bool {
         const LOOK_AT: usize = 4;
-        let mut index = match side {
-            Side::Send => self.senders.head,
-            Side::Receive => self.receivers.head,
-        };
+        let mut index = self.first(side);
         for _ in 0..LOOK_AT {
             let Some(waiter) = self.slots.get(index as usize) else {
                 return false;

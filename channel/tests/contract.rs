@@ -7,7 +7,7 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use gorin_channel::{SendError, TryRecvError, TrySendError, chan, unbounded};
+use gorin_channel::{SendError, Sender, TryRecvError, TrySendError, chan, unbounded};
 
 fn poll<F: Future + ?Sized>(future: Pin<&mut F>) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(Waker::noop()))
@@ -197,6 +197,35 @@ fn the_last_receiver_dropped_drops_the_buffer_and_fails_waiting_senders() {
     };
     drop(error);
     assert_eq!(drops.get(), 2);
+}
+
+#[test]
+fn who_waits_for_the_end_of_a_channel_is_told_by_close_and_by_the_last_receiver_only() {
+    for by_call in [true, false] {
+        let (tx, rx) = chan(1);
+        let (mut waits, mut dropped) = (pin!(tx.closed()), Box::pin(tx.closed()));
+        assert!(poll(waits.as_mut()).is_pending());
+        assert!(poll(dropped.as_mut()).is_pending());
+        drop(dropped);
+        // It is in nobody's way.
+        tx.try_send(1).unwrap();
+        assert_eq!(tx.try_send(2), Err(TrySendError::Full(2)));
+        let other = rx.clone();
+        assert_eq!(rx.try_recv(), Ok(1));
+        drop(rx);
+        assert!(poll(waits.as_mut()).is_pending());
+        match by_call {
+            true => assert!(other.close()),
+            false => drop(other),
+        }
+        assert_eq!(poll(waits.as_mut()), Poll::Ready(()));
+        assert_eq!(poll(pin!(tx.closed())), Poll::Ready(()));
+    }
+    let never = Sender::<u8>::never();
+    let mut waits = pin!(never.closed());
+    assert!(poll(waits.as_mut()).is_pending());
+    never.close();
+    assert!(poll(waits.as_mut()).is_pending());
 }
 
 #[test]

@@ -2,10 +2,12 @@
 
 mod common;
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::task::Poll;
 
 use common::*;
-use gorin_channel::{SendError, chan};
+use gorin_channel::{Receiver, SendError, TrySendError, chan, select};
 
 /// A send that meets close either delivers or gives its value back. For: a value lost between the
 /// check of the flag and the line, a sender that is not woken.
@@ -205,5 +207,58 @@ fn close_against_reserve() {
             Ok(()) => assert_eq!(rx.try_recv(), Ok(2)),
             Err(SendError(value)) => assert_eq!(value, 2),
         }
+    });
+}
+
+/// Who waits for the end of a channel sees it, by call or by drop, and what was done before it. For: close
+/// forgets them, a wait that begins between the last look and the close.
+fn close_ends_a_wait_for_it_by(end: fn(Receiver<u8>)) {
+    model("close ends a wait for it", move || {
+        let (tx, rx) = chan(1);
+        let memory = Unordered::new();
+        let written = memory.clone();
+        let closer = thread::spawn(move || {
+            written.write(7);
+            end(rx);
+        });
+        block_on(tx.closed());
+        assert_eq!(memory.read(), 7);
+        assert_eq!(tx.try_send(1), Err(TrySendError::Closed(1)));
+        closer.join().unwrap();
+    });
+}
+
+#[test]
+fn close_ends_a_wait_for_it() {
+    close_ends_a_wait_for_it_by(|rx| {
+        rx.close();
+    });
+}
+
+#[test]
+fn the_last_receiver_ends_a_wait_for_it() {
+    close_ends_a_wait_for_it_by(drop);
+}
+
+/// A select leaves the list of those who wait for the end, or sees it; what was received was sent. For:
+/// losers that pile up, a case that close does not find.
+#[test]
+fn a_select_waits_for_the_end_too() {
+    model("a select waits for the end, too", || {
+        let (tx, rx) = chan(0);
+        let receiver = thread::spawn(move || {
+            let received = poll_once(pin!(rx.recv()));
+            drop(rx);
+            received
+        });
+        let ended = block_on(async {
+            select! {
+                sent = tx.send(1) => sent.is_err(),
+                _ = tx.closed() => true,
+            }
+        });
+        let received = receiver.join().unwrap();
+        // One that was handed over may have been put back, and went with the receiver.
+        assert!(received == Poll::Pending || !ended, "{received:?}");
     });
 }

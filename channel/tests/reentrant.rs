@@ -135,6 +135,11 @@ fn close_wakes_without_the_lock() {
         assert!(poll(send.as_mut(), &looks, at(&tx)).is_pending());
         rx.close();
         assert_eq!(count(&looks), 6);
+        let (tx, rx) = chan::<u8>(0);
+        let mut closed = pin!(tx.closed());
+        assert!(poll(closed.as_mut(), &looks, at(&tx)).is_pending());
+        rx.close();
+        assert_eq!(count(&looks), 8);
     });
 }
 

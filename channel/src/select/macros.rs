@@ -38,6 +38,7 @@
 /// |---|---|---|
 /// | `rx.recv()` | `Option<T>` | `None`: closed and drained, which counts as ready |
 /// | `tx.send(value)` | `Result<(), SendError<T>>` | a closed channel counts as ready; the value of a case that is not chosen is dropped |
+/// | `tx.closed()` | `()` | nobody will take it any more: no need to make it |
 /// | `tx.reserve()` | `Result<Permit<T>, SendError<()>>` | for values that are dear to make: `permit = tx.reserve() => permit?.send(make())` |
 /// | any other future | its output | polled in random order, dropped if it is not chosen; pass `&mut future` to keep it |
 ///
@@ -64,8 +65,8 @@
 /// ```
 /// A case whose guard is false is off, and its operation is not evaluated. An operand may be an
 /// `Option` of an operation, and within `select!` an `Option` of a [`Receiver`](crate::Receiver) or
-/// [`Sender`](crate::Sender) has `recv`, `send` and `reserve`: with `None` the case is off, as on
-/// Go's nil channel. `default` is chosen if nothing else is ready. Without it, a select whose cases
+/// [`Sender`](crate::Sender) has `recv`, `send`, `reserve` and `closed`: with `None` the case is off, as
+/// on Go's nil channel. `default` is chosen if nothing else is ready. Without it, a select whose cases
 /// are all off waits for ever.
 ///
 /// # Bodies

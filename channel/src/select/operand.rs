@@ -6,7 +6,7 @@
 //!
 //! | `case` of | operand | case |
 //! |---|---|---|
-//! | `Operand<SendFut>` and the like, inherent | `tx.send(v)`, `rx.recv()`, `tx.reserve()`, or an `Option` of these | channel |
+//! | `Operand<SendFut>` and the like, inherent | `tx.send(v)`, `rx.recv()`, `tx.reserve()`, `tx.closed()`, or an `Option` of these | channel |
 //! | `Operand<Option<F>>`, by [`OptionalForeign`] | an `Option` of another future | foreign, off if `None` |
 //! | `&Operand<F>`, by [`ForeignOperand`] | any other future | foreign |
 
@@ -15,6 +15,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use super::case::{ChannelCase, ForeignCase};
+use crate::closed::{ClosedFut, ClosedOp};
 use crate::receiver::Receiver;
 use crate::recv::{RecvFut, RecvOp};
 use crate::reserve::{ReserveFut, ReserveOp};
@@ -77,6 +78,7 @@ macro_rules! channel_operand {
 channel_operand!(SendFut, SendOp<T>, send_case);
 channel_operand!(RecvFut, RecvOp, recv_case);
 channel_operand!(ReserveFut, ReserveOp, reserve_case);
+channel_operand!(ClosedFut, ClosedOp, closed_case);
 
 /// The conversion of an `Option` of a future that is none of ours.
 pub trait OptionalForeign<'p> {
@@ -165,6 +167,9 @@ pub trait OptionalSender<T> {
 
     /// The reservation, if there is a sender.
     fn reserve(&self) -> Option<ReserveFut<'_, T>>;
+
+    /// The wait for the end, if there is a sender.
+    fn closed(&self) -> Option<ClosedFut<'_, T>>;
 }
 
 impl<T> OptionalSender<T> for Option<Sender<T>> {
@@ -177,6 +182,11 @@ impl<T> OptionalSender<T> for Option<Sender<T>> {
     fn reserve(&self) -> Option<ReserveFut<'_, T>> {
         Some(self.as_ref()?.reserve())
     }
+
+    #[track_caller]
+    fn closed(&self) -> Option<ClosedFut<'_, T>> {
+        Some(self.as_ref()?.closed())
+    }
 }
 
 impl<T> OptionalSender<T> for Option<&Sender<T>> {
@@ -188,5 +198,10 @@ impl<T> OptionalSender<T> for Option<&Sender<T>> {
     #[track_caller]
     fn reserve(&self) -> Option<ReserveFut<'_, T>> {
         Some((*self)?.reserve())
+    }
+
+    #[track_caller]
+    fn closed(&self) -> Option<ClosedFut<'_, T>> {
+        Some((*self)?.closed())
     }
 }

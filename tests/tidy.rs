@@ -154,6 +154,7 @@ const UNSAFE_FILES: &[&str] = &[
     "reactor/src/perform.rs",
     "reactor/src/poller.rs",
     "reactor/src/ring.rs",
+    "reactor/src/ring/enter.rs",
     "reactor/src/ring/setup.rs",
     "reactor/src/simulated.rs",
     "reactor/src/socket.rs",

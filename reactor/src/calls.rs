@@ -13,7 +13,7 @@
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::time::Duration;
 
 use rustix::net::{RecvFlags, SendFlags};
@@ -212,6 +212,19 @@ pub(crate) fn poll_all(polled: &mut [libc::pollfd]) {
     let len = polled.len() as libc::nfds_t;
     // SAFETY: as many entries as are announced, valid for reading and writing during the call.
     unsafe { libc::poll(polled.as_mut_ptr(), len, 0) };
+}
+
+/// `poll(2)`: until `fd` is readable, a signal comes, or `limit` is over, in whole milliseconds rounded up.
+/// That it failed is as good as that it is over.
+pub(crate) fn wait_readable(fd: RawFd, limit: Duration) {
+    let mut poll = libc::pollfd {
+        fd,
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    let millis = limit.as_micros().div_ceil(1000);
+    // SAFETY: one entry, valid for reading and writing during the call.
+    unsafe { libc::poll(&raw mut poll, 1, millis as libc::c_int) };
 }
 
 /// `poll(2)` without waiting: done if `fd` is worth trying in `direction`, which an error or the end

@@ -113,6 +113,13 @@ pub struct Stats {
     pub completions: u64,
     /// Times that the kernel had more completions than the queue has room for.
     pub overflows: u64,
+    /// Times that a submission queue was full, and what was to be submitted had to wait.
+    pub backlogs: u64,
+    /// Entries into a ring that the kernel refused for now: it had no memory (`EAGAIN`, `ENOMEM`), or too many
+    /// completions waited (`EBUSY`, `EBADR`). Nothing is lost by them.
+    pub refusals: u64,
+    /// Entries into a ring that a signal interrupted.
+    pub interrupts: u64,
     /// System calls that ended a worker's sleep.
     pub wakes: u64,
     /// Times that a worker looked for completions before it slept, or instead of sleeping.
@@ -417,6 +424,9 @@ impl Reactor {
             stats.sleeps += counters.sleeps.load(Ordering::Relaxed);
             stats.completions += counters.completions.load(Ordering::Relaxed);
             stats.overflows += counters.overflows.load(Ordering::Relaxed);
+            stats.backlogs += counters.backlogs.load(Ordering::Relaxed);
+            stats.refusals += counters.refusals.load(Ordering::Relaxed);
+            stats.interrupts += counters.interrupts.load(Ordering::Relaxed);
             stats.wakes += counters.wakes.load(Ordering::Relaxed);
             stats.looks += counters.looks.load(Ordering::Relaxed);
             stats.moves += counters.moves.load(Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! The driver over io_uring: the only file that enters a ring. `ring/setup.rs` makes them.
+//! The driver over io_uring. `ring/setup.rs` makes the rings, `ring/enter.rs` enters them; nothing else does.
 //!
 //! # Invariants
 //!
@@ -6,7 +6,8 @@
 //!    `backlog`, and the queue is refilled before each entry into the kernel.
 //! 2. What has completed is reaped: while the kernel says that completions overflowed, [`Ring::reap`]
 //!    enters again.
-//! 3. EINTR, EAGAIN, EBUSY and ETIME are no errors: the loop that called comes back.
+//! 3. An entry that the kernel refuses for now is no error, and loses nothing: the loop that called comes
+//!    back.
 //! 4. A ring is not dropped while something is in flight, or a bell (`bell.rs`) is on its way to it:
 //!    see [`Driver::is_quiet`]. Who cannot wait leaks it.
 //!
@@ -29,6 +30,7 @@ use crate::key::{Key, Kind};
 use crate::readiness;
 use crate::standing::{Blocks, Ride, Standing};
 
+mod enter;
 mod setup;
 
 /// Entries into the kernel in one flush at most. Since Linux 6.14 or so each one does the completion
@@ -45,15 +47,6 @@ const LOOK_AT_RIDERS_AFTER: u32 = 1 << 14;
 const READ_EVENTS: i16 = libc::POLLIN | libc::POLLRDHUP;
 /// What a poll reports once for good.
 const OVER: u32 = (libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR) as u32;
-
-/// The argument of an entry that waits with a time limit: `struct io_uring_getevents_arg`.
-#[repr(C)]
-struct WaitArgument {
-    sigmask: u64,
-    sigmask_len: u32,
-    min_wait_us: u32,
-    timespec: *const types::Timespec,
-}
 
 /// The ring of one worker. See the module text.
 pub(crate) struct Ring {
@@ -81,6 +74,8 @@ pub(crate) struct Ring {
     due: VecDeque<Completion>,
     /// Standing polls that are to be cancelled, while completions are gone through.
     ended: Vec<Key>,
+    /// The kernel had no memory for the last entry into it.
+    starves: bool,
     counters: PlainArc<Counters>,
 }
 
@@ -92,6 +87,7 @@ impl Ring {
             if pushed.is_ok() {
                 return;
             }
+            count(&self.counters.backlogs, 1);
         }
         self.backlog.push_back(entry);
     }
@@ -108,44 +104,6 @@ impl Ring {
                 break;
             }
             self.backlog.pop_front();
-        }
-    }
-
-    /// One entry into the kernel. What it accepted shows in the queues, not in its answer.
-    fn enter(
-        &mut self,
-        submit: usize,
-        complete: u32,
-        flags: u32,
-        wait: Option<&WaitArgument>,
-    ) -> io::Result<()> {
-        count(&self.counters.enters, 1);
-        let (argument, len) = match wait {
-            Some(wait) => (std::ptr::from_ref(wait), size_of::<WaitArgument>()),
-            None => (std::ptr::null(), 0),
-        };
-        // SAFETY: the descriptor or index is this ring's, the argument is of the announced length
-        // and lives through the call; entries are valid by the contract of `push`.
-        let result = unsafe {
-            libc::syscall(
-                libc::SYS_io_uring_enter,
-                self.enter_fd,
-                submit as u32,
-                complete,
-                flags | self.enter_flags,
-                argument,
-                len,
-            )
-        };
-        if result >= 0 {
-            return Ok(());
-        }
-        let error = io::Error::last_os_error();
-        match error.raw_os_error() {
-            // Rule 3. EBADR: the kernel had no memory to keep a completion that overflowed; it is
-            // told once, and the others are there.
-            Some(libc::EINTR | libc::EAGAIN | libc::EBUSY | libc::ETIME | libc::EBADR) => Ok(()),
-            _ => Err(error),
         }
     }
 
@@ -319,7 +277,10 @@ impl Driver for Ring {
                 return Ok(());
             }
             let flags = if due { EnterFlags::GETEVENTS.bits() } else { 0 };
-            self.enter(queued, 0, flags, None)?;
+            self.enter(queued, 0, flags)?;
+            if self.is_starved() {
+                return self.relieve();
+            }
             // Without progress the kernel wants completions to be reaped first.
             if waiting > 0 && self.uring.submission().len() == queued {
                 return Ok(());
@@ -340,17 +301,14 @@ impl Driver for Ring {
         count(&self.counters.sleeps, 1);
         let queued = self.uring.submission().len();
         let flags = EnterFlags::GETEVENTS.bits() | self.sleep_flags;
-        let Some(timeout) = timeout else {
-            return self.enter(queued, 1, flags, None);
-        };
-        let timespec = types::Timespec::from(timeout);
-        let wait = WaitArgument {
-            sigmask: 0,
-            sigmask_len: 0,
-            min_wait_us: 0,
-            timespec: &raw const timespec,
-        };
-        self.enter(queued, 1, flags | EnterFlags::EXT_ARG.bits(), Some(&wait))
+        match timeout {
+            None => self.enter(queued, 1, flags)?,
+            Some(timeout) => self.enter_for(queued, flags, timeout)?,
+        }
+        if self.is_starved() {
+            self.pause(flags, timeout)?;
+        }
+        Ok(())
     }
 
     fn is_due(&mut self) -> bool {
@@ -363,7 +321,7 @@ impl Driver for Ring {
             return true;
         }
         let queue = self.uring.submission();
-        !queue.is_empty() || queue.taskrun() || queue.cq_overflow()
+        (!queue.is_empty() && !self.starves) || queue.taskrun() || queue.cq_overflow()
     }
 
     fn reap(&mut self, completions: &mut VecDeque<Completion>, _listens: bool) {
@@ -374,7 +332,7 @@ impl Driver for Ring {
                 return;
             }
             count(&self.counters.overflows, 1);
-            let entered = self.enter(0, 0, EnterFlags::GETEVENTS.bits(), None);
+            let entered = self.enter(0, 0, EnterFlags::GETEVENTS.bits());
             // Else the next tick tries again.
             if drained == 0 || entered.is_err() {
                 return;
@@ -451,7 +409,7 @@ mod tests {
         }
         event();
         let flags = EnterFlags::GETEVENTS.bits();
-        ring.enter(0, 0, flags, None).expect("as above");
+        ring.enter(0, 0, flags).expect("as above");
         let mut completions = VecDeque::new();
         while completions.len() < OPERATIONS {
             ring.reap(&mut completions, true);

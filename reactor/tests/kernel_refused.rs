@@ -5,13 +5,15 @@
 
 mod support;
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::Shutdown;
+use std::pin::pin;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::future::join;
-use gorin_reactor::{Config, DriverKind, Reactor, ops};
+use gorin_base::check::poll_once;
+use gorin_reactor::{Config, DriverKind, Reactor, Sleep, ops};
 use support::*;
 
 /// The variable that tells the child what to do to itself.
@@ -71,6 +73,10 @@ fn child() {
             return open_without_threads();
         }
         "no messages later" => return wake_without_messages(),
+        "no memory to sleep" => return sleep_without_memory(),
+        "no memory to submit" => return submit_without_memory(libc::EAGAIN),
+        "no memory at all to submit" => return submit_without_memory(libc::ENOMEM),
+        "too many completions" => return submit_without_memory(libc::EBUSY),
         "no descriptors" => limit(libc::RLIMIT_NOFILE, 3),
         "no memory" => {
             become_user(NOBODY);
@@ -167,6 +173,72 @@ fn wake_without_messages() {
     }
 }
 
+/// A worker whose every sleep in its ring is refused: timers, sockets and wakes of others come all the same.
+fn sleep_without_memory() {
+    let reactor = Reactor::new(Config::default()).expect("a reactor");
+    let mut local = reactor.attach(0).expect("a ring");
+    const MIN_COMPLETE: u32 = 2;
+    refuse_by_seccomp_if(
+        libc::SYS_io_uring_enter,
+        Some((MIN_COMPLETE, 1)),
+        libc::ENOMEM,
+    );
+    let (begun, pause) = (Instant::now(), Duration::from_millis(300));
+    local.block_on(Sleep::until(begun + pause));
+    let (slept, refused) = (begun.elapsed(), reactor.stats().refusals);
+    assert!(slept >= pause, "early");
+    // Both ways to wait, a millisecond after the other time.
+    assert!(
+        u128::from(refused) <= 2 * slept.as_millis() + 2,
+        "it spins: {refused}"
+    );
+    let (socket, mut peer) = connection();
+    let (sender, woken) = futures::channel::oneshot::channel();
+    let refusals = reactor.stats().refusals;
+    let others = std::thread::spawn({
+        let reactor = reactor.clone();
+        move || {
+            // When it waits, in vain.
+            wait_for("a refusal", || reactor.stats().refusals > refusals);
+            peer.write_all(b"hello").expect("it is read");
+            peer.shutdown(Shutdown::Write).expect("a connection");
+            let mut answer = Vec::new();
+            peer.read_to_end(&mut answer).expect("it is echoed");
+            let refusals = reactor.stats().refusals;
+            wait_for("one more", || reactor.stats().refusals > refusals);
+            sender.send(answer).expect("it is waited for");
+        }
+    });
+    let echoed = local.block_on(echo(socket)).expect("a connection");
+    let answer = local.block_on(woken).expect("it is sent");
+    assert_eq!((echoed, &answer[..]), (5, &b"hello"[..]));
+    others.join().expect("the peer's part");
+    shut_down(local);
+    println!("refused {} times", reactor.stats().refusals);
+}
+
+/// A ring that the kernel takes single operations from no more, but two at a time.
+fn submit_without_memory(errno: i32) {
+    let reactor = Reactor::new(Config::default()).expect("a reactor");
+    let mut local = reactor.attach(0).expect("a ring");
+    const TO_SUBMIT: u32 = 1;
+    refuse_by_seccomp_if(libc::SYS_io_uring_enter, Some((TO_SUBMIT, 1)), errno);
+    local.block_on(async {
+        let mut first = pin!(ops::nop());
+        assert!(poll_once(first.as_mut()).is_pending());
+        let refusals = reactor.stats().refusals;
+        while reactor.stats().refusals < refusals + 3 {
+            Sleep::until(Instant::now() + Duration::from_millis(1)).await;
+        }
+        assert!(poll_once(first.as_mut()).is_pending(), "it was refused");
+        let (first, second) = join(first, ops::nop()).await;
+        first.and(second).expect("nothing is lost");
+    });
+    println!("refused {} times", reactor.stats().refusals);
+    // Its last entry would be a single one.
+    std::mem::forget(local);
+}
+
 /// `io_uring_setup` without more; the errno if it is refused.
 fn plain_setup(entries: u32) -> Result<(), i32> {
     let mut params = [0_u32; 30];
@@ -203,21 +275,27 @@ fn become_user(id: libc::uid_t) {
 
 /// From now on the system call `number` answers `errno` in this process.
 fn refuse_by_seccomp(number: libc::c_long, errno: i32) {
+    refuse_by_seccomp_if(number, None, errno);
+}
+
+/// The same on this thread; if an argument of the call is named, by its number, only if it is this.
+fn refuse_by_seccomp_if(number: libc::c_long, argument: Option<(u32, u32)>, errno: i32) {
     const NUMBER: u32 = 0; // Offset of the system call's number in `struct seccomp_data`.
+    const ARGUMENTS: u32 = 16; // And of the arguments, 8 bytes each.
     let statement = |code: u32, jt, jf, k| libc::sock_filter {
         code: code as u16,
         jt,
         jf,
         k,
     };
-    let mut filter = [
-        statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, NUMBER),
-        statement(
-            libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K,
-            0,
-            1,
-            number as u32,
-        ),
+    let load = |offset| statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, offset);
+    // Past the refusal if it is another one.
+    let is = |value, past| statement(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, past, value);
+    let is_argument = argument.map(|(index, value)| [load(ARGUMENTS + 8 * index), is(value, 1)]);
+    let past = if is_argument.is_some() { 3 } else { 1 };
+    let mut filter = vec![load(NUMBER), is(number as u32, past)];
+    filter.extend(is_argument.into_iter().flatten());
+    filter.extend([
         statement(
             libc::BPF_RET | libc::BPF_K,
             0,
@@ -225,7 +303,7 @@ fn refuse_by_seccomp(number: libc::c_long, errno: i32) {
             libc::SECCOMP_RET_ERRNO | errno as u32,
         ),
         statement(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
-    ];
+    ]);
     let program = libc::sock_fprog {
         len: filter.len() as u16,
         filter: filter.as_mut_ptr(),
@@ -378,6 +456,21 @@ fn a_worker_that_cannot_be_woken_any_more_is_told_of() {
         text.contains("woken") || complaints.iter().any(is_told),
         "{text}{complaints:?}"
     );
+}
+
+/// What the kernel has no memory for at this moment is tried again, is no error, and costs no CPU.
+#[test]
+fn entries_that_are_refused_for_now_lose_nothing() {
+    for case in [
+        "no memory to sleep",
+        "no memory to submit",
+        "no memory at all to submit",
+        "too many completions",
+    ] {
+        let (text, complaints) = run_with(case, &[("GORIN_DRIVER", "uring")]);
+        assert!(text.contains("refused "), "{case}: {text}");
+        assert!(complaints.is_empty(), "{case}: {complaints:?}");
+    }
 }
 
 /// Too few descriptors are no reason to try epoll, which needs some as well.

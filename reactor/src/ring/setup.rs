@@ -73,6 +73,7 @@ impl Ring {
             asked: 0,
             due: VecDeque::new(),
             ended: Vec::new(),
+            starves: false,
             counters,
         };
         ring.register_descriptor();

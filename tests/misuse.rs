@@ -222,7 +222,11 @@ fn a_wrong_environment_variable_is_refused_with_its_value() {
     let workers = ["many", "0", "-1"].map(|value| ("GORIN_WORKERS", value));
     let poll = ["long", "-1", "5 us"].map(|value| ("GORIN_POLL_US", value));
     let seed = ["random", "-1"].map(|value| ("GORIN_SEED", value));
-    let others = [("GORIN_RESCUE", "yes"), ("GORIN_STALL_MS", "1s")];
+    let others = [
+        ("GORIN_RESCUE", "yes"),
+        ("GORIN_STALL_MS", "1s"),
+        ("GORIN_DEBUG", "schedtrace"),
+    ];
     let all = workers.into_iter().chain(poll).chain(seed).chain(others);
     for (variable, value) in all {
         let output = Command::new(&ping_pong)
@@ -241,7 +245,9 @@ fn a_wrong_environment_variable_is_refused_with_its_value() {
 /// Compose files and shells that pass on a variable which is not set pass on an empty one.
 #[test]
 fn empty_environment_variables_count_as_not_set() {
-    let names = ["WORKERS", "POLL_US", "SEED", "RESCUE", "STALL_MS", "DRIVER"];
+    let names = [
+        "WORKERS", "POLL_US", "SEED", "RESCUE", "STALL_MS", "DRIVER", "DEBUG",
+    ];
     let output = Command::new(common::example("ping_pong"))
         .arg("1")
         .envs(names.map(|name| (format!("GORIN_{name}"), "")))

@@ -525,6 +525,14 @@ impl Executor {
         self.shared.registry.len()
     }
 
+    /// How many goroutines wait for a worker, but for those that one alone may run: those that move meanwhile
+    /// may be missed, or counted twice.
+    pub fn num_ready(&self) -> usize {
+        let colleagues = self.shared.colleagues.iter();
+        let queued: usize = colleagues.map(|colleague| colleague.stealer.len()).sum();
+        queued + self.shared.injector.len()
+    }
+
     /// How many workers the executor has, without the spare one.
     pub fn num_workers(&self) -> usize {
         self.shared.workers

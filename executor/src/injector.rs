@@ -47,6 +47,11 @@ impl Injector {
         self.len.load(Ordering::Acquire) == 0
     }
 
+    /// How many tasks wait here. A hint.
+    pub(crate) fn len(&self) -> usize {
+        self.len.load(Ordering::Relaxed)
+    }
+
     /// Adds a task.
     pub(crate) fn push(&self, task: Runnable) {
         let mut tasks = self.tasks.lock();

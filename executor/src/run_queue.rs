@@ -263,6 +263,17 @@ impl Owner {
 }
 
 impl Stealer {
+    /// How many tasks wait here, in the LIFO slot too. They may be others when this returns.
+    pub(crate) fn len(&self) -> usize {
+        let queue = &*self.queue;
+        // Acquire: a tail older than the head would make the ring look full.
+        let head = queue.head.load(Ordering::Acquire);
+        let tail = queue.tail.load(Ordering::Relaxed);
+        let ring = (tail.wrapping_sub(head) as usize).min(CAPACITY);
+        // Relaxed: nothing depends on it.
+        ring + usize::from(!queue.lifo.load(Ordering::Relaxed).is_null())
+    }
+
     /// Moves the older half of the ring to `thief`'s ring, which must be empty, and returns one of
     /// the stolen tasks.
     pub(crate) fn steal_into(&self, thief: &Owner) -> Option<Runnable> {

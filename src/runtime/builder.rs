@@ -20,6 +20,7 @@ use super::environment::{MAX_WORKERS, POLL_US, RESCUE, WORKERS, can_be};
 use super::role::{self, Role};
 use super::stall::{self, Report, Stall};
 use super::threads::{Threads, WorkerThread, persevere};
+use super::trace::Trace;
 use super::{EXIT_TIMEOUT, Handle, Runtime, current};
 
 /// The least number of threads for gorin's own calls that block: a few may wait for long, as for a
@@ -308,6 +309,7 @@ impl Builder {
         Ok(Runtime {
             handle: started.handle,
             threads: Some(started.threads),
+            _trace: started.trace,
             exit_timeout: self.exit_timeout,
         })
     }
@@ -329,6 +331,7 @@ impl Builder {
             handle,
             threads,
             local,
+            trace: _trace,
         } = self.start(true)?;
         let mut local = local.expect("this thread is to be worker 0");
         let _current = current::set(&handle);
@@ -371,11 +374,13 @@ impl Builder {
     fn start_workers(&self, handle: Handle, here: bool) -> io::Result<Started> {
         // Before the spare worker's ring, which is the last one to be made.
         let local = here.then(|| handle.shared.reactor.attach(0)).transpose()?;
+        let trace = Trace::from_environment(&handle)?;
         let threads = Threads::start(&handle, usize::from(here), &self.worker_thread())?;
         Ok(Started {
             handle,
             threads,
             local,
+            trace,
         })
     }
 
@@ -475,6 +480,7 @@ struct Started {
     threads: Threads,
     /// Of worker 0, if that is the calling thread.
     local: Option<Local>,
+    trace: Option<Trace>,
 }
 
 /// Lets worker 0 drop its goroutines until all are gone, or until `deadline`.

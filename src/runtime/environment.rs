@@ -49,6 +49,16 @@ pub(crate) const STALL_MS: Variable<Duration> = Variable {
     parse: |text| text.parse::<u32>().ok().map(millis),
 };
 
+/// Has what runtimes do told on stderr, in lines that are so far apart.
+pub(crate) const DEBUG: Variable<Duration> = Variable {
+    name: "GORIN_DEBUG",
+    must_be: "schedtrace= and a number of milliseconds, from 1 on",
+    parse: |text| {
+        let number = text.strip_prefix("schedtrace=")?.parse::<u32>().ok();
+        number.filter(|&number| number > 0).map(millis)
+    },
+};
+
 /// True if a runtime can have so many workers.
 pub(super) fn can_be(workers: usize) -> bool {
     (1..=MAX_WORKERS).contains(&workers)
@@ -95,6 +105,10 @@ mod tests {
         assert_eq!(POLL_US.read("50").unwrap(), Duration::from_micros(50));
         assert!(RESCUE.read("1").unwrap() && !RESCUE.read("0").unwrap());
         assert_eq!(STALL_MS.read("250").unwrap(), Duration::from_millis(250));
+        assert_eq!(
+            DEBUG.read("schedtrace=9").unwrap(),
+            Duration::from_millis(9)
+        );
     }
 
     #[test]
@@ -105,6 +119,8 @@ mod tests {
             POLL_US.read("5 us").unwrap_err(),
             RESCUE.read("yes").unwrap_err(),
             STALL_MS.read("-1").unwrap_err(),
+            DEBUG.read("schedtrace=0").unwrap_err(),
+            DEBUG.read("1000").unwrap_err(),
         ];
         let texts = refusals.map(|error| error.to_string());
         assert_eq!(

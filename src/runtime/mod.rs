@@ -16,6 +16,7 @@
 //! | `threads.rs` | the worker threads: start, end, and who did not end in time |
 //! | `current.rs` | which runtime a thread belongs to |
 //! | `stall.rs` | which goroutine computes without an await point |
+//! | `stats.rs`, `trace.rs` | what the runtime has done, for who asks, or on stderr |
 //! | `role.rs` | what the calling thread is, and the texts for calls from the wrong thread |
 //!
 //! # Teardown
@@ -37,7 +38,9 @@ mod current;
 pub(crate) mod environment;
 mod role;
 mod stall;
+mod stats;
 mod threads;
+mod trace;
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -58,8 +61,10 @@ pub use cpus::available_cpus;
 pub use gorin_reactor::DriverKind;
 use role::Role;
 pub use stall::Stall;
+pub use stats::Stats;
 pub use threads::Shutdown;
 use threads::Threads;
+use trace::Trace;
 
 /// How long `run` and a dropped [`Runtime`] wait for goroutines to be dropped, unless
 /// [`Builder::exit_timeout`] says otherwise.
@@ -126,6 +131,8 @@ pub struct Runtime {
     /// `None` once they have been waited for or let go.
     threads: Option<Threads>,
     exit_timeout: Duration,
+    /// To its end.
+    _trace: Option<Trace>,
 }
 
 impl Runtime {
@@ -440,6 +447,21 @@ impl Handle {
     /// meanwhile may be missed.
     pub fn goroutines(&self) -> Vec<TaskInfo> {
         self.shared.executor.tasks()
+    }
+
+    /// What the runtime has to do now, and has done so far: numbers to watch a service by. With `GORIN_DEBUG=schedtrace=1000`
+    /// in the environment they are told on stderr once in so many milliseconds.
+    ///
+    /// ```
+    /// use gorin::runtime::Handle;
+    ///
+    /// gorin::run(async {
+    ///     let stats = Handle::current().stats();
+    ///     println!("{} goroutines, {} wait for a worker", stats.goroutines, stats.ready);
+    /// });
+    /// ```
+    pub fn stats(&self) -> Stats {
+        Stats::of(self)
     }
 
     /// True if there is a worker that waits until all others compute; see [`Builder::rescue`].

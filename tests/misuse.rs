@@ -226,6 +226,7 @@ fn a_wrong_environment_variable_is_refused_with_its_value() {
         ("GORIN_RESCUE", "yes"),
         ("GORIN_STALL_MS", "1s"),
         ("GORIN_DEBUG", "schedtrace"),
+        ("GORIN_WITHOUT", "msg_ring,sqpoll"),
     ];
     let all = workers.into_iter().chain(poll).chain(seed).chain(others);
     for (variable, value) in all {
@@ -236,7 +237,7 @@ fn a_wrong_environment_variable_is_refused_with_its_value() {
         let text = String::from_utf8(output.stderr).unwrap();
         assert!(!output.status.success());
         assert!(
-            text.contains(&format!("{variable} is ")) && text.contains(value),
+            text.contains(variable) && text.contains(value.rsplit(',').next().unwrap()),
             "{text}"
         );
     }
@@ -246,7 +247,7 @@ fn a_wrong_environment_variable_is_refused_with_its_value() {
 #[test]
 fn empty_environment_variables_count_as_not_set() {
     let names = [
-        "WORKERS", "POLL_US", "SEED", "RESCUE", "STALL_MS", "DRIVER", "DEBUG",
+        "WORKERS", "POLL_US", "SEED", "RESCUE", "STALL_MS", "DRIVER", "DEBUG", "WITHOUT",
     ];
     let output = Command::new(common::example("ping_pong"))
         .arg("1")

@@ -21,6 +21,7 @@
 //! | `op.rs`, `table.rs`, `ops/`, `buffer.rs` | completion operations, and the buffers they own |
 //! | `timer/` | timers and the timekeeper |
 //! | `driver.rs`, `ring.rs`, `entry.rs`, `bell.rs`, `key.rs` | the kernel: a trait, io_uring, wakes, `user_data` |
+//! | `features.rs` | what of io_uring can be switched off |
 //! | `choice.rs`, `epoll.rs`, `hybrid.rs`, `offload.rs`, `perform.rs` | the other drivers |
 //! | `simulated.rs` | a driver for tests, unkind by seed |
 //! | `poller.rs`, `lookout.rs`, `readiness/edges.rs` | sockets that workers share |
@@ -80,6 +81,8 @@ mod epoll;
 #[cfg(not(loom))]
 mod error;
 #[cfg(not(loom))]
+mod features;
+#[cfg(not(loom))]
 mod hybrid;
 #[cfg(not(loom))]
 mod local;
@@ -116,11 +119,13 @@ pub use driver::Direction;
 #[cfg(not(loom))]
 pub use error::no_runtime;
 #[cfg(not(loom))]
+pub use features::{Feature, Features};
+#[cfg(not(loom))]
 pub use local::{EnterGuard, expect_block};
 #[cfg(not(loom))]
 pub use offload::Offload;
 #[cfg(not(loom))]
-pub use reactor::{Config, Reactor, Setup, Stats};
+pub use reactor::{Config, Reactor, Stats};
 #[cfg(not(loom))]
 pub use rescue::{Hog, OnHog};
 #[cfg(not(loom))]

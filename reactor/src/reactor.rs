@@ -21,6 +21,7 @@ use crate::arms::Arms;
 use crate::bell::RingBell;
 use crate::choice::{self, DriverKind};
 use crate::counters::Counters;
+use crate::features::Features;
 use crate::local::{self, EnterGuard};
 use crate::mailbox::{Mailbox, Message};
 use crate::offload::Offload;
@@ -34,17 +35,6 @@ use crate::rescue::{Guard, OnHog, Rescue};
 use crate::timer::Timers;
 use crate::worker::{Local, Worker};
 
-/// How rings are made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Setup {
-    /// `SINGLE_ISSUER | DEFER_TASKRUN` (Linux 6.1), and what follows where the kernel refuses it.
-    Deferred,
-    /// `COOP_TASKRUN` (Linux 5.19), and what follows.
-    Cooperative,
-    /// No flags.
-    Plain,
-}
-
 /// How a [`Reactor`] is made.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -53,10 +43,9 @@ pub struct Config {
     /// Submissions that a ring holds before it must enter the kernel; completions are four times as
     /// many. Halved, down to 32, where memory for rings is short.
     pub entries: u32,
-    /// The best kind of ring to try.
-    pub setup: Setup,
-    /// Wake sleeping workers by ring messages where the kernel can (Linux 6.13), else by eventfd.
-    pub messages: bool,
+    /// What of io_uring is used where the kernel has it, unless the environment variable `GORIN_WITHOUT`
+    /// switches it off.
+    pub features: Features,
     /// The longest that a worker looks for completions before it sleeps, when recent events came
     /// within that time. Zero: never; more than a second counts as one. `None`: 50 µs, and only while that
     /// takes no more CPU time than sleeping. See [`Stats::looks`].
@@ -87,8 +76,7 @@ impl Default for Config {
         Self {
             workers: 1,
             entries: 256,
-            setup: Setup::Deferred,
-            messages: true,
+            features: Features::ALL,
             poll_before_sleep: None,
             rescue: true,
             width: PlainArc::default(),
@@ -306,7 +294,7 @@ impl Reactor {
     /// [required](Config::require_io_uring) or [asked for](Config::driver). The text names the
     /// cause (a seccomp profile, the sysctl `kernel.io_uring_disabled` and its value, a limit and
     /// its value, the kernel's version) and the cure. `InvalidInput` if `GORIN_DRIVER` names no
-    /// driver.
+    /// driver, or `GORIN_WITHOUT` something that is no [`Feature`](crate::Feature).
     ///
     /// # Panics
     /// If `config.workers` is 0 or more than 4,094.
@@ -314,6 +302,7 @@ impl Reactor {
         assert!(config.workers <= MAX_OWNERS, "too many workers");
         config.spare &= config.rescue;
         let all = config.workers + usize::from(config.spare);
+        config.features = config.features.within_environment()?;
         let driver = choice::choose(&config)?;
         let poller = match driver.shares_sockets() {
             true => Some(Poller::new(all)?),

@@ -26,6 +26,7 @@ use crate::calls;
 use crate::counters::{Counters, count};
 use crate::driver::{Completion, Direction, Driver, Request};
 use crate::entry::entry;
+use crate::features::{Feature, Features};
 use crate::key::{Key, Kind};
 use crate::readiness;
 use crate::standing::{Blocks, Ride, Standing};
@@ -76,6 +77,7 @@ pub(crate) struct Ring {
     ended: Vec<Key>,
     /// The kernel had no memory for the last entry into it.
     starves: bool,
+    features: Features,
     counters: PlainArc<Counters>,
 }
 
@@ -215,6 +217,9 @@ impl Driver for Ring {
     }
 
     fn ride(&mut self, key: Key, fd: RawFd, blocks: Blocks) -> Ride {
+        if !self.features.has(Feature::MultishotPoll) {
+            return Ride::Refused;
+        }
         let (slot, _) = readiness::place(key);
         let (ride, completes) = self.standing.ride(slot, key.generation(), fd, blocks);
         if let Some(generation) = completes {
@@ -234,6 +239,14 @@ impl Driver for Ring {
     }
 
     unsafe fn submit(&mut self, key: Key, request: Request) {
+        if matches!(request, Request::Truncate { .. }) && !self.features.has(Feature::Ftruncate) {
+            // As by a kernel that does not know it.
+            return self.due.push_back(Completion {
+                key,
+                result: -libc::EINVAL,
+                more: false,
+            });
+        }
         self.push(entry(request).user_data(key.raw()));
     }
 
@@ -385,15 +398,65 @@ mod tests {
 
     /// A ring of one entry that is woken by an eventfd, and its bell.
     fn small() -> (Ring, RingBell) {
+        with(Features::ALL.without(Feature::MsgRing))
+    }
+
+    /// A ring of one entry that uses these features, and its bell.
+    fn with(features: Features) -> (Ring, RingBell) {
         let config = Config {
             entries: 1,
-            messages: false,
+            features,
             ..Config::default()
         };
         let counters = PlainArc::new(Counters::default());
         let bell = RingBell::new(counters.clone());
         let ring = Ring::new(&config, &bell, counters).expect("a ring");
         (ring, bell)
+    }
+
+    /// Whether `ring` uses `feature`, if the kernel has it.
+    fn uses(ring: &mut Ring, feature: Feature) -> bool {
+        match feature {
+            Feature::DeferTaskrun => ring.uring.params().is_setup_single_issuer(),
+            Feature::MsgRing => ring.event.is_none(),
+            Feature::RegisteredRing => ring.enter_flags != 0,
+            Feature::NoIowait => ring.sleep_flags != 0,
+            Feature::MultishotPoll => {
+                let rides = [1, 2].map(|generation| {
+                    let key = readiness::key_of(0, Direction::Read, generation);
+                    ring.ride(key, 0, Blocks::Surely)
+                });
+                rides.contains(&Ride::Wanted)
+            }
+            Feature::Ftruncate => {
+                let request = Request::Truncate { fd: -1, len: 0 };
+                // SAFETY: names no memory.
+                unsafe { ring.submit(Key::new(Kind::Operation, 0, 0), request) };
+                let mut completions = VecDeque::new();
+                while completions.is_empty() {
+                    ring.flush().expect("a ring that can be entered");
+                    ring.reap(&mut completions, true);
+                }
+                completions[0].result == -libc::EBADF
+            }
+            // Nothing tells it from none.
+            Feature::CoopTaskrun => false,
+        }
+    }
+
+    #[test]
+    fn what_is_switched_off_is_not_used() {
+        let used_by = |features| {
+            let (mut ring, _bell) = with(features);
+            Feature::ALL.map(|(_, feature)| uses(&mut ring, feature))
+        };
+        let all = used_by(Features::ALL);
+        assert!(all.contains(&true), "this kernel has none");
+        for (place, (name, feature)) in Feature::ALL.into_iter().enumerate() {
+            let mut expected = all;
+            expected[place] = false;
+            assert_eq!(used_by(Features::ALL.without(feature)), expected, "{name}");
+        }
     }
 
     /// Completes more than the completion queue holds, and then `event`, before anything is reaped.

@@ -18,9 +18,10 @@ use std::task::Poll;
 use std::time::Duration;
 
 use gorin_base::{check, rng};
-use gorin_reactor::{Config, Reactor, Setup, Sleep, ops};
+use gorin_reactor::{Config, Features, Reactor, Sleep, ops};
 use support::{
-    alone, has_no_ring, on_worker, open_descriptors, poll_once, shut_down, wait_for, with_config,
+    alone, has_no_ring, kinds_of_rings, on_worker, open_descriptors, poll_once, shut_down,
+    wait_for, with_config,
 };
 
 /// A directory that is removed at the end.
@@ -316,14 +317,10 @@ async fn burst<F: Future + Unpin>(count: usize, make: impl Fn() -> F, check: imp
     .await;
 }
 
-fn kinds_of_rings() -> [Setup; 3] {
-    [Setup::Deferred, Setup::Cooperative, Setup::Plain]
-}
-
-fn small(setup: Setup) -> Reactor {
+fn small(features: Features) -> Reactor {
     with_config(Config {
         entries: 1,
-        setup,
+        features,
         ..Config::default()
     })
 }
@@ -332,8 +329,8 @@ fn small(setup: Setup) -> Reactor {
 #[test]
 fn fifty_thousand_completions_overflow_the_smallest_queue_and_none_is_lost() {
     let _alone = alone();
-    for setup in kinds_of_rings() {
-        let reactor = small(setup);
+    for features in kinds_of_rings() {
+        let reactor = small(features);
         if has_no_ring(&reactor) {
             return;
         }
@@ -357,8 +354,8 @@ fn fifty_thousand_completions_overflow_the_smallest_queue_and_none_is_lost() {
             burst(50_000, || Box::pin(ops::nop()), |done| done.expect("a nop")).await;
         });
         let stats = reactor.stats();
-        assert!(stats.overflows > 0, "{setup:?}: {stats:?}");
-        assert!(stats.completions >= 50_500, "{setup:?}: {stats:?}");
+        assert!(stats.overflows > 0, "{features:?}: {stats:?}");
+        assert!(stats.completions >= 50_500, "{features:?}: {stats:?}");
         shut_down(local);
     }
 }
@@ -369,10 +366,10 @@ fn ten_times_the_submission_queue_in_one_poll() {
     let _alone = alone();
     let dir = TempDir::new();
     let file = open(&dir.file("file", &[0x77; 64]));
-    for setup in kinds_of_rings() {
+    for features in kinds_of_rings() {
         let reactor = with_config(Config {
             entries: 64,
-            setup,
+            features,
             ..Config::default()
         });
         let mut local = reactor.attach(0).expect("a ring");

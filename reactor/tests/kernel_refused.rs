@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use futures::future::join;
 use gorin_base::check::poll_once;
-use gorin_reactor::{Config, DriverKind, Reactor, Sleep, ops};
+use gorin_reactor::{Config, DriverKind, Feature, Reactor, Sleep, ops};
 use support::*;
 
 /// The variable that tells the child what to do to itself.
@@ -221,6 +221,8 @@ fn sleep_without_memory() {
 fn submit_without_memory(errno: i32) {
     let reactor = Reactor::new(Config::default()).expect("a reactor");
     let mut local = reactor.attach(0).expect("a ring");
+    // With what a new ring has to submit of its own.
+    local.block_on(ops::nop()).expect("a ring");
     const TO_SUBMIT: u32 = 1;
     refuse_by_seccomp_if(libc::SYS_io_uring_enter, Some((TO_SUBMIT, 1)), errno);
     local.block_on(async {
@@ -487,6 +489,26 @@ fn no_descriptor_left_is_an_error_for_any_driver() {
         assert!(text.contains("EMFILE"), "{driver}: {text}");
         assert!(complaints.is_empty(), "{complaints:?}");
     }
+}
+
+/// What rings can do without, one by one and all at once; and a driver that has no rings.
+#[test]
+fn features_that_the_environment_switches_off_are_not_missed() {
+    let names = Feature::ALL.map(|(name, _)| name);
+    let all = names.join(",");
+    for list in names.into_iter().chain([&*all]) {
+        for driver in ["uring", "hybrid", "epoll"] {
+            let variables = [("GORIN_DRIVER", driver), ("GORIN_WITHOUT", list)];
+            let (text, complaints) = run_with("nothing", &variables);
+            let works = text.contains(&format!("it works on {driver}"));
+            assert!(
+                works && complaints.is_empty(),
+                "{list}: {text}{complaints:?}"
+            );
+        }
+    }
+    let (text, _) = run_with("nothing", &[("GORIN_WITHOUT", "sqpoll")]);
+    assert!(text.contains("GORIN_WITHOUT names `sqpoll`"), "{text}");
 }
 
 #[test]

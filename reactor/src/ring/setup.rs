@@ -30,7 +30,7 @@ use crate::driver::Driver;
 use crate::error;
 use crate::key::{Key, Kind};
 use crate::standing::Standing;
-use crate::{Config, Setup};
+use crate::{Config, Feature, Features};
 
 /// The smallest submission queue that is tried when memory is short.
 const LEAST_ENTRIES: u32 = 32;
@@ -54,10 +54,11 @@ impl Ring {
         if !uring.params().is_feature_ext_arg() || !uring.params().is_feature_nodrop() {
             return Err(error::too_old("IORING_FEAT_EXT_ARG and IORING_FEAT_NODROP"));
         }
-        let sleep_flags = if uring.params().is_feature_no_iowait() {
-            EnterFlags::NO_IOWAIT.bits()
-        } else {
-            0
+        let features = config.features;
+        let no_iowait = uring.params().is_feature_no_iowait() && features.has(Feature::NoIowait);
+        let sleep_flags = match no_iowait {
+            true => EnterFlags::NO_IOWAIT.bits(),
+            false => 0,
         };
         let mut ring = Ring {
             enter_fd: uring.as_raw_fd(),
@@ -74,10 +75,13 @@ impl Ring {
             due: VecDeque::new(),
             ended: Vec::new(),
             starves: false,
+            features,
             counters,
         };
-        ring.register_descriptor();
-        let messages = ring.try_out(config.messages)?;
+        if features.has(Feature::RegisteredRing) {
+            ring.register_descriptor();
+        }
+        let messages = ring.try_out(features.has(Feature::MsgRing))?;
         let target = if messages {
             Target::Message(ring.uring.as_raw_fd())
         } else {
@@ -169,10 +173,37 @@ fn register(uring: &IoUring, what: u32, update: &mut RingUpdate) -> i64 {
     }
 }
 
+/// When completion work is done.
+#[derive(Clone, Copy)]
+enum Setup {
+    /// When the worker enters: `SINGLE_ISSUER | DEFER_TASKRUN` (Linux 6.1).
+    Deferred,
+    /// At the worker's next system call: `COOP_TASKRUN` (Linux 5.19).
+    Cooperative,
+    /// At once, by an interrupt: no flags.
+    Plain,
+}
+
+impl Setup {
+    /// The best one first.
+    const ALL: [Setup; 3] = [Setup::Deferred, Setup::Cooperative, Setup::Plain];
+
+    fn is_within(self, features: Features) -> bool {
+        match self {
+            Setup::Deferred => features.has(Feature::DeferTaskrun),
+            Setup::Cooperative => features.has(Feature::CoopTaskrun),
+            Setup::Plain => true,
+        }
+    }
+}
+
 /// The best ring that the kernel makes within the configuration.
 fn build(config: &Config) -> io::Result<IoUring> {
     let mut entries = config.entries.clamp(1, MOST_ENTRIES);
-    let mut setup = config.setup;
+    let mut kinds = Setup::ALL
+        .into_iter()
+        .filter(|kind| kind.is_within(config.features));
+    let mut setup = kinds.next().unwrap_or(Setup::Plain);
     loop {
         let mut builder = IoUring::builder();
         builder
@@ -194,11 +225,14 @@ fn build(config: &Config) -> io::Result<IoUring> {
             Ok(uring) => return Ok(uring),
             Err(error) => error,
         };
-        match (error.raw_os_error(), setup) {
-            (Some(libc::ENOMEM), _) if entries / 2 >= LEAST_ENTRIES => entries /= 2,
-            (Some(libc::EINVAL), Setup::Deferred) => setup = Setup::Cooperative,
-            (Some(libc::EINVAL), Setup::Cooperative) => setup = Setup::Plain,
-            _ => return Err(error),
-        }
+        let next = match error.raw_os_error() {
+            Some(libc::ENOMEM) if entries / 2 >= LEAST_ENTRIES => {
+                entries /= 2;
+                Some(setup)
+            }
+            Some(libc::EINVAL) => kinds.next(),
+            _ => None,
+        };
+        setup = next.ok_or(error)?;
     }
 }

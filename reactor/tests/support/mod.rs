@@ -14,7 +14,9 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use futures::future::{Either, select};
-use gorin_reactor::{Config, Direction, DriverKind, Local, Reactor, Setup, Sleep, Socket};
+use gorin_reactor::{
+    Config, Direction, DriverKind, Feature, Features, Local, Reactor, Sleep, Socket,
+};
 
 /// No event of these tests takes that long.
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
@@ -54,16 +56,32 @@ pub(crate) fn has_shared_sockets(reactor: &Reactor) -> bool {
     shared
 }
 
+/// True, after saying so, where each wait has a poll of its own, which looks at its socket first.
+pub(crate) fn has_no_standing_polls() -> bool {
+    let list = std::env::var("GORIN_WITHOUT").unwrap_or_default();
+    let none = list.contains("multishot_poll");
+    if none {
+        println!("skipped: no poll goes on");
+    }
+    none
+}
+
 /// Every kind of ring and of waking that there is.
 pub(crate) fn kinds() -> impl Iterator<Item = Config> {
-    [Setup::Deferred, Setup::Cooperative, Setup::Plain]
-        .into_iter()
-        .flat_map(|setup| [true, false].map(|messages| (setup, messages)))
-        .map(|(setup, messages)| Config {
-            setup,
-            messages,
+    let kinds = kinds_of_rings().into_iter();
+    kinds
+        .flat_map(|features| [features, features.without(Feature::MsgRing)])
+        .map(|features| Config {
+            features,
             ..Config::default()
         })
+}
+
+/// Every kind of ring that there is: the kernel makes the best one that it is left.
+pub(crate) fn kinds_of_rings() -> [Features; 3] {
+    let cooperative = Features::ALL.without(Feature::DeferTaskrun);
+    let plain = cooperative.without(Feature::CoopTaskrun);
+    [Features::ALL, cooperative, plain]
 }
 
 pub(crate) fn shut_down(local: Local) {

@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod blocking;
+mod bounded;
 pub mod channel;
 #[cfg(not(loom))]
 pub mod fs;

@@ -1,18 +1,15 @@
 //! [`timeout`]: an operation with a time limit.
 //!
-//! Must not lose what the operation has finished: it is polled once more when the time is up.
+//! What the operation has finished is not lost, and others get their turn: that is [`until`]'s.
 
 use std::error::Error;
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::io;
-use std::pin::{Pin, pin};
-use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
-use gorin_base::coop;
-
 use super::{Sleep, sleep, sleep_until};
+use crate::bounded::until;
 
 /// Runs `future` for at most `limit`, counted from this call.
 ///
@@ -75,30 +72,8 @@ pub fn timeout_at<F: Future>(
     limited(sleep_until(deadline), future)
 }
 
-async fn limited<F: Future>(mut sleep: Sleep, future: F) -> Result<F::Output, Elapsed> {
-    let mut future = pin!(future);
-    let mut gave_way = false;
-    poll_fn(|cx| {
-        if let Poll::Ready(value) = future.as_mut().poll(cx) {
-            return Poll::Ready(Ok(value));
-        }
-        // The timer is asked outside of the goroutine's budget, and the last chance has one of
-        // its own: a future that uses up its budget in each poll is found late all the same.
-        ready!(coop::unlimited(|| Pin::new(&mut sleep).poll(cx)));
-        // Yet a time limit that is over counts as an operation, or a loop over such would keep
-        // its worker for ever. Once is enough: the budget may be used up each time.
-        if !std::mem::replace(&mut gave_way, true) {
-            ready!(coop::poll_ready(cx));
-        }
-        match coop::with_budget(|| future.as_mut().poll(cx)) {
-            Poll::Ready(value) => Poll::Ready(Ok(value)),
-            Poll::Pending => {
-                coop::spend();
-                Poll::Ready(Err(Elapsed(())))
-            }
-        }
-    })
-    .await
+async fn limited<F: Future>(sleep: Sleep, future: F) -> Result<F::Output, Elapsed> {
+    until(sleep, future).await.map_err(|()| Elapsed(()))
 }
 
 /// The time limit of [`timeout`] or [`timeout_at`] was over first.

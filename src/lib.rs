@@ -19,6 +19,7 @@ mod goroutine;
 #[cfg(all(feature = "hyper", not(loom)))]
 pub mod hyper;
 pub mod io;
+mod later;
 pub mod model;
 #[cfg(not(loom))]
 pub mod net;

@@ -1,12 +1,8 @@
 //! [`after_func`]: something done later in a goroutine of its own, unless it is stopped.
 //!
-//! The future lies in a channel of one place until its time has come. Its goroutine takes it out to
-//! run it, [`AfterFunc::stop`] and [`AfterFunc::reset`] take it out to prevent that: whoever has it
-//! has decided. So there is no protocol here beside the channel's.
-//!
-//! Each time that it is set has a channel and a goroutine of its own. With one channel for all, a
-//! goroutine that woke for the old time could find the future there again after a reset, and run
-//! it too early.
+//! Each time that it is set has a [`Later`] of its own, with a channel and a goroutine. With one channel for
+//! all, a goroutine that woke for the old time could find the future there again after a reset, and run it
+//! too early.
 
 use std::fmt;
 use std::future::Future;
@@ -15,10 +11,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::sleep;
-use crate::channel::{Receiver, chan};
-use crate::goroutine::{JoinError, JoinHandle, go};
-
-type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+use crate::goroutine::JoinError;
+use crate::later::{Later, Work};
 
 /// Runs `future` in a goroutine of its own after `duration`: Go's `time.AfterFunc`.
 ///
@@ -47,48 +41,21 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    let (taker, task) = start(duration, &mut Some(Box::pin(future)));
     AfterFunc {
-        taker,
+        later: Later::start(sleep(duration), &mut Some(Box::pin(future))),
         stopped: None,
-        task,
         waits: None,
     }
-}
-
-/// Starts the goroutine that runs `later`, if that is still in its channel when the time has come. If it cannot
-/// be started `later` stays where it is.
-#[track_caller]
-fn start<T: Send + 'static>(
-    duration: Duration,
-    later: &mut Option<Later<T>>,
-) -> (Receiver<Later<T>>, JoinHandle<Option<T>>) {
-    let (place, taker) = chan(1);
-    let sleep = sleep(duration);
-    let task = go({
-        let taker = taker.clone();
-        async move {
-            sleep.await;
-            // Waits for what is put there below; after that the channel has an end.
-            Some(taker.recv().await?.await)
-        }
-    });
-    let later = later.take().expect("there is something to run");
-    let put = place.try_send(later);
-    assert!(put.is_ok(), "a new channel has its place free");
-    (taker, task)
 }
 
 /// Something that runs later; made by [`after_func`].
 ///
 /// As a future it waits for the end of what runs, and gives its value, or `None` if it is stopped.
 pub struct AfterFunc<T> {
-    /// Where the future waits for its time.
-    taker: Receiver<Later<T>>,
+    later: Later<T>,
     /// The future, while it is stopped.
-    stopped: Option<Later<T>>,
-    task: JoinHandle<Option<T>>,
-    /// Who waits for `task`. A reset puts another one in its place, which he does not know.
+    stopped: Option<Work<T>>,
+    /// Who waits for `later`. A reset puts another one in its place, which he does not know.
     waits: Option<Waker>,
 }
 
@@ -99,11 +66,10 @@ impl<T: Send + 'static> AfterFunc<T> {
     ///
     /// Does not wait for a future that has begun; awaiting the handle does.
     pub fn stop(&mut self) -> bool {
-        let Ok(later) = self.taker.try_recv() else {
+        let Some(work) = self.later.take_back() else {
             return false;
         };
-        self.task.abort();
-        self.stopped = Some(later);
+        self.stopped = Some(work);
         true
     }
 
@@ -129,7 +95,7 @@ impl<T: Send + 'static> AfterFunc<T> {
         if !self.stop() && self.stopped.is_none() {
             return false;
         }
-        (self.taker, self.task) = start(duration, &mut self.stopped);
+        self.later = Later::start(sleep(duration), &mut self.stopped);
         if let Some(waits) = self.waits.take() {
             waits.wake();
         }
@@ -144,7 +110,7 @@ impl<T> Future for AfterFunc<T> {
         if self.stopped.is_some() {
             return Poll::Ready(Ok(None));
         }
-        let polled = Pin::new(&mut self.task).poll(cx);
+        let polled = Pin::new(&mut self.later).poll(cx);
         self.waits = polled.is_pending().then(|| cx.waker().clone());
         polled
     }
@@ -153,7 +119,7 @@ impl<T> Future for AfterFunc<T> {
 impl<T> fmt::Debug for AfterFunc<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AfterFunc")
-            .field("waiting", &!self.taker.is_empty())
+            .field("waiting", &self.later.is_waiting())
             .field("stopped", &self.stopped.is_some())
             .finish_non_exhaustive()
     }

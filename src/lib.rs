@@ -10,6 +10,7 @@
 mod blocking;
 mod bounded;
 pub mod channel;
+pub mod context;
 #[cfg(not(loom))]
 pub mod fs;
 #[cfg(fuzzing)]

@@ -5,4 +5,5 @@
 pub use crate::channel::{Receiver, Sender, chan, select};
 #[cfg(not(loom))]
 pub use crate::channel::{ReceiverExt, SenderExt};
+pub use crate::context::Context;
 pub use crate::goroutine::{JoinHandle, go, go_with, yield_now};

@@ -69,7 +69,8 @@ use crate::goroutine::{JoinError, JoinHandle, Spec, go_with};
 /// ```
 ///
 /// Where goroutines should have more in common than their end: a time limit for all is
-/// [`time::timeout`](crate::time::timeout()) around the scope.
+/// [`time::timeout`](crate::time::timeout()) around the scope, and a [`Context`](crate::context::Context) ends
+/// them by [`run`](crate::context::Context::run).
 ///
 /// Where they should have less in common: an error that a goroutine handles by itself ends nobody else, and a
 /// panic can be kept to one goroutine, as a server wants it for its connections, by one within it:

@@ -2,8 +2,8 @@
 //!
 //! `gorin::model` explores the interleavings of a goroutine program one *step* at a time. A step is
 //! one announced operation and the code after it, up to the goroutine's next announced operation.
-//! Channels, select, sync, timers and join handles announce themselves here; they know nothing of
-//! the checker, and the checker nothing of them. In production no checker is installed, and each
+//! Channels, select, sync, contexts, timers and join handles announce themselves here; they know nothing
+//! of the checker, and the checker nothing of them. In production no checker is installed, and each
 //! call is a thread-local load and a branch that is never taken.
 //!
 //! # What an operation does

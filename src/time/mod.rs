@@ -12,7 +12,7 @@
 //! |---|---|---|
 //! | to wait | `time.Sleep` | [`sleep`], [`sleep_until`] |
 //! | a case of `select!` | `time.After` | [`after`] |
-//! | to bound an operation | `context.WithTimeout` | [`timeout()`], [`timeout_at`] |
+//! | to bound an operation | `context.WithTimeout` | [`timeout()`], [`timeout_at`]; for what many functions share [`Context`](crate::context::Context) |
 //! | one deadline, moved again and again | `time.Timer` | [`Timer`] |
 //! | something at regular times | `time.Ticker` | [`ticker()`] |
 //! | something done later | `time.AfterFunc` | [`after_func()`] |

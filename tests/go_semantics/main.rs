@@ -7,6 +7,7 @@
 //! | `closing.rs` | G30–G34, G41: closing a channel and losing its other side |
 //! | `select.rs` | G42–G51: select between goroutines |
 //! | `time.rs` | G52–G56: sleeping, timers, tickers, functions run later |
+//! | `context.rs` | G68–G73: contexts: cancels, deadlines, causes, values, what runs until they end |
 //!
 //! The numbers keep the order, and `rows.rs` sees that none is missing, also of the rules on
 //! cancellation (K1–K16) and on faults (F1–F25), whose tests are elsewhere; each test's name says its rule. Where Rust differs from Go on
@@ -21,6 +22,7 @@ mod common;
 
 mod channels;
 mod closing;
+mod context;
 mod goroutines;
 mod rows;
 mod select;

@@ -1,6 +1,6 @@
 //! Every rule has its test: the table of tests by row, checked against the sources.
 //!
-//! The rows of Go (G1–G56) have theirs in this directory, named by the row, but for what is named here;
+//! The rows of Go (G1–G56, G68–G73) have theirs in this directory, named by the row, but for what is named here;
 //! those of channels and of select (G21–G51) run on one worker, on two and on four. The rows on
 //! cancellation (K1–K16) are rules of single steps and of races between two threads: their tests poll
 //! by hand or run under loom, and are named here. So are those of faults and abuse (F1–F25), and of
@@ -13,6 +13,9 @@ use std::path::Path;
 
 /// The rules of Go's that have a test.
 const GO: RangeInclusive<u32> = 1..=56;
+
+/// Its rules of contexts.
+const CONTEXTS: RangeInclusive<u32> = 68..=73;
 
 /// The rules of its channels and select, which hold for any number of workers.
 const CHANNELS: RangeInclusive<u32> = 21..=51;
@@ -514,12 +517,14 @@ fn every_row_of_go_has_a_test() {
         "closing.rs",
         "select.rs",
         "time.rs",
+        "context.rs",
     ];
     for file in files {
         let text = source(&format!("tests/go_semantics/{file}"));
         covered.extend(tests_in(&text).filter_map(|(name, _)| row(name)));
     }
-    let missing: Vec<_> = GO.filter(|row| !covered.contains(row)).collect();
+    let rows = GO.chain(CONTEXTS);
+    let missing: Vec<_> = rows.filter(|row| !covered.contains(row)).collect();
     assert!(missing.is_empty(), "no test of G{missing:?}");
     check_that_they_exist(GO_ELSEWHERE);
 }

@@ -128,6 +128,7 @@ const UNSAFE_FILES: &[&str] = &[
     "base/src/prefetch.rs",
     "channel/src/lock.rs",
     "channel/src/spin.rs",
+    "channel/src/sync/mutex/guard.rs",
     "channel/tests/",
     "executor/src/local.rs",
     "executor/src/run_queue.rs",

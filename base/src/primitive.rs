@@ -98,7 +98,7 @@ mod imp {
 
     /// `std::cell::UnsafeCell` with loom's closure interface.
     #[derive(Debug, Default)]
-    pub struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
+    pub struct UnsafeCell<T: ?Sized>(std::cell::UnsafeCell<T>);
 
     impl<T> UnsafeCell<T> {
         /// A cell that holds `value`.
@@ -106,6 +106,13 @@ mod imp {
             Self(std::cell::UnsafeCell::new(value))
         }
 
+        /// The value.
+        pub fn into_inner(self) -> T {
+            self.0.into_inner()
+        }
+    }
+
+    impl<T: ?Sized> UnsafeCell<T> {
         /// Calls `f` with a pointer for reading; under loom a concurrent write is reported.
         #[inline(always)]
         pub fn with<R>(&self, f: impl FnOnce(*const T) -> R) -> R {
@@ -223,7 +230,7 @@ mod imp {
 
     /// `loom::cell::UnsafeCell`: concurrent access is an error that the model reports.
     #[derive(Debug, Default)]
-    pub struct UnsafeCell<T>(loom::cell::UnsafeCell<T>);
+    pub struct UnsafeCell<T: ?Sized>(loom::cell::UnsafeCell<T>);
 
     impl<T> UnsafeCell<T> {
         /// A cell that holds `value`.
@@ -231,6 +238,13 @@ mod imp {
             Self(loom::cell::UnsafeCell::new(value))
         }
 
+        /// The value.
+        pub fn into_inner(self) -> T {
+            self.0.into_inner()
+        }
+    }
+
+    impl<T: ?Sized> UnsafeCell<T> {
         /// Calls `f` with a pointer for reading; a concurrent write is reported.
         #[track_caller]
         pub fn with<R>(&self, f: impl FnOnce(*const T) -> R) -> R {
@@ -246,6 +260,34 @@ mod imp {
 }
 
 pub use imp::*;
+
+/// A function that is const, but not under loom, whose objects are made at run time.
+///
+/// ```
+/// # use gorin_base::primitive::AtomicBool;
+/// struct Flag(AtomicBool);
+///
+/// impl Flag {
+///     gorin_base::const_unless_loom! {
+///         /// A flag that is not set.
+///         pub const fn new() -> Self {
+///             Self(AtomicBool::new(false))
+///         }
+///     }
+/// }
+/// ```
+#[macro_export]
+macro_rules! const_unless_loom {
+    ($(#[$attribute:meta])* $vis:vis const fn $($rest:tt)*) => {
+        #[cfg(not(loom))]
+        $(#[$attribute])*
+        $vis const fn $($rest)*
+
+        #[cfg(loom)]
+        $(#[$attribute])*
+        $vis fn $($rest)*
+    };
+}
 
 /// True while a failed model unwinds: loom's objects must not be touched then, or the process
 /// aborts in a second panic. Destructors return early on it; in production it is `false`, known at

@@ -16,6 +16,7 @@
 
 use std::ops::{Deref, DerefMut};
 
+use gorin_base::const_unless_loom;
 use gorin_base::primitive::UnsafeCell;
 
 #[cfg(not(loom))]
@@ -71,10 +72,12 @@ pub(crate) struct Lock<T> {
 unsafe impl<T: Send> Sync for Lock<T> {}
 
 impl<T> Lock<T> {
-    pub(crate) fn new(value: T) -> Self {
-        Self {
-            raw: RawLock::new(),
-            value: UnsafeCell::new(value),
+    const_unless_loom! {
+        pub(crate) const fn new(value: T) -> Self {
+            Self {
+                raw: RawLock::new(),
+                value: UnsafeCell::new(value),
+            }
         }
     }
 

@@ -30,7 +30,7 @@
 #[cfg(not(loom))]
 use gorin_base::primitive::spin_loop;
 use gorin_base::primitive::{AtomicBool, Ordering, thread};
-use gorin_base::seeded;
+use gorin_base::{const_unless_loom, seeded};
 
 /// Pauses before the second attempt on a taken lock.
 #[cfg(not(loom))]
@@ -58,9 +58,11 @@ pub(crate) struct SpinLock {
 }
 
 impl SpinLock {
-    pub(crate) fn new() -> Self {
-        Self {
-            locked: AtomicBool::new(false),
+    const_unless_loom! {
+        pub(crate) const fn new() -> Self {
+            Self {
+                locked: AtomicBool::new(false),
+            }
         }
     }
 

@@ -194,7 +194,7 @@ pub(crate) struct Waiters<T> {
 }
 
 impl<T> Waiters<T> {
-    pub(crate) fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self {
             slots: Vec::new(),
             senders: EMPTY,
@@ -227,6 +227,13 @@ impl<T> Waiters<T> {
             Side::End => self.ends,
         };
         list.head
+    }
+
+    /// The key of that waiter, if there is one.
+    #[inline]
+    pub(crate) fn first_key(&self, side: Side) -> Option<Key> {
+        let first = self.first(side);
+        (first != NIL).then_some(Key(first))
     }
 
     /// True if no waiter stands in the list of `side`.
@@ -464,6 +471,12 @@ impl<T> Waiter<T> {
             Some(waker) => Wakeup(waker),
             None => self.wake_claim(),
         }
+    }
+
+    /// Lets the owner look at what it waits for; it stays in line. Nothing if it has been called and has
+    /// not looked since: it then has no waker here.
+    pub(crate) fn call(&mut self) -> Option<Wakeup> {
+        self.waker.take().map(Wakeup)
     }
 
     /// The value of a dequeued sender.

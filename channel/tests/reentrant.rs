@@ -13,7 +13,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
-use gorin_channel::sync::{Notify, Semaphore};
+use gorin_channel::sync::{Cond, Mutex, Notify, Semaphore};
 use gorin_channel::{Receiver, Sender, chan, select};
 
 /// Runs `body` on a thread of its own, which hangs if it takes a lock twice.
@@ -199,6 +199,60 @@ fn selects_are_woken_and_dropped_without_the_lock() {
             }
             drop(waiting);
             assert_eq!(count(&looks) - before, 1 + usize::from(served));
+        }
+    });
+}
+
+#[test]
+fn locks_wake_and_forget_without_their_own_lock() {
+    hangs_never(|| {
+        let looks = Arc::new(AtomicUsize::new(0));
+        let shared = Arc::new((Mutex::new(()), Cond::new()));
+        let (mutex, cond) = &*shared;
+        let look = || {
+            let shared = shared.clone();
+            move || {
+                drop(shared.0.try_lock());
+                shared.1.notify_one();
+            }
+        };
+        let guard = mutex.try_lock().unwrap();
+        let mut lock = Box::pin(mutex.lock());
+        assert!(poll(lock.as_mut(), &looks, look()).is_pending());
+        assert!(poll(lock.as_mut(), &looks, look()).is_pending());
+        assert_eq!(count(&looks), 1, "the first waker is dropped");
+        drop(guard);
+        assert_eq!(count(&looks), 3, "called, and dropped");
+        let guard = mutex.try_lock().unwrap();
+        assert!(poll(lock.as_mut(), &looks, look()).is_pending());
+        drop(guard);
+        assert_eq!(count(&looks), 5, "handed over, and dropped");
+        drop(lock);
+        let guard = mutex.try_lock().unwrap();
+        let mut lock = Box::pin(mutex.lock());
+        assert!(poll(lock.as_mut(), &looks, look()).is_pending());
+        drop(lock);
+        assert_eq!(count(&looks), 6);
+
+        let mut wait = Box::pin(cond.wait(guard));
+        assert!(poll(wait.as_mut(), &looks, look()).is_pending());
+        assert!(poll(wait.as_mut(), &looks, look()).is_pending());
+        assert_eq!(
+            count(&looks),
+            9,
+            "the first is dropped and notifies the second"
+        );
+        drop(wait);
+        for all in [false, true] {
+            let before = count(&looks);
+            let guard = mutex.try_lock().unwrap();
+            let mut wait = Box::pin(cond.wait(guard));
+            assert!(poll(wait.as_mut(), &looks, look()).is_pending());
+            match all {
+                true => cond.notify_all(),
+                false => cond.notify_one(),
+            }
+            assert_eq!(count(&looks), before + 2);
         }
     });
 }

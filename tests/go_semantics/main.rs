@@ -6,6 +6,7 @@
 //! | `channels.rs` | G21–G29, G35–G40: making, sending, receiving, order, nil channels, memory |
 //! | `closing.rs` | G30–G34, G41: closing a channel and losing its other side |
 //! | `select.rs` | G42–G51: select between goroutines |
+//! | `locks.rs` | G58, G62: mutexes, condition variables |
 //! | `time.rs` | G52–G56: sleeping, timers, tickers, functions run later |
 //! | `context.rs` | G68–G73: contexts: cancels, deadlines, causes, values, what runs until they end |
 //!
@@ -24,6 +25,7 @@ mod channels;
 mod closing;
 mod context;
 mod goroutines;
+mod locks;
 mod rows;
 mod select;
 mod time;

@@ -1,6 +1,7 @@
 //! Every rule has its test: the table of tests by row, checked against the sources.
 //!
-//! The rows of Go (G1–G56, G68–G73) have theirs in this directory, named by the row, but for what is named here;
+//! The rows of Go (G1–G56, G68–G73, and some of its package sync) have theirs in this directory, named by the
+//! row, but for what is named here;
 //! those of channels and of select (G21–G51) run on one worker, on two and on four. The rows on
 //! cancellation (K1–K16) are rules of single steps and of races between two threads: their tests poll
 //! by hand or run under loom, and are named here. So are those of faults and abuse (F1–F25), and of
@@ -16,6 +17,9 @@ const GO: RangeInclusive<u32> = 1..=56;
 
 /// Its rules of contexts.
 const CONTEXTS: RangeInclusive<u32> = 68..=73;
+
+/// Those of its package sync.
+const SYNC: &[u32] = &[58, 62];
 
 /// The rules of its channels and select, which hold for any number of workers.
 const CHANNELS: RangeInclusive<u32> = 21..=51;
@@ -418,6 +422,16 @@ const CANCEL_TESTS: Tests = &[
     ),
     (
         12,
+        "channel/tests/loom_locks.rs",
+        "a_lock_handed_over_is_not_lost_with_a_dropped_wait",
+    ),
+    (
+        12,
+        "channel/tests/loom_locks.rs",
+        "a_notification_is_not_lost_with_a_wait_that_wants_the_mutex",
+    ),
+    (
+        12,
         "src/io/turns.rs",
         "a_turn_is_not_lost_with_who_waited_for_it",
     ),
@@ -470,6 +484,11 @@ const CANCEL_TESTS: Tests = &[
     ),
     (
         16,
+        "channel/tests/reentrant.rs",
+        "locks_wake_and_forget_without_their_own_lock",
+    ),
+    (
+        16,
         "reactor/src/readiness/models.rs",
         "a_waker_may_come_back",
     ),
@@ -515,6 +534,7 @@ fn every_row_of_go_has_a_test() {
         "goroutines.rs",
         "channels.rs",
         "closing.rs",
+        "locks.rs",
         "select.rs",
         "time.rs",
         "context.rs",
@@ -523,7 +543,7 @@ fn every_row_of_go_has_a_test() {
         let text = source(&format!("tests/go_semantics/{file}"));
         covered.extend(tests_in(&text).filter_map(|(name, _)| row(name)));
     }
-    let rows = GO.chain(CONTEXTS);
+    let rows = GO.chain(CONTEXTS).chain(SYNC.iter().copied());
     let missing: Vec<_> = rows.filter(|row| !covered.contains(row)).collect();
     assert!(missing.is_empty(), "no test of G{missing:?}");
     check_that_they_exist(GO_ELSEWHERE);

@@ -16,7 +16,7 @@ use futures::future::{Either, FutureExt, join, select};
 use gorin::channel::TryRecvError;
 use gorin::model::{Builder, Coverage};
 use gorin::prelude::*;
-use gorin::sync::WaitGroup;
+use gorin::sync::{self, Cond, WaitGroup};
 use gorin::time::timeout;
 
 /// What a program has seen, in any order.
@@ -243,4 +243,84 @@ fn the_end_of_a_channel_is_news_for_who_does_not_wait_alone() {
         ],
         waits_for_the_end,
     );
+}
+
+/// One that stands in line for a mutex when its holder unlocks it, and takes it twice more.
+async fn takes_it_again(log: Log) {
+    let mutex = Arc::new(sync::Mutex::new(Vec::new()));
+    let guard = mutex.lock().await;
+    let (tx, rx) = chan::<()>(1);
+    let waits = go({
+        let mutex = mutex.clone();
+        async move { join(mutex.lock(), tx.send(())).await.0.push("waited") }
+    });
+    rx.recv().await;
+    drop(guard);
+    for _ in 0..2 {
+        mutex.lock().await.push("ran");
+    }
+    waits.await.unwrap();
+    log.note(mutex.lock().await.iter().position(|&who| who == "waited"));
+}
+
+#[test]
+fn who_is_called_for_a_mutex_races_with_all() {
+    ends_in(["Some(0)", "Some(1)", "Some(2)"], takes_it_again);
+}
+
+/// One that tries to lock what another one locks for a while.
+async fn tries_to_lock(log: Log) {
+    let mutex = Arc::new(sync::Mutex::new(()));
+    let (tx, rx) = chan::<()>(1);
+    let locks = go({
+        let mutex = mutex.clone();
+        async move {
+            let _guard = mutex.lock().await;
+            tx.send(()).await.unwrap();
+        }
+    });
+    log.note(mutex.try_lock().is_some());
+    rx.recv().await;
+    locks.await.unwrap();
+}
+
+#[test]
+fn who_tries_to_lock_may_come_at_any_time() {
+    ends_in(["false", "true"], tries_to_lock);
+}
+
+/// Two that want a mutex when it is unlocked, of which one is aborted.
+async fn aborts_who_waits(log: Log) {
+    let mutex = Arc::new(sync::Mutex::new(Vec::new()));
+    let guard = mutex.lock().await;
+    let waits = [1, 2].map(|n| {
+        let mutex = mutex.clone();
+        go(async move { mutex.lock().await.push(n) })
+    });
+    drop(guard);
+    waits[0].abort();
+    for one in waits {
+        let _ended_or_aborted = one.await;
+    }
+    log.note(&*mutex.lock().await);
+}
+
+#[test]
+fn a_mutex_reaches_the_other_one_if_the_first_is_aborted() {
+    ends_in(["[1, 2]", "[2, 1]", "[2]"], aborts_who_waits);
+}
+
+/// A notification that comes before the wait, or in it.
+async fn is_notified(log: Log) {
+    let watched = Arc::new((sync::Mutex::new(()), Cond::new()));
+    let theirs = watched.clone();
+    let notifies = go(async move { theirs.1.notify_one() });
+    let wait = watched.1.wait(watched.0.lock().await);
+    log.note(timeout(Duration::from_millis(1), wait).await.is_ok());
+    notifies.await.unwrap();
+}
+
+#[test]
+fn a_notification_may_come_before_the_wait() {
+    ends_in(["false", "true"], is_notified);
 }

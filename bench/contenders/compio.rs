@@ -3,6 +3,7 @@
 
 mod crates;
 mod gate;
+mod no_mutex;
 mod select;
 mod shared;
 
@@ -21,6 +22,7 @@ mod rt {
     use std::task::Poll;
 
     pub(crate) use crate::gate::Gate;
+    pub(crate) use crate::no_mutex::{Mutex, NO_MUTEX};
     pub(crate) use compio::time::sleep;
 
     pub(crate) trait MaybeSend {}

@@ -1,6 +1,7 @@
 //! glommio: one thread, one executor. Several workers are several executors, for servers only.
 
 mod gate;
+mod no_mutex;
 mod shared;
 
 use std::process::ExitCode;
@@ -19,6 +20,7 @@ mod rt {
     use std::time::Duration;
 
     pub(crate) use crate::gate::Gate;
+    pub(crate) use crate::no_mutex::{Mutex, NO_MUTEX};
 
     pub(crate) trait MaybeSend {}
     impl<T> MaybeSend for T {}

@@ -20,6 +20,7 @@ mod rt {
     use crate::shared::messages::Rows;
     use gorin::channel::{Receiver, Sender};
 
+    pub(crate) use gorin::sync::Mutex;
     pub(crate) use gorin::time::sleep;
     pub(crate) use gorin::yield_now;
 
@@ -28,6 +29,7 @@ mod rt {
 
     pub(crate) const ONE_SERVER_PER_THREAD: bool = false;
     pub(crate) const NO_YIELD: Option<&str> = None;
+    pub(crate) const NO_MUTEX: Option<&str> = None;
 
     pub(crate) type Task<T> = gorin::JoinHandle<T>;
 

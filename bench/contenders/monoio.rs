@@ -1,6 +1,7 @@
 //! monoio: one thread, one ring. Several workers are several runtimes, for servers only.
 
 mod gate;
+mod no_mutex;
 mod select;
 mod shared;
 
@@ -19,6 +20,7 @@ mod rt {
     use local_sync::mpsc::{bounded, unbounded};
 
     pub(crate) use crate::gate::Gate;
+    pub(crate) use crate::no_mutex::{Mutex, NO_MUTEX};
     pub(crate) use monoio::time::sleep;
 
     pub(crate) trait MaybeSend {}

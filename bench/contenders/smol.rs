@@ -22,12 +22,14 @@ mod rt {
 
     pub(crate) use crate::gate::Gate;
     pub(crate) use smol::future::yield_now;
+    pub(crate) use smol::lock::Mutex;
 
     pub(crate) trait MaybeSend: Send {}
     impl<T: Send> MaybeSend for T {}
 
     pub(crate) const ONE_SERVER_PER_THREAD: bool = false;
     pub(crate) const NO_YIELD: Option<&str> = None;
+    pub(crate) const NO_MUTEX: Option<&str> = None;
 
     static EXECUTOR: Executor<'static> = Executor::new();
 

@@ -19,15 +19,17 @@ mod rt {
     use crate::shared::messages::Rows;
     use crate::shared::{Failure, Outcome, unsupported};
     use futures::executor::block_on;
-    use std::sync::{Arc, Condvar, Mutex};
+    use std::sync::{self, Arc, Condvar};
     use std::thread::JoinHandle;
     use std::time::Duration;
 
+    pub(crate) use gorin_channel::sync::Mutex;
     pub(crate) trait MaybeSend: Send {}
     impl<T: Send> MaybeSend for T {}
 
     pub(crate) const ONE_SERVER_PER_THREAD: bool = false;
     pub(crate) const NO_YIELD: Option<&str> = None;
+    pub(crate) const NO_MUTEX: Option<&str> = None;
 
     pub(crate) type Task<T> = JoinHandle<T>;
 
@@ -63,7 +65,7 @@ mod rt {
     }
 
     #[derive(Clone, Default)]
-    pub(crate) struct Gate(Arc<(Mutex<bool>, Condvar)>);
+    pub(crate) struct Gate(Arc<(sync::Mutex<bool>, Condvar)>);
 
     impl Gate {
         pub(crate) fn new() -> Gate {

@@ -21,6 +21,7 @@ mod rt {
     use tokio::runtime::Builder;
     use tokio::sync::Notify;
 
+    pub(crate) use tokio::sync::Mutex;
     pub(crate) use tokio::task::yield_now;
     pub(crate) use tokio::time::sleep;
 
@@ -29,6 +30,7 @@ mod rt {
 
     pub(crate) const ONE_SERVER_PER_THREAD: bool = false;
     pub(crate) const NO_YIELD: Option<&str> = None;
+    pub(crate) const NO_MUTEX: Option<&str> = None;
 
     pub(crate) type Task<T> = tokio::task::JoinHandle<T>;
 

@@ -31,6 +31,7 @@ type setup struct {
 var rows = map[string]func(*setup){
 	"spawn_join":   spawnJoin,
 	"yield":        yield,
+	"mutex":        mutex,
 	"parked":       parked,
 	"skew":         skew,
 	"coldstart":    func(*setup) {},

@@ -12,6 +12,9 @@ const (
 	yielders  = 64
 	skewWork  = 20 * time.Microsecond
 	idleSleep = 300 * time.Millisecond
+	lockers   = 16
+	lockRun   = 8
+	lockHold  = 64
 )
 
 // spawnJoin starts empty goroutines in waves and joins each wave. Go has no join handle: a
@@ -49,6 +52,40 @@ func yield(s *setup) {
 		}
 		group.Wait()
 		return time.Duration(float64(time.Since(start)) * float64(count) / float64(each*yielders))
+	})
+}
+
+// mutex lets goroutines lock, add one and unlock, and let others run now and then.
+func mutex(s *setup) {
+	measure(s, "lock", lockers*lockHold, func(count int) time.Duration {
+		each := (count + lockers - 1) / lockers
+		var lock sync.Mutex
+		sum := 0
+		start := time.Now()
+		var group sync.WaitGroup
+		for range lockers {
+			group.Add(1)
+			go func() {
+				defer group.Done()
+				for n := 1; n <= each; n++ {
+					lock.Lock()
+					sum++
+					if n%lockHold == 0 {
+						runtime.Gosched()
+					}
+					lock.Unlock()
+					if n%lockRun == 0 {
+						runtime.Gosched()
+					}
+				}
+			}()
+		}
+		group.Wait()
+		elapsed := time.Since(start)
+		if sum != each*lockers {
+			panic("an addition was lost")
+		}
+		return time.Duration(float64(elapsed) * float64(count) / float64(sum))
 	})
 }
 

@@ -37,6 +37,7 @@ mod metrics {
 
     pub(super) const TASK: &[Metric] = &[lower("task", "ns/task"), lower("sleeps", "/task")];
     pub(super) const YIELD: &[Metric] = &[lower("yield", "ns/yield")];
+    pub(super) const LOCK: &[Metric] = &[lower("lock", "ns/lock"), lower("sleeps", "/lock")];
     pub(super) const PARKED: &[Metric] = &[
         lower("mem", "B/task"),
         lower("create", "ns/task"),
@@ -225,6 +226,9 @@ impl Size {
         }
         for workers in [1, 2] {
             add("yield", workers, "yield".into(), metrics::YIELD);
+        }
+        for workers in [1, 2] {
+            add("mutex", workers, "mutex".into(), metrics::LOCK);
         }
         add(
             "parked",

@@ -10,6 +10,7 @@
 //! | `ONE_SERVER_PER_THREAD` | a server with several workers is several runtimes with a listener each |
 //! | `run(workers, future)` | runs `future` as a task of a new runtime, returns its output |
 //! | `spawn`, `join`, `detach`, `yield_now`, `sleep` | as everywhere |
+//! | `Mutex` | `new`, `lock`, a guard; unless `NO_MUTEX` says why there is none |
 //! | `Gate` | many tasks wait until it opens: `new`, `wait`, `open` |
 //! | `net::{Listener, Stream}` | `from_std`, `accept`, `read`, `write_all`, buffers passed by value |
 //! | `fs::File` | `open`, and `read_at` with the buffer passed by value |
@@ -17,6 +18,7 @@
 
 pub(crate) mod channel;
 mod files;
+mod locks;
 pub(crate) mod messages;
 pub(crate) mod serve;
 mod tasks;
@@ -105,6 +107,7 @@ fn run_row(mut args: Args) -> Outcome {
             match row.as_str() {
                 "spawn_join" => tasks::spawn_join(&setup),
                 "yield" => tasks::yield_now(&setup),
+                "mutex" => locks::mutex(&setup),
                 "parked" => tasks::parked(&setup),
                 "skew" => tasks::skew(&setup),
                 "coldstart" => tasks::cold_start(&setup),

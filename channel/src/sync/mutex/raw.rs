@@ -27,10 +27,10 @@
 //! critical sections of nanoseconds or of seconds, with no clock to be read. And each order that
 //! barging makes possible is explored by loom and by `gorin::model`, which time would have to be kept from.
 //!
-//! Rejected: event-listener for the line. It wakes under a lock of its own, so that a waker that comes back to
-//! its mutex would hang, and its lists are explored by loom at a cost at which a handing-over of three threads
-//! does not end. Rejected: a channel of one permit, as in [`Semaphore`](crate::sync::Semaphore): it always
-//! hands over, and so makes each of those who want the lock wait for a sleeping one to be scheduled.
+//! Rejected: event-listener for the line. It wakes under a lock of its own, so a waker that comes back to its
+//! mutex would hang; and loom has not come to an end on a channel made of it where a third thread drops its
+//! wait. Rejected: a channel with one permit, as in [`Semaphore`](crate::sync::Semaphore): it always hands
+//! over, so that each in turn waits for a sleeping one to be scheduled.
 //!
 //! Must not: clone, wake or drop a waker under its lock.
 

@@ -7,15 +7,15 @@ use std::task::{Poll, Waker};
 
 use gorin_base::hook::{self, Access, Site};
 use gorin_base::primitive::PlainArc;
-use gorin_base::seeded;
 
 use crate::error::SendError;
 use crate::hint::Hint;
+use crate::line;
 use crate::lock::Lock;
 use crate::receiver::Receiver;
 use crate::sender::Sender;
 use crate::state::State;
-use crate::waiter::{Key, Outcome, Phase, Wakeup};
+use crate::waiter::{Key, Outcome, Wakeup};
 
 /// What reports call a channel.
 const CHANNEL: &str = "channel";
@@ -130,41 +130,7 @@ impl<T> Shared<T> {
     /// with `waker` to be woken.
     #[inline(always)]
     pub(crate) fn poll_waiter(&self, key: Key, waker: &Waker) -> Poll<Outcome<T>> {
-        let mut state = self.state.lock();
-        let waiter = state.waiters.get_mut(key);
-        if waiter.phase != Phase::Queued {
-            let outcome = state.waiters.take(key);
-            drop(state);
-            hook::unparked(self.id, key.index());
-            return Poll::Ready(outcome);
-        }
-        if waiter
-            .waker
-            .as_ref()
-            .is_some_and(|mine| mine.will_wake(waker))
-            || seeded::bug("chan.waker_not_replaced")
-        {
-            return Poll::Pending;
-        }
-        drop(state);
-        self.replace_waker(key, waker)
-    }
-
-    /// The task that polls has changed since the operation stood in line.
-    #[cold]
-    fn replace_waker(&self, key: Key, waker: &Waker) -> Poll<Outcome<T>> {
-        // Cloned before the lock, and what it replaces is dropped after it.
-        let mut fresh = Some(waker.clone());
-        let mut state = self.state.lock();
-        let waiter = state.waiters.get_mut(key);
-        if waiter.phase == Phase::Queued || seeded::bug("chan.replaced_waker_no_second_look") {
-            std::mem::swap(&mut waiter.waker, &mut fresh);
-            return Poll::Pending;
-        }
-        let outcome = state.waiters.take(key);
-        drop(state);
-        hook::unparked(self.id, key.index());
-        Poll::Ready(outcome)
+        line::poll_waiter(&self.state, self.id, key, waker)
     }
 
     /// Ends every operation that waits in this closed channel, a few per lock.

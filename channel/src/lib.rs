@@ -55,7 +55,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `state.rs` | the protocol, one step per operation, and its invariants: read this first |
-//! | `waiter.rs`, `claim.rs` | operations in line; which case of a select has been served |
+//! | `waiter.rs`, `line.rs`, `claim.rs` | operations in line; one of them polled; which case of a select has been served |
 //! | `operation.rs` | from a poll to a step: what sends, receives and reservations have in common |
 //! | `send.rs`, `recv.rs`, `reserve.rs`, `closed.rs`, `stream.rs`, `sink.rs` | the futures |
 //! | `select/` | the engine of select, the macro, the run-time form |
@@ -78,6 +78,7 @@ mod closed;
 mod error;
 mod few;
 mod hint;
+mod line;
 #[expect(
     unsafe_code,
     reason = "the lock and its data are apart; see the text of the file"

@@ -29,6 +29,7 @@ use gorin_base::{coop, seeded};
 
 use crate::claim::Claim;
 use crate::hint;
+use crate::line::Line;
 use crate::waiter::{Key, Phase, Side, Waiter, Waiters, Wakeup, Wants};
 
 /// The outcome of a send that does not wait.
@@ -102,6 +103,15 @@ impl<T> Leftover<T> {
             0 => 0,
             _ => self.buffer.len() + self.returned.len(),
         }
+    }
+}
+
+impl<T> Line for State<T> {
+    type Value = T;
+
+    #[inline(always)]
+    fn waiters(&mut self) -> &mut Waiters<T> {
+        &mut self.waiters
     }
 }
 

@@ -129,6 +129,7 @@ const UNSAFE_FILES: &[&str] = &[
     "channel/src/lock.rs",
     "channel/src/spin.rs",
     "channel/src/sync/mutex/guard.rs",
+    "channel/src/sync/rwlock/cell.rs",
     "channel/tests/",
     "executor/src/local.rs",
     "executor/src/run_queue.rs",

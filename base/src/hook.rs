@@ -67,7 +67,7 @@ pub enum Access {
     /// Only looks: `len`, `is_closed`, waiting for a wait group.
     Read,
     /// Changes the object, and two of a kind in either order leave the same state and results: `done`
-    /// of a wait group.
+    /// of a wait group, a reader that comes to a reader-writer lock or leaves it.
     Commute,
     /// Commutes with its kind only: an `add`. A `done` that comes before it may be the one that ends a
     /// wait, and the same `done` after it not. As long as nobody has waited it is as `Commute`; the

@@ -61,12 +61,12 @@
 //! | `select/` | the engine of select, the macro, the run-time form |
 //! | `lock.rs`, `spin.rs`, `hint.rs` | the lock, its set for selects; the guess whether to wait |
 //! | `chan.rs`, `sender.rs`, `receiver.rs`, `both.rs` | making channels, the handles |
-//! | [`sync`] | wait groups, notifications, mutexes and the like |
+//! | [`sync`] | waiting for goroutines rather than for values: wait groups, notifications, locks |
 //!
 //! Absent on purpose: this crate starts no task, knows no executor, reads no clock. No waker is
 //! cloned, woken or dropped, and no value is dropped, while a channel is locked. The only unsafe
-//! code is in `lock.rs` and `sync/mutex/guard.rs`. Every protocol has loom models (`tests/loom_*.rs`), and every model a
-//! seeded bug that it finds (`tests/mutants.txt`).
+//! code is in `lock.rs`, `sync/mutex/guard.rs` and `sync/rwlock/cell.rs`. Every protocol has loom models
+//! (`tests/loom_*.rs`), and every model a seeded bug that it finds (`tests/mutants.txt`).
 
 #![deny(unsafe_code)]
 

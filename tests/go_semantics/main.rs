@@ -9,6 +9,7 @@
 //! | `locks.rs` | G58, G62: mutexes, condition variables |
 //! | `time.rs` | G52–G56: sleeping, timers, tickers, functions run later |
 //! | `context.rs` | G68–G73: contexts: cancels, deadlines, causes, values, what runs until they end |
+//! | `rwlock.rs` | G59: the reader-writer lock |
 //!
 //! The numbers keep the order, and `rows.rs` sees that none is missing, also of the rules on
 //! cancellation (K1–K16) and on faults (F1–F25), whose tests are elsewhere; each test's name says its rule. Where Rust differs from Go on
@@ -27,6 +28,7 @@ mod context;
 mod goroutines;
 mod locks;
 mod rows;
+mod rwlock;
 mod select;
 mod time;
 

@@ -19,7 +19,7 @@ const GO: RangeInclusive<u32> = 1..=56;
 const CONTEXTS: RangeInclusive<u32> = 68..=73;
 
 /// Those of its package sync.
-const SYNC: &[u32] = &[58, 62];
+const SYNC: &[u32] = &[58, 59, 62];
 
 /// The rules of its channels and select, which hold for any number of workers.
 const CHANNELS: RangeInclusive<u32> = 21..=51;
@@ -435,6 +435,16 @@ const CANCEL_TESTS: Tests = &[
         "src/io/turns.rs",
         "a_turn_is_not_lost_with_who_waited_for_it",
     ),
+    (
+        12,
+        "channel/tests/loom_rwlock.rs",
+        "a_dropped_write_passes_on_what_it_was_given",
+    ),
+    (
+        12,
+        "channel/tests/loom_rwlock.rs",
+        "a_dropped_read_passes_on_what_it_was_given",
+    ),
     // An abort drops the future once, at its await point.
     (13, "executor/src/task/models.rs", "abort_vs_run"),
     (13, "executor/src/task/models.rs", "abort_vs_wake"),
@@ -472,6 +482,11 @@ const CANCEL_TESTS: Tests = &[
         "g10_dropping_the_handle_lets_the_goroutine_run_on",
     ),
     // No user code under a lock.
+    (
+        16,
+        "channel/tests/rwlock.rs",
+        "wakers_may_come_back_to_the_lock",
+    ),
     (
         16,
         "channel/tests/reentrant.rs",
@@ -538,6 +553,7 @@ fn every_row_of_go_has_a_test() {
         "select.rs",
         "time.rs",
         "context.rs",
+        "rwlock.rs",
     ];
     for file in files {
         let text = source(&format!("tests/go_semantics/{file}"));

@@ -508,7 +508,8 @@ mod explorer {
         let text = failure.to_string();
         assert!(failure.is_deadlock(), "{text}");
         assert!(
-            text.contains("on semaphore 1 made at tests/model.rs:"),
+            text.contains("Semaphore acquire at tests/model.rs:")
+                && text.contains("on semaphore 1 made at tests/model.rs:"),
             "{text}"
         );
         passes(|| two_permits_each(3));

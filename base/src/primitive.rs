@@ -18,11 +18,11 @@ mod imp {
     use super::miri as parking_lot;
     pub use parking_lot::{Condvar, MutexGuard};
     pub use std::hint::spin_loop;
-    pub use std::sync::Arc;
     pub use std::sync::atomic::{
         AtomicBool, AtomicI64, AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize,
         Ordering, fence,
     };
+    pub use std::sync::{Arc, OnceLock};
     pub use std::thread;
     pub use std::thread_local;
 
@@ -226,6 +226,71 @@ mod imp {
     ) -> (MutexGuard<'a, T>, bool) {
         drop(guard);
         (mutex.lock(), true)
+    }
+
+    /// std's `OnceLock`, whose order loom sees: who finds the value has all that came before it was set.
+    ///
+    /// The value lies in one of std's, which nobody looks into before `is_set`, nor fills but under
+    /// `turn`; so std's never blocks, which loom would not notice.
+    #[derive(Debug)]
+    pub struct OnceLock<T> {
+        is_set: AtomicBool,
+        turn: Mutex<()>,
+        value: std::sync::OnceLock<T>,
+    }
+
+    impl<T> OnceLock<T> {
+        /// A cell without a value.
+        pub fn new() -> Self {
+            Self {
+                is_set: AtomicBool::new(false),
+                turn: Mutex::new(()),
+                value: std::sync::OnceLock::new(),
+            }
+        }
+
+        /// The value, if it has been set.
+        #[track_caller]
+        pub fn get(&self) -> Option<&T> {
+            // Acquire: pairs with the Release store of who has set it.
+            let is_set = self.is_set.load(Ordering::Acquire);
+            is_set.then(|| self.value.get()).flatten()
+        }
+
+        /// Sets the value, unless there is one: then it comes back.
+        #[track_caller]
+        pub fn set(&self, value: T) -> Result<(), T> {
+            let _turn = self.turn.lock();
+            self.value.set(value)?;
+            // Release: pairs with the Acquire load in `get`.
+            self.is_set.store(true, Ordering::Release);
+            Ok(())
+        }
+
+        /// The value, made by `make` if there is none; others wait meanwhile.
+        #[track_caller]
+        pub fn get_or_init(&self, make: impl FnOnce() -> T) -> &T {
+            if let Some(value) = self.get() {
+                return value;
+            }
+            let _turn = self.turn.lock();
+            if self.value.get().is_none() {
+                let _ = self.value.set(make());
+                // Release: pairs with the Acquire load in `get`.
+                self.is_set.store(true, Ordering::Release);
+            }
+            self.value.get().expect("it has just been set")
+        }
+
+        /// The value, for who is alone.
+        pub fn get_mut(&mut self) -> Option<&mut T> {
+            self.value.get_mut()
+        }
+
+        /// The value.
+        pub fn into_inner(self) -> Option<T> {
+            self.value.into_inner()
+        }
     }
 
     /// `loom::cell::UnsafeCell`: concurrent access is an error that the model reports.

@@ -130,7 +130,7 @@ impl<T> Shared<T> {
     /// with `waker` to be woken.
     #[inline(always)]
     pub(crate) fn poll_waiter(&self, key: Key, waker: &Waker) -> Poll<Outcome<T>> {
-        line::poll_waiter(&self.state, self.id, key, waker)
+        line::poll_waiter(&self.state, key, (self.id, key.index()), waker)
     }
 
     /// Ends every operation that waits in this closed channel, a few per lock.

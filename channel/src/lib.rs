@@ -61,7 +61,7 @@
 //! | `select/` | the engine of select, the macro, the run-time form |
 //! | `lock.rs`, `spin.rs`, `hint.rs` | the lock, its set for selects; the guess whether to wait |
 //! | `chan.rs`, `sender.rs`, `receiver.rs`, `both.rs` | making channels, the handles |
-//! | [`sync`] | waiting for goroutines rather than for values: wait groups, notifications, locks |
+//! | [`sync`] | what goroutines need beside channels: wait groups, semaphores, locks, … |
 //!
 //! Absent on purpose: this crate starts no task, knows no executor, reads no clock. No waker is
 //! cloned, woken or dropped, and no value is dropped, while a channel is locked. The only unsafe

@@ -18,13 +18,16 @@ pub(crate) trait Line {
     fn waiters(&mut self) -> &mut Waiters<Self::Value>;
 }
 
-/// Polls an operation that waits in the object `id`: its outcome if a partner has completed it, else
-/// `Pending` with `waker` to be woken.
+/// What a checker knows a wait by: the object, and the key among those who wait for it.
+pub(crate) type HookKey = (u64, usize);
+
+/// Polls the operation whose waiter is `key`: its outcome if a partner has completed it, else `Pending`
+/// with `waker` to be woken.
 #[inline(always)]
 pub(crate) fn poll_waiter<L: Line>(
     lock: &Lock<L>,
-    id: u64,
     key: Key,
+    hook_key: HookKey,
     waker: &Waker,
 ) -> Poll<Outcome<L::Value>> {
     let mut line = lock.lock();
@@ -32,7 +35,7 @@ pub(crate) fn poll_waiter<L: Line>(
     if waiter.phase != Phase::Queued {
         let outcome = line.waiters().take(key);
         drop(line);
-        hook::unparked(id, key.index());
+        hook::unparked(hook_key.0, hook_key.1);
         return Poll::Ready(outcome);
     }
     if waiter
@@ -44,15 +47,15 @@ pub(crate) fn poll_waiter<L: Line>(
         return Poll::Pending;
     }
     drop(line);
-    replace_waker(lock, id, key, waker)
+    replace_waker(lock, key, hook_key, waker)
 }
 
 /// The task that polls has changed since the operation stood in line.
 #[cold]
 fn replace_waker<L: Line>(
     lock: &Lock<L>,
-    id: u64,
     key: Key,
+    hook_key: HookKey,
     waker: &Waker,
 ) -> Poll<Outcome<L::Value>> {
     // Cloned before the lock, and what it replaces is dropped after it.
@@ -65,6 +68,6 @@ fn replace_waker<L: Line>(
     }
     let outcome = line.waiters().take(key);
     drop(line);
-    hook::unparked(id, key.index());
+    hook::unparked(hook_key.0, hook_key.1);
     Poll::Ready(outcome)
 }

@@ -135,13 +135,6 @@ impl<T> State<T> {
         }
     }
 
-    /// Buffers `values`; nobody waits for one, and there is a place for all.
-    pub(crate) fn append(&mut self, mut values: VecDeque<T>) {
-        self.buffer.append(&mut values);
-        self.refresh();
-        self.check();
-    }
-
     pub(crate) fn is_closed(&self) -> bool {
         self.closed
     }

@@ -242,6 +242,11 @@ impl<T> Waiters<T> {
         self.first(side) == NIL
     }
 
+    /// The waiter that has stood longest in the list of `side`.
+    pub(crate) fn head(&self, side: Side) -> Option<&Waiter<T>> {
+        self.slots.get(self.first(side) as usize)
+    }
+
     /// Puts a new waiter at the end of its list; the caller says whom to wake, by its `waker` or by
     /// [`set_claim`](Self::set_claim), before it unlocks.
     #[inline(always)]

@@ -13,7 +13,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
-use gorin_channel::sync::{Cond, Mutex, Notify, Semaphore};
+use gorin_channel::sync::{Cond, Mutex, Notify, OnceCell, Semaphore};
 use gorin_channel::{Receiver, Sender, chan, select};
 
 /// Runs `body` on a thread of its own, which hangs if it takes a lock twice.
@@ -254,6 +254,66 @@ fn locks_wake_and_forget_without_their_own_lock() {
             }
             assert_eq!(count(&looks), before + 2);
         }
+    });
+}
+
+#[test]
+fn permits_wake_without_the_lock() {
+    hangs_never(|| {
+        let looks = Arc::new(AtomicUsize::new(0));
+        let semaphore = Semaphore::new(1);
+        let at = || {
+            let semaphore = semaphore.clone();
+            move || {
+                let _ = semaphore.available();
+            }
+        };
+        let permit = semaphore.try_acquire();
+        let mut served = Box::pin(semaphore.acquire());
+        let mut moved = Box::pin(semaphore.acquire_many(2));
+        let mut behind = Box::pin(semaphore.acquire());
+        assert!(poll(served.as_mut(), &looks, at()).is_pending());
+        for _ in 0..2 {
+            assert!(poll(moved.as_mut(), &looks, at()).is_pending());
+        }
+        assert!(poll(behind.as_mut(), &looks, at()).is_pending());
+        assert_eq!(count(&looks), 1, "one was replaced");
+        drop(permit);
+        assert_eq!(count(&looks), 3, "one was woken and dropped");
+        drop(served);
+        drop(moved);
+        assert_eq!(
+            count(&looks),
+            6,
+            "one dropped, and who stood behind it woken"
+        );
+        assert!(poll(behind.as_mut(), &looks, at()).is_ready());
+    });
+}
+
+#[test]
+fn a_cell_wakes_without_the_lock() {
+    hangs_never(|| {
+        let looks = Arc::new(AtomicUsize::new(0));
+        let cell = Arc::new(OnceCell::new());
+        let at = || {
+            let cell = cell.clone();
+            move || {
+                let set = cell.set(2);
+                assert_eq!(set, Err(2));
+            }
+        };
+        let mut maker = Box::pin(cell.get_or_init(std::future::pending));
+        let mut other = pin!(cell.get_or_init(std::future::pending));
+        let mut waits = pin!(cell.wait());
+        let noop = &mut Context::from_waker(Waker::noop());
+        assert!(maker.as_mut().poll(noop).is_pending());
+        assert!(poll(other.as_mut(), &looks, at()).is_pending());
+        assert!(poll(waits.as_mut(), &looks, at()).is_pending());
+        assert_eq!(cell.set(1), Ok(()));
+        assert_eq!(count(&looks), 4, "woken and dropped");
+        drop(maker);
+        assert!(other.as_mut().poll(noop).is_ready() && waits.as_mut().poll(noop).is_ready());
     });
 }
 

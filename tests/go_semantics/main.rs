@@ -10,6 +10,7 @@
 //! | `time.rs` | G52–G56: sleeping, timers, tickers, functions run later |
 //! | `context.rs` | G68–G73: contexts: cancels, deadlines, causes, values, what runs until they end |
 //! | `rwlock.rs` | G59: the reader-writer lock |
+//! | `sync.rs` | G60, G61, G66, G67: wait groups, values made once, shared work, weighted semaphores |
 //!
 //! The numbers keep the order, and `rows.rs` sees that none is missing, also of the rules on
 //! cancellation (K1–K16) and on faults (F1–F25), whose tests are elsewhere; each test's name says its rule. Where Rust differs from Go on
@@ -30,6 +31,7 @@ mod locks;
 mod rows;
 mod rwlock;
 mod select;
+mod sync;
 mod time;
 
 use common::{on_each_count as everywhere, on_workers};

@@ -1,6 +1,6 @@
 //! Every rule has its test: the table of tests by row, checked against the sources.
 //!
-//! The rows of Go (G1–G56, G68–G73, and some of its package sync) have theirs in this directory, named by the
+//! The rows of Go (G1–G56, and those of G58–G73 that are kept) have theirs in this directory, named by the
 //! row, but for what is named here;
 //! those of channels and of select (G21–G51) run on one worker, on two and on four. The rows on
 //! cancellation (K1–K16) are rules of single steps and of races between two threads: their tests poll
@@ -18,8 +18,8 @@ const GO: RangeInclusive<u32> = 1..=56;
 /// Its rules of contexts.
 const CONTEXTS: RangeInclusive<u32> = 68..=73;
 
-/// Those of its package sync.
-const SYNC: &[u32] = &[58, 59, 62];
+/// Those of its package sync, and of what is like them elsewhere.
+const SYNC: &[u32] = &[58, 59, 60, 61, 62, 66, 67];
 
 /// The rules of its channels and select, which hold for any number of workers.
 const CHANNELS: RangeInclusive<u32> = 21..=51;
@@ -417,6 +417,21 @@ const CANCEL_TESTS: Tests = &[
     ),
     (
         12,
+        "channel/tests/loom_sync.rs",
+        "a_permit_is_not_lost_with_a_dropped_wait",
+    ),
+    (
+        12,
+        "channel/tests/loom_once.rs",
+        "a_dropped_maker_lets_the_next_make_it",
+    ),
+    (
+        12,
+        "channel/tests/loom_flight.rs",
+        "the_next_one_leads_when_the_leader_is_dropped",
+    ),
+    (
+        12,
         "channel/tests/loom_cancel.rs",
         "a_dropped_reservation_passes_its_place_on",
     ),
@@ -495,6 +510,21 @@ const CANCEL_TESTS: Tests = &[
     (
         16,
         "channel/tests/reentrant.rs",
+        "permits_wake_without_the_lock",
+    ),
+    (
+        16,
+        "channel/tests/reentrant.rs",
+        "a_cell_wakes_without_the_lock",
+    ),
+    (
+        16,
+        "channel/tests/single_flight.rs",
+        "no_code_of_keys_and_values_runs_under_the_lock",
+    ),
+    (
+        16,
+        "channel/tests/reentrant.rs",
         "values_are_dropped_without_the_lock",
     ),
     (
@@ -554,6 +584,7 @@ fn every_row_of_go_has_a_test() {
         "time.rs",
         "context.rs",
         "rwlock.rs",
+        "sync.rs",
     ];
     for file in files {
         let text = source(&format!("tests/go_semantics/{file}"));

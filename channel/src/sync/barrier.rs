@@ -96,7 +96,7 @@ impl Barrier {
     pub fn wait(&self) -> BarrierWaitFut<'_> {
         BarrierWaitFut {
             barrier: self,
-            wait: Wait::new(Location::caller()),
+            wait: Wait::new(Arrival, Location::caller()),
         }
     }
 
@@ -138,11 +138,14 @@ struct Arrival;
 impl Rule for Arrival {
     type State = State;
     type Output = BarrierWaitResult;
-    const NAME: &'static str = "Barrier wait";
     const ACCESS: Access = Access::Write;
     const WANTS: Wants = Wants::Value;
 
-    fn now(state: &mut State) -> Option<(BarrierWaitResult, Woken)> {
+    fn name(&self) -> &'static str {
+        "Barrier wait"
+    }
+
+    fn now(&self, state: &mut State) -> Option<(BarrierWaitResult, Woken)> {
         let others = state.arrived + usize::from(seeded::bug("barrier.one_too_few"));
         if others + 1 < state.size {
             return None;
@@ -160,16 +163,16 @@ impl Rule for Arrival {
         Some((BarrierWaitResult { leads: true }, woken))
     }
 
-    fn entered(state: &mut State) {
+    fn entered(&self, state: &mut State) {
         state.arrived += 1;
     }
 
-    fn completed() -> BarrierWaitResult {
+    fn completed(&self) -> BarrierWaitResult {
         let leads = seeded::bug("barrier.everybody_leads");
         BarrierWaitResult { leads }
     }
 
-    fn undo(state: &mut State, phase: Phase) -> Woken {
+    fn undo(&self, state: &mut State, phase: Phase) -> Woken {
         let counted = phase == Phase::Queued || seeded::bug("barrier.taken_back_twice");
         if counted && !seeded::bug("barrier.dropped_wait_counts") {
             state.arrived -= 1;

@@ -1,5 +1,5 @@
-//! Waiting in line for something other than a value: what reads, writes and waits at a barrier have in
-//! common.
+//! Waiting in line for something other than a value: what reads, writes, waits at a barrier and waits for
+//! permits have in common.
 //!
 //! [`Object`] is what goroutines wait for: a state under a lock, with the waiters in it, by which a report
 //! names it. [`Rule`] is the difference between the operations; [`Wait`] is one of them on its way.
@@ -16,29 +16,39 @@
 //!
 //! Must not: clone, wake or drop a waker while the lock is held.
 
-use std::marker::PhantomData;
 use std::task::{Context, Poll, ready};
 
 use gorin_base::hook::{self, Access, Site, Wait as HookWait};
 use gorin_base::{coop, primitive, seeded};
 
-use crate::line::{self, Line};
+use crate::line::{self, HookKey, Line};
 use crate::lock::{Guard, Lock};
 use crate::waiter::{Key, Phase, Wakeup, Wants};
 
 /// What goroutines wait for.
 pub(super) struct Object<S> {
     id: u64,
+    /// Tells it from the other part, if the object that users see has two.
+    part: usize,
     state: Lock<S>,
 }
+
+/// Of what users see, at most so many are one.
+const PARTS: usize = 2;
 
 impl<S> Object<S> {
     /// `kind` is what reports call it.
     pub(super) fn new(kind: &'static str, state: S, site: Site) -> Self {
         let id = gorin_base::id::next();
         hook::created(id, kind, site);
+        Self::part(id, 0, state)
+    }
+
+    /// Part number `part` of the object `id`, of which reports know.
+    pub(super) fn part(id: u64, part: usize, state: S) -> Self {
+        debug_assert!(part < PARTS);
         let state = Lock::new(state);
-        Self { id, state }
+        Self { id, part, state }
     }
 
     /// Names it in reports.
@@ -53,26 +63,28 @@ impl<S> Object<S> {
         self.state.lock()
     }
 
-    /// Does what `R` asks for if that needs no waiting.
+    /// What a checker tells a waiter by.
+    fn hook_key(&self, key: Key) -> HookKey {
+        (self.id, key.index() * PARTS + self.part)
+    }
+
+    /// Does what `rule` asks for if that needs no waiting.
     #[inline]
-    pub(super) fn now<R: Rule<State = S>>(&self) -> Option<R::Output> {
-        let now = R::now(&mut self.lock());
+    pub(super) fn now<R: Rule<State = S>>(&self, rule: &R) -> Option<R::Output> {
+        let now = rule.now(&mut self.lock());
         let (output, woken) = now?;
         woken.wake();
         Some(output)
     }
 }
 
-/// An operation that is done at once or waits in line. Its functions run under the object's lock.
+/// An operation that is done at once or waits in line. All but its name runs under the object's lock.
 pub(super) trait Rule {
     /// What is under the lock.
-    type State: Line<Value = ()>;
+    type State: Line;
 
     /// What the operation gives its caller.
     type Output;
-
-    /// What a report calls it.
-    const NAME: &'static str;
 
     /// How it uses the object, for a model checker.
     const ACCESS: Access;
@@ -80,17 +92,25 @@ pub(super) trait Rule {
     /// Which line it waits in.
     const WANTS: Wants;
 
+    /// What a report calls it.
+    fn name(&self) -> &'static str;
+
     /// Does it if that needs no waiting; else changes nothing.
-    fn now(state: &mut Self::State) -> Option<(Self::Output, Woken)>;
+    fn now(&self, state: &mut Self::State) -> Option<(Self::Output, Woken)>;
+
+    /// What others see of its waiter.
+    fn value(&self) -> Option<<Self::State as Line>::Value> {
+        None
+    }
 
     /// It stands in line from now on.
-    fn entered(_state: &mut Self::State) {}
+    fn entered(&self, _state: &mut Self::State) {}
 
     /// The result, after somebody has completed its waiter.
-    fn completed() -> Self::Output;
+    fn completed(&self) -> Self::Output;
 
     /// Its waiter, which stood in `phase`, is gone: undoes what was done for it.
-    fn undo(state: &mut Self::State, phase: Phase) -> Woken;
+    fn undo(&self, state: &mut Self::State, phase: Phase) -> Woken;
 }
 
 /// The duty to wake whoever was completed, once the lock is released. One alone needs no memory.
@@ -108,6 +128,12 @@ impl Woken {
         if self.first.is_some() {
             Wakeup::wake_all(self.first.into_iter().chain(self.rest));
         }
+    }
+
+    /// The duty to wake those of `other`, too.
+    pub(super) fn and(self, other: Woken) -> Woken {
+        let [mine, theirs] = [self, other].map(|woken| woken.first.into_iter().chain(woken.rest));
+        mine.chain(theirs).collect()
     }
 }
 
@@ -131,18 +157,23 @@ enum Place {
 
 /// One operation that is being polled. Whoever owns it calls [`cancel`](Self::cancel) before dropping it.
 pub(super) struct Wait<R> {
+    rule: R,
     place: Place,
     site: Site,
-    _rule: PhantomData<fn() -> R>,
 }
 
 impl<R: Rule> Wait<R> {
-    pub(super) fn new(site: Site) -> Self {
+    pub(super) fn new(rule: R, site: Site) -> Self {
         Self {
+            rule,
             place: Place::Fresh,
             site,
-            _rule: PhantomData,
         }
+    }
+
+    /// What it waits for.
+    pub(super) fn rule(&self) -> &R {
+        &self.rule
     }
 
     /// True while it waits.
@@ -163,17 +194,18 @@ impl<R: Rule> Wait<R> {
         ready!(coop::poll_ready(cx));
         let output = match self.place {
             Place::Fresh => {
-                hook::step(R::NAME, object.id, R::ACCESS, self.site);
-                match object.now::<R>() {
+                hook::step(self.rule.name(), object.id, R::ACCESS, self.site);
+                match object.now(&self.rule) {
                     Some(output) => output,
                     None => ready!(self.enter(object, cx)),
                 }
             }
             Place::InLine(key) => {
-                let _ = ready!(line::poll_waiter(&object.state, object.id, key, cx.waker()));
-                R::completed()
+                let hook_key = object.hook_key(key);
+                let _ = ready!(line::poll_waiter(&object.state, key, hook_key, cx.waker()));
+                self.rule.completed()
             }
-            Place::Ended => panic!("a {} was polled after it had ended", R::NAME),
+            Place::Ended => panic!("a {} was polled after it had ended", self.rule.name()),
         };
         self.place = Place::Ended;
         coop::spend();
@@ -187,21 +219,22 @@ impl<R: Rule> Wait<R> {
         let waker = cx.waker().clone();
         let mut state = object.lock();
         if !seeded::bug("line.no_look_before_waiting")
-            && let Some((output, woken)) = R::now(&mut state)
+            && let Some((output, woken)) = self.rule.now(&mut state)
         {
             drop(state);
             drop(waker);
             woken.wake();
             return Poll::Ready(output);
         }
-        let key = state.waiters().push(R::WANTS, None, Some(waker));
-        R::entered(&mut state);
+        let value = self.rule.value();
+        let key = state.waiters().push(R::WANTS, value, Some(waker));
+        self.rule.entered(&mut state);
         drop(state);
         self.place = Place::InLine(key);
         hook::parked(HookWait {
-            operation: R::NAME,
+            operation: self.rule.name(),
             object: object.id,
-            key: key.index(),
+            key: object.hook_key(key).1,
             site: self.site,
         });
         Poll::Pending
@@ -228,9 +261,9 @@ impl<R: Rule> Wait<R> {
             return;
         }
         let removed = state.waiters().remove(key);
-        let woken = R::undo(&mut state, removed.phase);
+        let woken = self.rule.undo(&mut state, removed.phase);
         drop(state);
-        hook::unparked(object.id, key.index());
+        hook::unparked(object.id, object.hook_key(key).1);
         // Before its own waker is dropped, which may panic.
         woken.wake();
         drop(removed);

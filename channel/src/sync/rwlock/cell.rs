@@ -86,10 +86,10 @@ pub(super) struct Entry<P: Handle, R: Rule<State = State>> {
 }
 
 impl<P: Handle, R: Rule<State = State, Output = ()>> Entry<P, R> {
-    pub(super) fn new(handle: P, site: Site) -> Self {
+    pub(super) fn new(handle: P, rule: R, site: Site) -> Self {
         Self {
             handle: Some(handle),
-            wait: Wait::new(site),
+            wait: Wait::new(rule, site),
         }
     }
 
@@ -102,7 +102,10 @@ impl<P: Handle, R: Rule<State = State, Output = ()>> Entry<P, R> {
     #[inline]
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<P> {
         let Some(handle) = &self.handle else {
-            panic!("a {} was polled after it had ended", R::NAME);
+            panic!(
+                "a {} was polled after it had ended",
+                self.wait.rule().name()
+            );
         };
         ready!(self.wait.poll(&handle.guarded().object, cx));
         Poll::Ready(self.handle.take().expect("it was there"))
@@ -136,7 +139,7 @@ impl<P: Handle> Reading<P> {
     pub(super) fn now(handle: P, site: Site) -> Option<Self> {
         let object = &handle.guarded().object;
         hook::step("RwLock try_read", object.id(), Read::ACCESS, site);
-        let entered = object.now::<Read>();
+        let entered = object.now(&Read);
         entered.map(|()| Self { handle })
     }
 
@@ -191,7 +194,7 @@ impl<P: Handle> Writing<P> {
     pub(super) fn now(handle: P, site: Site) -> Option<Self> {
         let object = &handle.guarded().object;
         hook::step("RwLock try_write", object.id(), Access::Write, site);
-        let entered = object.now::<Write>();
+        let entered = object.now(&Write);
         entered.map(|()| Self { handle })
     }
 

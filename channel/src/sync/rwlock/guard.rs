@@ -62,7 +62,7 @@ macro_rules! guard {
         impl<$($life,)? T: ?Sized> $future<$($life,)? T> {
             #[inline]
             pub(super) fn new(handle: $handle, site: Site) -> Self {
-                Self(Entry::new(handle, site))
+                Self(Entry::new(handle, $rule, site))
             }
         }
 

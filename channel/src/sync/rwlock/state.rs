@@ -165,20 +165,23 @@ pub(super) struct Read;
 impl Rule for Read {
     type State = State;
     type Output = ();
-    const NAME: &'static str = "RwLock read";
     /// Two readers that come or go find the same in either order, and leave the same: whether they have
     /// to wait depends on writers alone, and the last to leave lets a writer in, whoever that is.
     const ACCESS: Access = Access::Commute;
     const WANTS: Wants = Wants::Value;
 
+    fn name(&self) -> &'static str {
+        "RwLock read"
+    }
+
     #[inline]
-    fn now(state: &mut State) -> Option<((), Woken)> {
+    fn now(&self, state: &mut State) -> Option<((), Woken)> {
         state.read().then(|| ((), Woken::default()))
     }
 
-    fn completed() {}
+    fn completed(&self) {}
 
-    fn undo(state: &mut State, phase: Phase) -> Woken {
+    fn undo(&self, state: &mut State, phase: Phase) -> Woken {
         match phase {
             Phase::Done if !seeded::bug("rwlock.dropped_read_stays_in") => state.leave_reading(),
             _ => Woken::default(),
@@ -192,18 +195,21 @@ pub(super) struct Write;
 impl Rule for Write {
     type State = State;
     type Output = ();
-    const NAME: &'static str = "RwLock write";
     const ACCESS: Access = Access::Write;
     const WANTS: Wants = Wants::Taker;
 
+    fn name(&self) -> &'static str {
+        "RwLock write"
+    }
+
     #[inline]
-    fn now(state: &mut State) -> Option<((), Woken)> {
+    fn now(&self, state: &mut State) -> Option<((), Woken)> {
         state.write().then(|| ((), Woken::default()))
     }
 
-    fn completed() {}
+    fn completed(&self) {}
 
-    fn undo(state: &mut State, phase: Phase) -> Woken {
+    fn undo(&self, state: &mut State, phase: Phase) -> Woken {
         match phase {
             Phase::Done if !seeded::bug("rwlock.dropped_write_stays_in") => state.leave_writing(),
             Phase::Queued if !state.writing && !state.writer_waits() => {

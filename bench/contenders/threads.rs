@@ -213,6 +213,8 @@ mod rt {
         use std::io::{self, Read, Write};
         use std::net::SocketAddr;
 
+        pub(crate) use crate::shared::serve::start_echo;
+
         pub(crate) const NONBLOCKING: bool = false;
 
         pub(crate) struct Listener(std::net::TcpListener);

@@ -37,7 +37,7 @@ use std::panic::Location;
 
 use gorin_base::hook::{self, Access, Site};
 use gorin_base::primitive::OnceLock;
-use gorin_base::{coop, seeded};
+use gorin_base::{const_unless_loom, coop, seeded};
 
 use lines::Lines;
 pub(super) use lines::Names;
@@ -80,25 +80,15 @@ const GET_OR_INIT: Names = Names {
 };
 
 impl<T> OnceCell<T> {
-    /// A cell without a value.
-    #[cfg(not(loom))]
-    #[track_caller]
-    pub const fn new() -> Self {
-        Self {
-            value: OnceLock::new(),
-            lines: OnceLock::new(),
-            site: Location::caller(),
-        }
-    }
-
-    /// A cell without a value; loom makes its cells at run time.
-    #[cfg(loom)]
-    #[track_caller]
-    pub fn new() -> Self {
-        Self {
-            value: OnceLock::new(),
-            lines: OnceLock::new(),
-            site: Location::caller(),
+    const_unless_loom! {
+        /// A cell without a value. (Under loom, which makes its objects at run time, it is not `const`.)
+        #[track_caller]
+        pub const fn new() -> Self {
+            Self {
+                value: OnceLock::new(),
+                lines: OnceLock::new(),
+                site: Location::caller(),
+            }
         }
     }
 

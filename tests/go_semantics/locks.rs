@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use futures::poll;
 use gorin::prelude::*;
 use gorin::sync::{Cond, Mutex};
 use gorin::time::timeout;
 use gorin::yield_now;
+use gorin_base::check::poll_once;
 
 use super::{everywhere, on_workers};
 
@@ -84,7 +84,7 @@ fn g58_who_runs_takes_a_free_lock_before_who_sleeps() {
             let mutex = mutex.clone();
             async move {
                 let mut lock = std::pin::pin!(mutex.lock());
-                assert!(poll!(lock.as_mut()).is_pending());
+                assert!(poll_once(lock.as_mut()).is_pending());
                 tx.send(()).await.unwrap();
                 lock.await.push("the one that slept");
             }

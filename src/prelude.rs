@@ -7,3 +7,4 @@ pub use crate::channel::{Receiver, Sender, chan, select};
 pub use crate::channel::{ReceiverExt, SenderExt};
 pub use crate::context::Context;
 pub use crate::goroutine::{JoinHandle, go, go_with, yield_now};
+pub use crate::sync::WaitGroupExt;

@@ -63,6 +63,42 @@ fn g60_a_group_is_used_again() {
     });
 }
 
+/// Says so when it is dropped.
+struct Tells(Arc<AtomicUsize>);
+
+impl Drop for Tells {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn g60_a_goroutine_of_a_group_is_a_member_until_all_of_it_is_gone() {
+    everywhere(|| async {
+        let (group, gone) = (WaitGroup::new(), Arc::new(AtomicUsize::new(0)));
+        let member = |ends: fn() -> bool| {
+            let tells = Tells(gone.clone());
+            group.go(async move {
+                let _tells = tells;
+                yield_now().await;
+                if !ends() {
+                    std::future::pending::<()>().await;
+                }
+                7
+            })
+        };
+        let returns = member(|| true);
+        let panics = member(|| std::panic::resume_unwind(Box::new("on purpose")));
+        let aborted = member(|| false);
+        assert!(group.count() >= 1, "the aborted one waits for ever");
+        aborted.abort();
+        group.wait().await;
+        assert_eq!(gone.load(Ordering::Relaxed), 3);
+        assert_eq!(returns.await.unwrap(), 7);
+        assert!(panics.await.is_err() && aborted.await.is_err());
+    });
+}
+
 /// In Go's `WaitGroup.Go` a panic ends the program; here a token is dropped by the goroutine that unwinds, so
 /// nobody waits for ever, and the panic is told to who joins.
 #[test]

@@ -198,15 +198,13 @@ fn any_handle_can_be_the_last_one() {
 /// One that waits until nobody receives any more, and then asks what came before.
 async fn waits_until_nobody_receives(log: Log) {
     let (tx, rx) = chan::<u8>(1);
-    let (tell, told) = chan::<()>(2);
+    let (tell, told) = chan::<()>(1);
     let its = rx.clone();
-    for rx in [rx, its] {
-        let tell = tell.clone();
-        go(async move {
-            drop(rx);
-            let _ = tell.try_send(());
-        });
-    }
+    go(async move { drop(its) });
+    go(async move {
+        drop(rx);
+        let _ = tell.try_send(());
+    });
     tx.closed().await;
     log.note(told.try_recv().is_ok());
 }

@@ -9,10 +9,11 @@ mod common;
 
 use std::io;
 use std::net::{Shutdown, SocketAddr};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use common::{everywhere, resident_bytes, within_patience};
+use common::{PATIENCE, everywhere, resident_bytes, within_patience};
 use gorin::net::{TcpListener, TcpStream};
 use gorin::prelude::*;
 use gorin::time::timeout;
@@ -105,15 +106,22 @@ fn slow_loris(clients: usize, limit: Duration) {
         let program = async move {
             let listener = TcpListener::bind("127.0.0.1:0").await?;
             let server = listener.local_addr()?;
+            let accepted = Arc::new(AtomicUsize::new(0));
+            let count = accepted.clone();
             let accepting = go(async move {
-                loop {
+                // The first one has time, however busy the machine is.
+                for limit in std::iter::once(PATIENCE).chain(std::iter::repeat(limit)) {
                     let (stream, _) = listener.accept().await.expect("descriptors are left");
                     drop(go(serve_in_time(stream, limit)));
+                    count.fetch_add(1, Ordering::Relaxed);
                 }
             });
+            let honest = TcpStream::connect(server).await?;
             let before = resident_bytes();
             let attackers: Vec<_> = (0..clients).map(|_| go(dribble(server))).collect();
-            let honest = TcpStream::connect(server).await?;
+            while accepted.load(Ordering::Relaxed) <= clients {
+                yield_now().await;
+            }
             honest.write_all(&[1; 64]).await?;
             honest.read_exact(&mut [0; 6]).await?;
             let each = resident_bytes().saturating_sub(before) / clients;

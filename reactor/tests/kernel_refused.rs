@@ -67,8 +67,7 @@ fn child() {
         "no sets" => refuse_by_seccomp(libc::SYS_epoll_create1, libc::EPERM),
         "no watches" => refuse_by_seccomp(libc::SYS_epoll_ctl, libc::ENOSPC),
         "no threads" => {
-            // Another one than those whose memory is counted: a ring is, for the user.
-            become_user(NOBODY - 1);
+            become_nobody();
             limit(libc::RLIMIT_NPROC, 0);
             return open_without_threads();
         }
@@ -79,11 +78,11 @@ fn child() {
         "too many completions" => return submit_without_memory(libc::EBUSY),
         "no descriptors" => limit(libc::RLIMIT_NOFILE, 3),
         "no memory" => {
-            become_user(NOBODY);
+            become_nobody();
             limit(libc::RLIMIT_MEMLOCK, 0);
         }
         "little memory" => {
-            become_user(NOBODY);
+            become_nobody();
             limit(libc::RLIMIT_MEMLOCK, 24 << 10);
             assert_eq!(
                 plain_setup(256),
@@ -263,11 +262,11 @@ fn limit(resource: libc::__rlimit_resource_t, value: u64) {
     assert_eq!(unsafe { libc::setrlimit(resource, &limit) }, 0);
 }
 
-/// A user without rights.
-const NOBODY: libc::uid_t = 65534;
-
-/// Root may lock as much memory, and start as many threads, as it likes.
-fn become_user(id: libc::uid_t) {
+/// A user without rights that nobody else is, since memory and threads are counted by user. Root may lock as
+/// much memory, and start as many threads, as it likes.
+fn become_nobody() {
+    // The last ones that there are in a container with as many as 16 bits have, but for `nobody`.
+    let id = 65_534 - 1 - std::process::id() % 5_000;
     // SAFETY: changes the ids of this process, which does nothing else.
     let changed = unsafe { libc::setresuid(id, id, id) };
     // SAFETY: takes nothing.

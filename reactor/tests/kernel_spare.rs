@@ -80,6 +80,16 @@ fn call_to_duty(local: &mut Local) {
     });
 }
 
+/// Waits until nobody has gone to sleep for longer than a duty takes. Who is on duty does so every millisecond,
+/// and who was kept from running for so long finds it over.
+fn wait_until_quiet(reactor: &Reactor) {
+    wait_for("a while without a sleep", || {
+        let before = reactor.stats().sleeps;
+        thread::sleep(AFTER_DUTY);
+        reactor.stats().sleeps == before
+    });
+}
+
 /// For: a spare that still is told of the sockets that all share when its duty is over, or looks for them
 /// whenever it is woken for something else, and so is one worker more under load.
 #[test]
@@ -87,8 +97,9 @@ fn what_stands_by_hears_of_no_shared_socket() {
     for driver in [DriverKind::Epoll, DriverKind::Hybrid] {
         let (reactor, mut local, spare) = with_spare(1, Some(driver));
         call_to_duty(&mut local);
-        thread::sleep(AFTER_DUTY);
+        wait_until_quiet(&reactor);
         spare.visit();
+        wait_until_quiet(&reactor);
 
         let mut waiting = Waiting::new();
         waiting.send();

@@ -205,9 +205,15 @@ fn what_a_full_read_has_left_is_found_by_a_worker_that_polls_before_it_sleeps() 
         for _ in 0..10 {
             Sleep::until(Instant::now() + Duration::from_millis(1)).await;
         }
+        // What polls in vain does so each time; a machine that is busy for a second is not.
         let began = Instant::now();
-        Full::new().is_misled(std::future::pending()).await;
-        assert!(began.elapsed() < poll_before_sleep, "it polled in vain");
+        while {
+            let began = Instant::now();
+            Full::new().is_misled(std::future::pending()).await;
+            began.elapsed() >= poll_before_sleep
+        } {
+            assert!(began.elapsed() < LIMIT, "it polls in vain");
+        }
     });
     shut_down(local);
 }
@@ -284,8 +290,7 @@ fn a_socket_that_is_dropped_elsewhere_ends_its_standing_poll() {
                     assert!(poll_once(reading.as_mut()).await.is_pending());
                 }
                 let dropping = thread::spawn(move || drop(socket));
-                peer.set_read_timeout(Some(Duration::from_secs(10)))
-                    .expect("a limit");
+                peer.set_read_timeout(Some(LIMIT)).expect("a limit");
                 assert_eq!(read_peer(&mut peer, &mut [0; 1]).expect("the end"), 0);
                 dropping.join().expect("it drops");
                 // SAFETY: asks for the flags of a number.

@@ -14,7 +14,7 @@ use std::future::{Future, poll_fn};
 use std::io::Write;
 use std::os::fd::AsRawFd;
 use std::pin::pin;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex, mpsc};
 use std::task::{Context, Poll, Waker};
 use std::thread;
@@ -142,7 +142,16 @@ fn polls_that_were_not_submitted_are_served_while_the_hog_computes() {
 
 #[test]
 fn more_sockets_than_the_log_holds_are_served_while_the_hog_computes() {
-    beside_a_sleeper(Config::default(), |reactor, local| {
+    let stuck = Arc::new(AtomicUsize::new(0));
+    let count = stuck.clone();
+    let config = Config {
+        on_hog: Some(OnHog::new(move |hog: Hog| {
+            count.fetch_add(usize::from(hog.worker == 1), Ordering::Relaxed);
+            false
+        })),
+        ..Config::default()
+    };
+    beside_a_sleeper(config, |reactor, local| {
         if has_shared_sockets(reactor) {
             return;
         }
@@ -163,7 +172,10 @@ fn more_sockets_than_the_log_holds_are_served_while_the_hog_computes() {
             let all = || reactor.stats().moves >= 600;
             compute("all change their ring", all);
         });
-        assert_eq!(reactor.stats().moves, 600, "once each");
+        // Back to the first one they go only if the machine kept the second from running.
+        let moves = reactor.stats().moves;
+        let back = stuck.load(Ordering::Relaxed) as u64;
+        assert!(moves <= 600 * (1 + 2 * back), "{moves} moves: once each");
     });
 }
 
@@ -217,8 +229,10 @@ fn a_hog_that_says_so_is_relieved_like_any_other() {
     let seen = polls.clone();
     let config = Config {
         on_hog: Some(OnHog::new(move |hog: Hog| {
-            assert_eq!(hog.worker, 0);
-            seen.lock().unwrap().insert(hog.poll);
+            // On a busy machine the other one may not get on either.
+            if hog.worker == 0 {
+                seen.lock().unwrap().insert(hog.poll);
+            }
             false
         })),
         ..Config::default()
@@ -404,7 +418,7 @@ fn a_busy_worker_keeps_its_sockets() {
     let tell = told.clone();
     let config = Config {
         on_hog: Some(OnHog::new(move |hog: Hog| {
-            tell.lock().unwrap().insert(hog.poll);
+            tell.lock().unwrap().insert((hog.worker, hog.poll));
             false
         })),
         ..Config::default()

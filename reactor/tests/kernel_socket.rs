@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use futures::future::{join, join_all};
 use gorin_base::rng;
-use gorin_reactor::{Config, Direction, Reactor, Socket};
+use gorin_reactor::{Config, Direction, Local, Reactor, Socket};
 use support::*;
 
 type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -442,40 +442,45 @@ fn a_call_that_was_interrupted_is_repeated() {
 #[test]
 fn a_listener_waits_and_frees_its_port() {
     on_worker(|local| {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        listener.set_nonblocking(true).unwrap();
-        let socket = Socket::new(listener.into()).unwrap();
-        assert!(socket.as_fd().as_raw_fd() >= 0);
-        let accept = |fd: std::os::fd::BorrowedFd<'_>| {
-            // SAFETY: asks for no address.
-            let fd = unsafe {
-                libc::accept4(
-                    fd.as_raw_fd(),
-                    std::ptr::null_mut(),
-                    std::ptr::null_mut(),
-                    libc::SOCK_CLOEXEC,
-                )
-            };
-            if fd < 0 {
-                return Err(std::io::Error::last_os_error());
-            }
-            // SAFETY: the descriptor was made above.
-            drop(unsafe { <std::os::fd::OwnedFd as std::os::fd::FromRawFd>::from_raw_fd(fd) });
-            Ok(())
-        };
-        let client = thread::spawn(move || std::net::TcpStream::connect(address).map(drop));
-        local.block_on(socket.io(Direction::Read, accept)).unwrap();
-        client.join().unwrap().unwrap();
-        local.block_on(async {
-            let mut waiting = Box::pin(socket.io(Direction::Read, accept));
-            assert!(poll_once(waiting.as_mut()).await.is_pending());
-        });
-        drop(socket);
-        // The poll ends at the worker's next look at its ring.
-        local.block_on(gorin_reactor::ops::nop()).unwrap();
-        std::net::TcpListener::bind(address).expect("the port is free");
+        // Somebody else may get it in between, not each time.
+        assert!((0..5).any(|_| frees_its_port(local)), "it is not free");
     });
+}
+
+fn frees_its_port(local: &mut Local) -> bool {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let socket = Socket::new(listener.into()).unwrap();
+    assert!(socket.as_fd().as_raw_fd() >= 0);
+    let accept = |fd: std::os::fd::BorrowedFd<'_>| {
+        // SAFETY: asks for no address.
+        let fd = unsafe {
+            libc::accept4(
+                fd.as_raw_fd(),
+                std::ptr::null_mut(),
+                std::ptr::null_mut(),
+                libc::SOCK_CLOEXEC,
+            )
+        };
+        if fd < 0 {
+            return Err(std::io::Error::last_os_error());
+        }
+        // SAFETY: the descriptor was made above.
+        drop(unsafe { <std::os::fd::OwnedFd as std::os::fd::FromRawFd>::from_raw_fd(fd) });
+        Ok(())
+    };
+    let client = thread::spawn(move || std::net::TcpStream::connect(address).map(drop));
+    local.block_on(socket.io(Direction::Read, accept)).unwrap();
+    client.join().unwrap().unwrap();
+    local.block_on(async {
+        let mut waiting = Box::pin(socket.io(Direction::Read, accept));
+        assert!(poll_once(waiting.as_mut()).await.is_pending());
+    });
+    drop(socket);
+    // The poll ends at the worker's next look at its ring.
+    local.block_on(gorin_reactor::ops::nop()).unwrap();
+    std::net::TcpListener::bind(address).is_ok()
 }
 
 /// Handles are what users send to other threads.

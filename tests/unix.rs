@@ -25,8 +25,14 @@ struct TemporaryPath(PathBuf);
 
 impl TemporaryPath {
     fn new() -> TemporaryPath {
-        let name = format!("gorin-unix-{}-{}", std::process::id(), number());
-        TemporaryPath(std::env::temp_dir().join(name))
+        loop {
+            let name = format!("gorin-unix-{}-{}", std::process::id(), number());
+            let path = std::env::temp_dir().join(name);
+            // A process of this number that was killed may have left one.
+            if !path.exists() {
+                return TemporaryPath(path);
+            }
+        }
     }
 }
 

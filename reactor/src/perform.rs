@@ -232,7 +232,10 @@ mod tests {
 
     #[test]
     fn each_path_request_does_what_it_says() {
-        let dir = std::env::temp_dir().join(format!("gorin-paths-{}", std::process::id()));
+        let dirs = (0..).map(|n| format!("gorin-paths-{}-{n}", std::process::id()));
+        let mut dirs = dirs.map(|name| std::env::temp_dir().join(name));
+        // A process of this number that was killed may have left one.
+        let dir = dirs.find(|dir| !dir.exists()).expect("there is no end");
         let name = |part: &str| {
             let path = dir.join(part);
             CString::new(path.to_str().expect("a plain path")).unwrap()

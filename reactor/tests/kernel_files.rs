@@ -30,13 +30,17 @@ struct TempDir(PathBuf);
 impl TempDir {
     fn new() -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("gorin-files-{}-{number}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        // What a process of this number has left that was killed.
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir(&path).expect("a temporary directory");
-        Self(path)
+        loop {
+            let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+            let name = format!("gorin-files-{}-{number}", std::process::id());
+            let path = std::env::temp_dir().join(name);
+            match fs::create_dir(&path) {
+                Ok(()) => return Self(path),
+                // Left by a process of this number that was killed.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => panic!("{}: {error}", path.display()),
+            }
+        }
     }
 
     fn file(&self, name: &str, content: &[u8]) -> PathBuf {

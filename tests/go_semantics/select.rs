@@ -4,6 +4,8 @@
 
 use std::cell::Cell;
 use std::future::pending;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use gorin::channel::{Outcome, Select, unbounded};
@@ -279,6 +281,8 @@ fn g50_cases_can_be_put_together_at_run_time() {
 fn g51_a_timer_is_a_case_like_any_other_and_loses_no_value_when_it_wins() {
     everywhere(|| async {
         let (tx, rx) = chan(0);
+        let won = Arc::new(AtomicUsize::new(0));
+        let timeouts = won.clone();
         let sender = go(async move {
             for number in 0..300 {
                 tx.send(number).await.unwrap();
@@ -286,19 +290,26 @@ fn g51_a_timer_is_a_case_like_any_other_and_loses_no_value_when_it_wins() {
                     gorin::time::sleep(Duration::from_micros(70)).await;
                 }
             }
+            // On a slow machine the sender may always be back before the timer: it wins here at the latest, if
+            // it can.
+            while timeouts.load(Ordering::Relaxed) == 0 {
+                gorin::time::sleep(Duration::from_micros(70)).await;
+            }
         });
-        let (mut received, mut timeouts) = (Vec::new(), 0);
+        let mut received = Vec::new();
         loop {
             select! {
                 value = rx.recv() => match value {
                     Some(number) => received.push(number),
                     None => break,
                 },
-                _ = after(Duration::from_micros(40)) => timeouts += 1,
+                _ = after(Duration::from_micros(40)) => {
+                    won.fetch_add(1, Ordering::Relaxed);
+                }
             }
         }
         sender.await.unwrap();
         assert_eq!(received, (0..300).collect::<Vec<_>>());
-        assert!(timeouts > 0, "the timer never won");
+        assert!(won.load(Ordering::Relaxed) > 0, "the timer never won");
     });
 }

@@ -1,4 +1,6 @@
-//! Timers in the hands of those who are no goroutines, and of several at once.
+//! Timers in the hands of those who are no goroutines, of several at once, and of nobody.
+//!
+//! One test looks at the memory of the process, so the others must need little.
 
 // Runtimes need a kernel; under loom there are none.
 #![cfg(not(loom))]
@@ -9,14 +11,16 @@ use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, mpsc};
+use std::task::Poll;
 use std::time::Duration;
 
-use common::within_patience;
+use common::{on_each_count, resident_bytes, within_patience};
 use gorin::Runtime;
 use gorin::time::{Timer, after_func, ticker};
 use gorin_base::check::block_on;
 
 const SOON: Duration = Duration::from_millis(1);
+const HOUR: Duration = Duration::from_secs(3600);
 
 /// What was made on a thread that had entered a runtime is served by that one, wherever it is waited for,
 /// also if it had no deadline for some time.
@@ -78,5 +82,28 @@ fn who_waits_for_what_runs_later_waits_also_for_what_was_reset() {
         polled.recv().unwrap();
         assert!(alarm.lock().unwrap().reset(SOON));
         assert_eq!(block_on(waits).unwrap().unwrap(), Some(7));
+    });
+}
+
+/// G56.
+#[test]
+fn timers_that_nobody_holds_leave_nothing_behind() {
+    on_each_count(|| async {
+        // Were each kept until its hour is over, a round would leave some 20 MB. Other tests of this process
+        // start a runtime meanwhile, so it is the median that counts.
+        let mut grown = [0; 5];
+        for round in &mut grown {
+            let before = resident_bytes();
+            for _ in 0..200_000 / 64 {
+                let mut armed: Vec<_> = (0..64).map(|_| Timer::new(HOUR)).collect();
+                for timer in &mut armed {
+                    let polled = poll_fn(|cx| Poll::Ready(Pin::new(&mut *timer).poll(cx)));
+                    assert!(polled.await.is_pending());
+                }
+            }
+            *round = resident_bytes().saturating_sub(before);
+        }
+        grown.sort_unstable();
+        assert!(grown[2] < 6 << 20, "{grown:?} bytes more");
     });
 }

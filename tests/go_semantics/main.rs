@@ -7,7 +7,7 @@
 //! | `closing.rs` | G30–G34, G41: closing a channel and losing its other side |
 //! | `select.rs` | G42–G51: select between goroutines |
 //! | `locks.rs` | G58, G62: mutexes, condition variables |
-//! | `time.rs` | G52–G56: sleeping, timers, tickers, functions run later |
+//! | `time.rs` | G52–G55: sleeping, timers, tickers, functions run later |
 //! | `context.rs` | G68–G73: contexts: cancels, deadlines, causes, values, what runs until they end |
 //! | `rwlock.rs` | G59: the reader-writer lock |
 //! | `sync.rs` | G60, G61, G66, G67: wait groups, values made once, shared work, weighted semaphores |

@@ -44,6 +44,12 @@ const GO_ELSEWHERE: Tests = &[
         "the_queue_of_a_hog_runs_while_it_computes",
     ),
     (16, "tests/rescue.rs", "a_goroutine_that_computes_is_named"),
+    // It looks at the memory of its process, where no other test needs much.
+    (
+        56,
+        "tests/timers.rs",
+        "timers_that_nobody_holds_leave_nothing_behind",
+    ),
 ];
 
 const NET_TESTS: Tests = &[

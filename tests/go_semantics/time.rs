@@ -1,9 +1,8 @@
-//! G52–G56: sleeping, timers, tickers, functions run later. (Here elapsed time itself is under
+//! G52–G55: sleeping, timers, tickers, functions run later. (Here elapsed time itself is under
 //! test.)
 
-use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
-use std::task::Poll;
+use std::future::Future;
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
@@ -379,28 +378,6 @@ fn g55_stops_and_runs_that_race_agree_on_who_was_first() {
     });
 }
 
-#[test]
-fn g56_timers_that_nobody_holds_leave_nothing_behind() {
-    everywhere(|| async {
-        // Were each kept until its hour is over, a round would leave some 20 MB. Other tests of this
-        // process come and go meanwhile, so it is the median that counts.
-        let mut grown = [0; 5];
-        for round in &mut grown {
-            let before = common::resident_bytes();
-            for _ in 0..200_000 / 64 {
-                let mut armed: Vec<_> = (0..64).map(|_| Timer::new(HOUR)).collect();
-                for timer in &mut armed {
-                    let polled = poll_fn(|cx| Poll::Ready(Pin::new(&mut *timer).poll(cx)));
-                    assert!(polled.await.is_pending());
-                }
-            }
-            *round = common::resident_bytes().saturating_sub(before);
-        }
-        grown.sort_unstable();
-        assert!(grown[2] < 6 << 20, "{grown:?} bytes more");
-    });
-}
-
 const HOUR: Duration = Duration::from_secs(3600);
 
 #[test]
@@ -488,10 +465,18 @@ fn crowd(timers: u32) {
                     fired += 1;
                 }
                 assert!(fired + cancelled <= timers && cancelled > 0);
-                // Drift: after the crowd a sleep is as late as it was before.
-                let least = least_lateness().await;
+                // Drift: after the crowd a sleep is as late as it was before. What has drifted stays late, a
+                // machine that has become busy meanwhile does not.
                 let allowed = Duration::from_millis(2) + 2 * usual;
-                assert!(least <= allowed, "drifted by {least:?}, before {usual:?}");
+                let after_it = Instant::now();
+                loop {
+                    let least = least_lateness().await;
+                    if least <= allowed {
+                        break;
+                    }
+                    let drifts = after_it.elapsed() > common::PATIENCE / 2;
+                    assert!(!drifts, "drifted by {least:?}, before {usual:?}");
+                }
             })
             .expect("a runtime can be started")
     });

@@ -54,15 +54,15 @@ fn a_server_at_its_limit_of_descriptors_waits_and_recovers() {
 }
 
 /// The halves of a connection are in two goroutines, and the one that reads waits: dropping the
-/// writing half, or closing, is told to the peer at once.
+/// writing half, or closing, is told to the peer at once, if the machine lets both ends run.
 #[test]
 fn the_peer_learns_at_once_of_the_end_while_a_read_waits() {
     for close in [false, true] {
-        let quickest = within_patience(move || {
-            let rounds = (0..10).map(|_| time_to_end(close).unwrap());
-            rounds.min().expect("ten rounds")
-        });
-        assert!(quickest < Duration::from_millis(10), "{quickest:?}");
+        let start = Instant::now();
+        let time = || within_patience(move || time_to_end(close).unwrap());
+        while time() >= Duration::from_millis(10) {
+            assert!(start.elapsed() < PATIENCE, "it learns late each time");
+        }
     }
 }
 

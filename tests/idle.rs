@@ -11,7 +11,7 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{PATIENCE, cpu_time, start_echo};
+use common::{PATIENCE, assert_idle, start_echo};
 
 /// What drivers sleep in: `io_uring_enter` and `epoll_pwait2`, the same numbers on every architecture,
 /// and what libc's `epoll_wait` is in the kernel.
@@ -75,13 +75,8 @@ fn idle_workers_sleep_and_use_no_cpu_time() {
             3,
             "two workers and the spare one are three threads"
         );
-        let before = cpu_time(server.id());
-        thread::sleep(WINDOW);
-        let used = cpu_time(server.id()) - before;
-        assert!(
-            used < BUDGET,
-            "{connections} idle connections cost {used:?} in {WINDOW:?}"
-        );
+        let what = format!("a server with {connections} idle connections");
+        assert_idle(server.id(), WINDOW, BUDGET, &what);
         wait_until_asleep(server.id());
         drop(clients);
     }

@@ -203,6 +203,21 @@ pub(crate) fn cpu_time(process: u32) -> Duration {
     Duration::from_nanos(nanos.sum())
 }
 
+/// Fails if `process` uses more than `budget` in each of some windows of time. (Not in one alone: what the
+/// machine does meanwhile may be charged to it.)
+pub(crate) fn assert_idle(process: u32, window: Duration, budget: Duration, what: &str) {
+    let used = || {
+        let before = cpu_time(process);
+        thread::sleep(window);
+        cpu_time(process) - before
+    };
+    let mut each = Vec::new();
+    while each.last().is_none_or(|used| *used >= budget) {
+        assert!(each.len() < 5, "{what} costs {each:?} in {window:?} each");
+        each.push(used());
+    }
+}
+
 /// What this process has in memory, in bytes.
 pub(crate) fn resident_bytes() -> usize {
     let status = fs::read_to_string("/proc/self/status").expect("/proc is mounted");

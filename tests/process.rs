@@ -529,7 +529,6 @@ fn a_regular_file_is_no_pipe() {
 
 #[test]
 fn nothing_is_left_open() {
-    // In a process of its own descriptors can be counted; here at least a thousand would show.
     on_two_workers(|| async {
         let count = || std::fs::read_dir("/proc/self/fd").unwrap().count();
         let before = count();
@@ -538,6 +537,15 @@ fn nothing_is_left_open() {
             assert!(output.status.success());
             drop(pipe().unwrap());
         }
-        assert!(count() < before + 200);
+        // Other tests of this process hold some, until they end.
+        let deadline = Instant::now() + common::PATIENCE / 2;
+        while count() >= before + 50 {
+            assert!(
+                Instant::now() < deadline,
+                "{before} before, now {}",
+                count()
+            );
+            gorin::time::sleep(Duration::from_millis(1)).await;
+        }
     });
 }

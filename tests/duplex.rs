@@ -55,7 +55,9 @@ fn a_question_and_its_answer_go_through_in_every_order() {
 /// A server that sends back what comes, and a client that sends two lines and waits for each.
 #[test]
 fn an_echo_of_two_lines_is_explored_to_its_end() {
-    let report = gorin::model::Builder::new().check(|| async {
+    // As long as it takes on a slow and busy machine.
+    let patient = gorin::model::Builder::new().max_duration(Duration::from_secs(3600));
+    let report = patient.check(|| async {
         let (mut client, mut server) = duplex(64);
         go(async move {
             let mut buf = [0; 16];

@@ -13,18 +13,24 @@ use gorin::prelude::*;
 use gorin::sync::{Notify, WaitGroup};
 use gorin_base::check::poll_once;
 
+/// Explores as long as it takes: by itself it gives up after a minute, which a slow and busy machine needs for
+/// some of these programs.
+fn patient() -> Builder {
+    Builder::new().max_duration(std::time::Duration::from_secs(3600))
+}
+
 #[track_caller]
 fn fails<F: Future<Output = ()> + 'static>(
     program: impl Fn() -> F + Send + Sync + 'static,
 ) -> Failure {
-    let failure = Builder::new().explore(program).expect_err("it has a bug");
+    let failure = patient().explore(program).expect_err("it has a bug");
     println!("{failure}");
     *failure
 }
 
 #[track_caller]
 fn passes<F: Future<Output = ()> + 'static>(program: impl Fn() -> F + Send + Sync + 'static) {
-    let report = Builder::new().check(program);
+    let report = patient().check(program);
     assert_eq!(report.coverage, Coverage::Complete);
 }
 
@@ -90,7 +96,7 @@ async fn forgetful(drains: bool) {
 #[test]
 fn a_value_is_lost_if_main_waits_for_somebody_else_too() {
     // The receiver may also go before the send, which then fails: both are found.
-    let builder = Builder::new().allow_panics();
+    let builder = patient().allow_panics();
     let failure = builder.explore(|| forgetful(false)).unwrap_err();
     assert!(failure.is_lost_value(), "{failure}");
     passes(|| forgetful(true));
@@ -129,20 +135,20 @@ fn a_value_put_back_by_a_receive_that_was_given_up_can_be_lost() {
 
 #[test]
 fn losses_that_are_meant_can_be_allowed() {
-    let report = Builder::new().allow_lost_values().check(|| server(false));
+    let report = patient().allow_lost_values().check(|| server(false));
     assert_eq!(report.coverage, Coverage::Complete);
 }
 
 #[test]
 fn a_loss_is_found_without_the_reduction_and_at_random_too() {
-    let without = Builder::new().without_reduction();
+    let without = patient().without_reduction();
     assert!(
         without
             .explore(|| server(false))
             .unwrap_err()
             .is_lost_value()
     );
-    let random = Builder::new().seed(1).max_iterations(1000);
+    let random = patient().seed(1).max_iterations(1000);
     assert!(
         random
             .explore(|| server(false))
@@ -225,9 +231,7 @@ fn sending_on_after_being_told_that_the_channel_is_closed_is_found() {
         assert!(text.contains(part), "`{part}` is not in\n{text}");
     }
     passes(|| producer(true));
-    let report = Builder::new()
-        .allow_ignored_sends()
-        .check(|| producer(false));
+    let report = patient().allow_ignored_sends().check(|| producer(false));
     assert_eq!(report.coverage, Coverage::Complete);
 }
 

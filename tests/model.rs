@@ -13,12 +13,18 @@ use gorin::model::{Builder, Coverage, Failure, Report};
 use gorin::prelude::*;
 use gorin::sync::WaitGroup;
 
+/// Explores as long as it takes: by itself it gives up after a minute, which a slow and busy machine needs for
+/// some of these programs.
+fn patient() -> Builder {
+    Builder::new().max_duration(std::time::Duration::from_secs(3600))
+}
+
 /// Checks a program that is right: all of it must be explored.
 #[track_caller]
 fn passes<F: Future<Output = ()> + 'static>(
     program: impl Fn() -> F + Send + Sync + 'static,
 ) -> Report {
-    let report = Builder::new().check(program);
+    let report = patient().check(program);
     // The explorer may find that nothing can be interleaved; loom always has something.
     assert!(cfg!(not(loom)) || report.executions > 1);
     match report.coverage {
@@ -32,7 +38,7 @@ fn passes<F: Future<Output = ()> + 'static>(
 fn fails<F: Future<Output = ()> + 'static>(
     program: impl Fn() -> F + Send + Sync + 'static,
 ) -> Failure {
-    let failure = Builder::new().explore(program).expect_err("it has a bug");
+    let failure = patient().explore(program).expect_err("it has a bug");
     println!("{failure}");
     *failure
 }
@@ -347,7 +353,7 @@ mod explorer {
                 .to_string()
                 .contains("goroutine 1 panicked: on purpose")
         );
-        Builder::new().allow_panics().check(panics);
+        patient().allow_panics().check(panics);
     }
 
     #[test]
@@ -358,12 +364,12 @@ mod explorer {
             std::mem::forget(tx);
         }
         assert!(fails(leaves).is_leak());
-        Builder::new().allow_leaks().check(leaves);
+        patient().allow_leaks().check(leaves);
     }
 
     #[test]
     fn a_loop_without_an_end_is_reported() {
-        let failure = Builder::new()
+        let failure = patient()
             .max_steps(500)
             .explore(|| async {
                 let (_tx, rx) = chan::<()>(1);
@@ -412,7 +418,7 @@ mod explorer {
     ) -> BTreeSet<Vec<u32>> {
         let ends = Arc::new(Mutex::new(BTreeSet::new()));
         let all = ends.clone();
-        Builder::new().check(move || {
+        patient().check(move || {
             let seen = Arc::new(Mutex::new(Vec::new()));
             let (run, all) = (program(seen.clone()), all.clone());
             async move {
@@ -513,13 +519,11 @@ mod explorer {
             "{text}"
         );
         passes(|| two_permits_each(3));
-        let failure = Builder::new()
+        let failure = patient()
             .without_reduction()
             .explore(|| two_permits_each(2));
         assert!(failure.unwrap_err().is_deadlock());
-        Builder::new()
-            .without_reduction()
-            .check(|| two_permits_each(3));
+        patient().without_reduction().check(|| two_permits_each(3));
     }
 
     /// A value comes while the poll that has looked for it goes on: it waits for a handle next.
@@ -533,7 +537,7 @@ mod explorer {
         }
         passes(program);
         passes(|| async { go(program()).await.unwrap() });
-        Builder::new().without_reduction().check(program);
+        patient().without_reduction().check(program);
     }
 
     #[test]
@@ -565,10 +569,10 @@ mod explorer {
 
     #[test]
     fn a_search_that_is_cut_off_says_so() {
-        let report = Builder::new().max_iterations(3).check(|| dining(4, false));
+        let report = patient().max_iterations(3).check(|| dining(4, false));
         assert_eq!(report.coverage, Coverage::Capped);
         assert!(report.to_string().contains("CAPPED"));
-        let report = Builder::new()
+        let report = patient()
             .max_duration(Duration::ZERO)
             .check(|| dining(4, false));
         assert_eq!(report.coverage, Coverage::Capped);
@@ -576,11 +580,7 @@ mod explorer {
 
     #[test]
     fn a_bound_on_preemptions_still_finds_what_needs_no_more() {
-        let check = |bound| {
-            Builder::new()
-                .preemption_bound(bound)
-                .explore(opposite_locks)
-        };
+        let check = |bound| patient().preemption_bound(bound).explore(opposite_locks);
         // Each goroutine must be stopped between its locks: by the other one, or by its own end.
         assert_eq!(check(0).unwrap().coverage, Coverage::Bounded(0));
         assert!(check(1).unwrap_err().is_deadlock());
@@ -601,14 +601,14 @@ mod explorer {
 
     #[test]
     fn what_is_aborted_when_an_execution_is_given_up_is_no_part_of_the_program() {
-        let report = Builder::new().allow_leaks().check(leaves_a_scope);
+        let report = patient().allow_leaks().check(leaves_a_scope);
         assert!(report.executions > 1);
         assert_eq!(report.coverage, Coverage::Complete);
     }
 
     #[test]
     fn as_many_orders_are_drawn_as_asked_for_also_if_the_first_shows_an_abort() {
-        let report = Builder::new().seed(1).max_iterations(1).check(|| async {
+        let report = patient().seed(1).max_iterations(1).check(|| async {
             go(std::future::pending::<()>()).abort();
         });
         assert_eq!((report.executions, report.coverage), (1, Coverage::Sampled));
@@ -617,16 +617,13 @@ mod explorer {
     #[test]
     fn a_seed_draws_the_same_orders_again() {
         let sample = |seed| {
-            let builder = Builder::new().seed(seed).max_iterations(1000);
+            let builder = patient().seed(seed).max_iterations(1000);
             builder
                 .explore(|| dining(5, true))
                 .expect_err("1000 orders are enough")
         };
         assert_eq!(sample(7).schedule(), sample(7).schedule());
-        let all = Builder::new()
-            .seed(1)
-            .max_iterations(50)
-            .check(|| pool(3, 4));
+        let all = patient().seed(1).max_iterations(50).check(|| pool(3, 4));
         assert_eq!((all.coverage, all.executions), (Coverage::Sampled, 50));
     }
 
@@ -775,7 +772,7 @@ fn a_panic_of_main_is_found_also_if_what_it_carries_panics_when_it_is_dropped() 
             panic!("what a panic carried panics");
         }
     }
-    let failure = Builder::new()
+    let failure = patient()
         .explore(|| async { std::panic::panic_any(Bomb) })
         .unwrap_err();
     assert!(failure.to_string().contains("goroutine 0 panicked"));
@@ -789,9 +786,9 @@ fn a_blocking_operation_that_would_wait_in_a_model_is_a_failure_and_no_hang() {
         go(async move { tx.send(1).await.unwrap() });
         assert_eq!(rx.recv_blocking(), Some(1));
     };
-    let failure = Builder::new().explore(receives).unwrap_err().to_string();
+    let failure = patient().explore(receives).unwrap_err().to_string();
     assert!(failure.contains("without `_blocking`"), "{failure}");
-    Builder::new().check(|| async {
+    patient().check(|| async {
         let (tx, rx) = chan(1);
         tx.send_blocking(1).unwrap();
         assert_eq!(rx.recv_blocking(), Some(1));
@@ -802,7 +799,7 @@ fn a_blocking_operation_that_would_wait_in_a_model_is_a_failure_and_no_hang() {
 #[cfg(not(loom))]
 fn a_runtime_in_a_model_is_refused() {
     let runs = || async { gorin::run(async { go(async { 1 }).await.map(drop).unwrap() }) };
-    let failure = Builder::new().explore(runs).unwrap_err().to_string();
+    let failure = patient().explore(runs).unwrap_err().to_string();
     assert!(failure.contains("`run` was called in a model"), "{failure}");
 }
 
@@ -818,7 +815,7 @@ fn what_tells_of_a_runtime_is_refused_in_a_model() {
             let program = move || async move {
                 call();
             };
-            let failure = Builder::new().explore(program).unwrap_err().to_string();
+            let failure = patient().explore(program).unwrap_err().to_string();
             assert!(failure.contains("no runtime to ask"), "{failure}");
         }
     };

@@ -41,9 +41,15 @@ async fn wait_for_ever(alive: Alive) -> Result<(), &'static str> {
     unreachable!("nobody sends")
 }
 
+/// Explores as long as it takes: by itself it gives up after a minute, which a slow and busy machine needs for
+/// some of these programs.
+fn patient() -> Builder {
+    Builder::new().max_duration(std::time::Duration::from_secs(3600))
+}
+
 #[track_caller]
 fn passes<F: Future<Output = ()> + 'static>(program: impl Fn() -> F + Send + Sync + 'static) {
-    let builder = Builder::new();
+    let builder = patient();
     let builder = if cfg!(loom) {
         builder.preemption_bound(2)
     } else {
@@ -59,7 +65,7 @@ fn passes_bounded<F: Future<Output = ()> + 'static>(
     bound: usize,
     program: impl Fn() -> F + Send + Sync + 'static,
 ) {
-    check(Builder::new().preemption_bound(bound), program);
+    check(patient().preemption_bound(bound), program);
 }
 
 #[track_caller]
@@ -180,7 +186,7 @@ mod plain {
     fn fails<F: Future<Output = ()> + 'static>(
         program: impl Fn() -> F + Send + Sync + 'static,
     ) -> Failure {
-        *Builder::new().explore(program).expect_err("it has a bug")
+        *patient().explore(program).expect_err("it has a bug")
     }
 
     #[test]

@@ -19,6 +19,8 @@ where
     F: Future<Output = E> + 'static,
 {
     let explore = |builder: Builder| {
+        // As long as it takes on a slow and busy machine.
+        let builder = builder.max_duration(std::time::Duration::from_secs(3600));
         // std's lock: it is taken when an execution has ended.
         let ends = Arc::new(Mutex::new(BTreeSet::new()));
         let (inside, program) = (ends.clone(), program.clone());

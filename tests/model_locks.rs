@@ -10,12 +10,17 @@ use gorin::model::{Builder, Coverage, Failure, Report};
 use gorin::prelude::*;
 use gorin::sync::{Cond, Mutex};
 
+/// Explores as long as it takes: by itself it gives up after a minute, which a slow and busy machine may need.
+fn patient() -> Builder {
+    Builder::new().max_duration(std::time::Duration::from_secs(3600))
+}
+
 /// Checks a program that is right: all of it must be explored.
 #[track_caller]
 fn passes<F: Future<Output = ()> + 'static>(
     program: impl Fn() -> F + Send + Sync + 'static,
 ) -> Report {
-    let report = Builder::new().check(program);
+    let report = patient().check(program);
     match report.coverage {
         Coverage::Complete | Coverage::Bounded(_) => report,
         other => panic!("not explored to the end: {other}"),
@@ -27,7 +32,7 @@ fn passes<F: Future<Output = ()> + 'static>(
 fn fails<F: Future<Output = ()> + 'static>(
     program: impl Fn() -> F + Send + Sync + 'static,
 ) -> Failure {
-    let failure = Builder::new().explore(program).expect_err("it has a bug");
+    let failure = patient().explore(program).expect_err("it has a bug");
     println!("{failure}");
     *failure
 }

@@ -13,12 +13,17 @@ use gorin::prelude::*;
 use gorin::sync::{Barrier, RwLock, RwLockWriteGuard};
 use gorin_base::check::poll_once;
 
+/// Explores as long as it takes: by itself it gives up after a minute, which a slow and busy machine may need.
+fn patient() -> Builder {
+    Builder::new().max_duration(std::time::Duration::from_secs(3600))
+}
+
 /// Checks a program that is wrong.
 #[track_caller]
 fn fails<F: Future<Output = ()> + 'static>(
     program: impl Fn() -> F + Send + Sync + 'static,
 ) -> Failure {
-    *Builder::new().explore(program).expect_err("it has a bug")
+    *patient().explore(program).expect_err("it has a bug")
 }
 
 /// Two goroutines that add one each, while a third one looks.
@@ -39,12 +44,12 @@ async fn counts() {
 
 #[test]
 fn a_program_that_changes_under_the_write_lock_passes() {
-    assert_eq!(Builder::new().check(counts).coverage, Coverage::Complete);
+    assert_eq!(patient().check(counts).coverage, Coverage::Complete);
 }
 
 #[test]
 fn who_only_reads_needs_one_execution() {
-    let report = Builder::new().check(|| async {
+    let report = patient().check(|| async {
         let lock = Arc::new(RwLock::new(7));
         // Whether they have ended when they are joined would be an order of its own.
         for _ in 0..4 {
@@ -130,7 +135,7 @@ async fn looks_again(downgrades: bool) {
 
 #[test]
 fn what_comes_between_unlocking_and_reading_is_found() {
-    Builder::new().check(|| looks_again(true));
+    patient().check(|| looks_again(true));
     let failure = fails(|| looks_again(false));
     assert!(failure.to_string().contains("somebody came in between"));
 }
@@ -157,10 +162,7 @@ async fn meets(members: usize) {
 
 #[test]
 fn a_barrier_with_a_member_missing_is_a_deadlock_and_named() {
-    assert_eq!(
-        Builder::new().check(|| meets(3)).coverage,
-        Coverage::Complete
-    );
+    assert_eq!(patient().check(|| meets(3)).coverage, Coverage::Complete);
     let failure = fails(|| meets(2));
     assert!(failure.is_deadlock());
     let text = failure.to_string();
@@ -314,10 +316,10 @@ fn the_reduction_loses_no_end_of_programs_with_locks() {
                     .collect()
             })
             .collect();
-        let Some((without, all)) = ends(Builder::new().without_reduction(), &program) else {
+        let Some((without, all)) = ends(patient().without_reduction(), &program) else {
             continue;
         };
-        let (with, fewer) = ends(Builder::new(), &program).expect("it has fewer executions");
+        let (with, fewer) = ends(patient(), &program).expect("it has fewer executions");
         assert_eq!(with, without, "seed {seed}: {program:?}");
         compared += 1;
         executions[0] += all;

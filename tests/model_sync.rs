@@ -13,6 +13,11 @@ use gorin::model::{Builder, Coverage, Failure};
 use gorin::prelude::*;
 use gorin::sync::{OnceCell, Semaphore, SingleFlight};
 
+/// Explores as long as it takes: by itself it gives up after a minute, which a slow and busy machine may need.
+fn patient() -> Builder {
+    Builder::new().max_duration(std::time::Duration::from_secs(3600))
+}
+
 /// What a program has seen, in its order.
 type Seen = Arc<Mutex<Vec<u32>>>;
 
@@ -47,9 +52,9 @@ fn ends_in<F: Future<Output = ()> + 'static, const N: usize, const M: usize>(
     program: fn(Seen) -> F,
 ) {
     let expected = BTreeSet::from(expected.map(Vec::from));
-    assert_eq!(ends_by(Builder::new(), program), expected);
+    assert_eq!(ends_by(patient(), program), expected);
     assert_eq!(
-        ends_by(Builder::new().without_reduction(), program),
+        ends_by(patient().without_reduction(), program),
         expected,
         "without reduction"
     );
@@ -58,7 +63,7 @@ fn ends_in<F: Future<Output = ()> + 'static, const N: usize, const M: usize>(
 /// A program that has no end.
 #[track_caller]
 fn hangs<F: Future<Output = ()> + 'static>(program: fn() -> F) -> Failure {
-    let failure = Builder::new().explore(program).expect_err("it has a bug");
+    let failure = patient().explore(program).expect_err("it has a bug");
     assert!(failure.is_deadlock(), "{failure}");
     *failure
 }
@@ -88,7 +93,7 @@ async fn take_two(semaphore: Semaphore) {
 #[test]
 fn permits_that_are_taken_at_once_are_no_deadlock() {
     for permits in [2, 3] {
-        Builder::new().check(move || two_permits_at_once(permits));
+        patient().check(move || two_permits_at_once(permits));
     }
     ends_in([[]; 1], |_| two_permits_at_once(2));
 }

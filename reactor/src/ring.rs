@@ -308,17 +308,19 @@ impl Driver for Ring {
 
     fn park(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         self.look_at_riders(true);
-        if !self.backlog.is_empty() || !self.due.is_empty() {
-            return self.flush();
-        }
-        count(&self.counters.sleeps, 1);
-        let queued = self.uring.submission().len();
         let flags = EnterFlags::GETEVENTS.bits() | self.sleep_flags;
-        match timeout {
-            None => self.enter(queued, 1, flags)?,
-            Some(timeout) => self.enter_for(queued, flags, timeout)?,
+        if !self.backlog.is_empty() || !self.due.is_empty() {
+            self.flush()?;
+        } else {
+            count(&self.counters.sleeps, 1);
+            let queued = self.uring.submission().len();
+            match timeout {
+                None => self.enter(queued, 1, flags)?,
+                Some(timeout) => self.enter_for(queued, flags, timeout)?,
+            }
         }
-        if self.is_starved() {
+        // Also with a backlog, which would let the worker come back at once for as long as memory is short.
+        if self.is_starved() && self.due.is_empty() {
             self.pause(flags, timeout)?;
         }
         Ok(())
@@ -329,12 +331,12 @@ impl Driver for Ring {
         if self.asked == LOOK_AT_RIDERS_AFTER {
             self.look_at_riders(true);
         }
-        let queued = !self.backlog.is_empty() || !self.due.is_empty();
-        if queued || !self.uring.completion().is_empty() {
+        if !self.due.is_empty() || !self.uring.completion().is_empty() {
             return true;
         }
         let queue = self.uring.submission();
-        (!queue.is_empty() && !self.starves) || queue.taskrun() || queue.cq_overflow()
+        let queued = !queue.is_empty() || !self.backlog.is_empty();
+        (queued && !self.starves) || queue.taskrun() || queue.cq_overflow()
     }
 
     fn reap(&mut self, completions: &mut VecDeque<Completion>, _listens: bool) {

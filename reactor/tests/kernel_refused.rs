@@ -76,6 +76,7 @@ fn child() {
         "no memory to submit" => return submit_without_memory(libc::EAGAIN),
         "no memory at all to submit" => return submit_without_memory(libc::ENOMEM),
         "too many completions" => return submit_without_memory(libc::EBUSY),
+        "no memory for many" => return submit_many_without_memory(),
         "no descriptors" => limit(libc::RLIMIT_NOFILE, 3),
         "no memory" => {
             become_nobody();
@@ -237,6 +238,44 @@ fn submit_without_memory(errno: i32) {
     });
     println!("refused {} times", reactor.stats().refusals);
     // Its last entry would be a single one.
+    std::mem::forget(local);
+}
+
+/// A ring that the kernel takes nothing from, and that has more to submit than its queue has room for.
+fn submit_many_without_memory() {
+    let reactor = Reactor::new(Config {
+        entries: 1,
+        ..Config::default()
+    });
+    let reactor = reactor.expect("a reactor");
+    let mut local = reactor.attach(0).expect("a ring");
+    local.block_on(ops::nop()).expect("a ring");
+    const TO_SUBMIT: u32 = 1;
+    refuse_by_seccomp_if(
+        libc::SYS_io_uring_enter,
+        Some((TO_SUBMIT, 1)),
+        libc::EAGAIN,
+    );
+    let (begun, pause) = (Instant::now(), Duration::from_millis(300));
+    local.block_on(async {
+        let mut operations = [(); 3].map(|()| Box::pin(ops::nop()));
+        for operation in &mut operations {
+            assert!(poll_once(operation.as_mut()).is_pending());
+        }
+        Sleep::until(begun + pause).await;
+        for operation in &mut operations {
+            assert!(poll_once(operation.as_mut()).is_pending(), "refused");
+        }
+    });
+    let (slept, refused) = (begun.elapsed(), reactor.stats().refusals);
+    // One before a rest and one in it, a millisecond after the last ones.
+    assert!(
+        (2..=2 * slept.as_millis() + 4).contains(&u128::from(refused)),
+        "it spins: {refused}"
+    );
+    assert!(reactor.stats().backlogs > 0, "the queue was not full");
+    println!("refused {refused} times");
+    // Its entries stay refused.
     std::mem::forget(local);
 }
 
@@ -467,6 +506,7 @@ fn entries_that_are_refused_for_now_lose_nothing() {
         "no memory to submit",
         "no memory at all to submit",
         "too many completions",
+        "no memory for many",
     ] {
         let (text, complaints) = run_with(case, &[("GORIN_DRIVER", "uring")]);
         assert!(text.contains("refused "), "{case}: {text}");

@@ -60,6 +60,7 @@ fn child() {
         "nothing" => {}
         "seccomp EPERM" => refuse_by_seccomp(libc::SYS_io_uring_setup, libc::EPERM),
         "seccomp ENOSYS" => refuse_by_seccomp(libc::SYS_io_uring_setup, libc::ENOSYS),
+        "no memory to enter" => refuse_by_seccomp(libc::SYS_io_uring_enter, libc::ENOMEM),
         "no entry" => refuse_by_seccomp(libc::SYS_io_uring_enter, libc::EPERM),
         "an answer of its own" => refuse_by_seccomp(libc::SYS_io_uring_setup, libc::EINVAL),
         "no timers" => refuse_by_seccomp(libc::SYS_timerfd_create, libc::EPERM),
@@ -251,11 +252,7 @@ fn submit_many_without_memory() {
     let mut local = reactor.attach(0).expect("a ring");
     local.block_on(ops::nop()).expect("a ring");
     const TO_SUBMIT: u32 = 1;
-    refuse_by_seccomp_if(
-        libc::SYS_io_uring_enter,
-        Some((TO_SUBMIT, 1)),
-        libc::EAGAIN,
-    );
+    refuse_by_seccomp_if(libc::SYS_io_uring_enter, Some((TO_SUBMIT, 1)), libc::EAGAIN);
     let (begun, pause) = (Instant::now(), Duration::from_millis(300));
     local.block_on(async {
         let mut operations = [(); 3].map(|()| Box::pin(ops::nop()));
@@ -386,6 +383,16 @@ fn a_seccomp_profile_that_forbids_entering() {
         "{text}"
     );
     assert!(text.contains("seccomp profile"), "{text}");
+}
+
+/// For: a new ring that starved was taken for one of an old kernel.
+#[test]
+fn no_memory_to_enter() {
+    let text = run("no memory to enter");
+    assert!(
+        text.contains("refused (OutOfMemory): io_uring_enter: ENOMEM"),
+        "{text}"
+    );
 }
 
 #[test]

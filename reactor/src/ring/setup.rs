@@ -20,6 +20,7 @@ use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
+use gorin_base::clock;
 use gorin_base::primitive::PlainArc;
 use io_uring::{EnterFlags, IoUring};
 
@@ -38,6 +39,9 @@ const LEAST_ENTRIES: u32 = 32;
 const MOST_ENTRIES: u32 = 16_384;
 /// Completions per submission that the queues have room for.
 const COMPLETIONS_PER_ENTRY: u32 = 4;
+
+/// How long a new ring is tried at most; what it is tried for takes microseconds.
+const TRIAL: Duration = Duration::from_secs(1);
 
 const IORING_ENTER_REGISTERED_RING: u32 = 1 << 4;
 const IORING_REGISTER_RING_FDS: u32 = 20;
@@ -112,11 +116,12 @@ impl Ring {
     fn try_out(&mut self, messages: bool) -> io::Result<bool> {
         self.cancel_all();
         let sent = messages && send_wake(self.uring.as_raw_fd(), false).is_ok();
-        let expected = 1 + usize::from(sent);
         let mut cancels = None;
         let mut woken = false;
-        for _ in 0..expected {
-            self.park(Some(Duration::from_secs(1)))
+        // Again as often as memory is short for the moment.
+        let begun = clock::now();
+        while clock::now().duration_since(begun) < TRIAL {
+            self.park(Some(TRIAL))
                 .map_err(|error| error::explain(error::ENTER, &error))?;
             for completion in self.uring.completion() {
                 match Key::from_raw(completion.user_data()).kind() {
@@ -130,6 +135,10 @@ impl Ring {
         }
         match cancels {
             Some(result) if result != -libc::EINVAL => Ok(woken),
+            None if self.is_starved() => {
+                let error = io::Error::from_raw_os_error(libc::ENOMEM);
+                Err(error::explain(error::ENTER, &error))
+            }
             _ => Err(error::too_old("IORING_ASYNC_CANCEL_ANY")),
         }
     }

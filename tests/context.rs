@@ -167,7 +167,7 @@ fn who_waits_for_a_context_that_nobody_ends_is_named() {
 /// What needs time.
 #[cfg(not(loom))]
 mod timed {
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     use gorin::time::sleep;
 
@@ -214,6 +214,16 @@ mod timed {
             child.cause().unwrap().to_string()
         });
         assert_eq!(ends, BTreeSet::from(["two hours".to_owned()]));
+    }
+
+    /// For: an end that nobody had looked for did not count, and a deadline still further back was told.
+    #[test]
+    fn a_child_of_one_that_has_ended_unseen_ends_for_the_same() {
+        let past = Instant::now();
+        let (ctx, _guard) = Context::background().with_deadline_cause(past, "of the parent");
+        let (child, guard) = ctx.with_deadline_cause(past - Duration::from_nanos(1), "its own");
+        guard.cancel_with("a cancel");
+        assert_eq!(child.cause().unwrap().to_string(), "of the parent");
     }
 
     #[test]

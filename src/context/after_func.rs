@@ -32,7 +32,8 @@ impl<T: Send + 'static> AfterFunc<T> {
     }
 
     /// Prevents the future from running, and drops it. True if this call did: no part of it has run or will.
-    /// False if it has begun, perhaps ended, or was stopped already.
+    /// False if it has begun, perhaps ended, or was stopped already. (In Go it has begun as soon as the cancel
+    /// returns; here its goroutine needs a worker first.)
     ///
     /// Does not wait for a future that has begun; awaiting the handle does.
     pub fn stop(&mut self) -> bool {

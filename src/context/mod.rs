@@ -297,8 +297,8 @@ impl Context {
     /// A wait that is dropped leaves nothing behind.
     ///
     /// # Panics
-    /// If it has to wait and there is a deadline, on a thread that belongs to no runtime; the text says what to
-    /// do.
+    /// If it has to wait and there is a deadline, on a thread that belongs to no runtime, or to one that has
+    /// stopped; the text says what to do.
     #[track_caller]
     pub fn done(&self) -> Done {
         Done::new(self.node.as_ref(), Location::caller())

@@ -129,6 +129,8 @@ impl Node {
     /// One below `parent`, which ends at the earlier of the parent's limit and its own.
     pub(super) fn child(parent: &PlainArc<Node>, own: Option<Limit>, site: Site) -> PlainArc<Node> {
         parent.announce("context child", Access::Read, site);
+        // If its limit has passed unseen that is what ends the child, whatever the child's own is.
+        parent.err();
         let limit = match (&parent.limit, own) {
             (Some(above), Some(own)) if own.at < above.at => Some(own),
             (None, own) => own,

@@ -104,7 +104,8 @@ pub struct Stats {
     /// Times that a submission queue was full, and what was to be submitted had to wait.
     pub backlogs: u64,
     /// Entries into a ring that the kernel refused for now: it had no memory (`EAGAIN`, `ENOMEM`), or too many
-    /// completions waited (`EBUSY`, `EBADR`). Nothing is lost by them.
+    /// completions waited (`EBUSY`). Nothing is lost by them, but for `EBADR`: a completion, of which a line on
+    /// stderr tells.
     pub refusals: u64,
     /// Entries into a ring that a signal interrupted.
     pub interrupts: u64,

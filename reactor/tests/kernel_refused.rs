@@ -77,6 +77,7 @@ fn child() {
         "no memory to submit" => return submit_without_memory(libc::EAGAIN),
         "no memory at all to submit" => return submit_without_memory(libc::ENOMEM),
         "too many completions" => return submit_without_memory(libc::EBUSY),
+        "a lost completion" => return submit_without_memory(libc::EBADR),
         "no memory for many" => return submit_many_without_memory(),
         "no descriptors" => limit(libc::RLIMIT_NOFILE, 3),
         "no memory" => {
@@ -519,6 +520,17 @@ fn entries_that_are_refused_for_now_lose_nothing() {
         assert!(text.contains("refused "), "{case}: {text}");
         assert!(complaints.is_empty(), "{case}: {complaints:?}");
     }
+}
+
+/// What the kernel has lost for good is told, once, and the worker goes on.
+#[test]
+fn a_lost_completion_is_told_of() {
+    let (text, complaints) = run_with("a lost completion", &[("GORIN_DRIVER", "uring")]);
+    assert!(text.contains("refused "), "{text}");
+    let [line] = &complaints[..] else {
+        panic!("not one line: {complaints:?}");
+    };
+    assert!(line.contains("io_uring_enter: EBADR"), "{line}");
 }
 
 /// Too few descriptors are no reason to try epoll, which needs some as well.

@@ -130,7 +130,9 @@ impl Node {
     pub(super) fn child(parent: &PlainArc<Node>, own: Option<Limit>, site: Site) -> PlainArc<Node> {
         parent.announce("context child", Access::Read, site);
         // If its limit has passed unseen that is what ends the child, whatever the child's own is.
-        parent.err();
+        if parent.limit.is_some() {
+            parent.err();
+        }
         let limit = match (&parent.limit, own) {
             (Some(above), Some(own)) if own.at < above.at => Some(own),
             (None, own) => own,

@@ -91,7 +91,8 @@ stats! {
         /// Times that a ring's submission queue was full, with the same effect.
         backlogs,
         /// Entries into a ring that the kernel refused for now: it had no memory (`EAGAIN`, `ENOMEM`), or
-        /// wanted completions to be taken first (`EBUSY`, `EBADR`). They are tried again.
+        /// wanted completions to be taken first (`EBUSY`). They are tried again. So is `EBADR`, but then it has
+        /// lost a completion for want of memory, of which a line on stderr tells.
         refusals,
         /// Entries into a ring that a signal interrupted.
         interrupts,

@@ -1,13 +1,13 @@
 //! One entry into the kernel, and what its refusals mean.
 //!
 //! What the kernel has taken shows in the queues, not in the answer of the call: an entry that was
-//! refused, or interrupted, has lost nothing, and the loop that called comes back.
+//! refused, or interrupted, has lost nothing (but for `EBADR`), and the loop that called comes back.
 //!
 //! | answer | means | then |
 //! |---|---|---|
 //! | `EINTR`, `ETIME` | a signal came, the time is over | as if it had waited |
 //! | `EBUSY` | completions overflow, and are to be reaped before more is submitted | who called reaps |
-//! | `EBADR` | the kernel had no memory to keep a completion that overflowed: said once, the others are there | as above |
+//! | `EBADR` | the kernel had no memory to keep a completion that overflowed: that one is lost, and nobody knows whose it was | said on stderr; who called reaps the others |
 //! | `EAGAIN`, `ENOMEM` | no memory for a request, or for the call | the ring [starves](Ring::is_starved): what is queued stays queued, and is tried again after what completes, or a pause |
 //! | anything else | the ring's descriptor was tampered with | an error |
 //!
@@ -17,7 +17,8 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
-use gorin_base::primitive::Ordering;
+use gorin_base::mishap;
+use gorin_base::primitive::{AtomicBool, Ordering};
 use io_uring::{EnterFlags, types};
 
 use super::Ring;
@@ -34,6 +35,18 @@ struct WaitArgument {
     sigmask_len: u32,
     min_wait_us: u32,
     timespec: *const types::Timespec,
+}
+
+/// Said once in a process: who waits for that completion would be looked for in the program.
+fn tell_of_loss() {
+    static SAID: AtomicBool = AtomicBool::new(false);
+    mishap::tell_once(
+        &SAID,
+        format_args!(
+            "gorin: io_uring_enter: EBADR. The kernel had no memory to keep a completion and has dropped it: \
+             whoever waits for that waits for ever. Mind the memory limits of this process's cgroups."
+        ),
+    );
 }
 
 impl Ring {
@@ -105,7 +118,11 @@ impl Ring {
         match error.raw_os_error() {
             Some(libc::ETIME) => {}
             Some(libc::EINTR) => count(&self.counters.interrupts, 1),
-            Some(libc::EBUSY | libc::EBADR) => count(&self.counters.refusals, 1),
+            Some(libc::EBUSY) => count(&self.counters.refusals, 1),
+            Some(libc::EBADR) => {
+                count(&self.counters.refusals, 1);
+                tell_of_loss();
+            }
             Some(libc::EAGAIN | libc::ENOMEM) => {
                 count(&self.counters.refusals, 1);
                 self.starves = true;

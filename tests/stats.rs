@@ -6,7 +6,7 @@
 mod common;
 
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use common::{on_workers, within_patience};
@@ -77,17 +77,42 @@ fn stuck() {
     builder.run(stuck).unwrap();
 }
 
+/// [`stuck`] with lines in so many milliseconds, and with pipes to it and from it.
+fn traced(millis: u32) -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "--ignored", "--nocapture", "stuck"])
+        .env("GORIN_DEBUG", format!("schedtrace={millis}"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// For: an end that waited for a thread which could not get rid of its line.
+#[test]
+fn a_trace_that_nobody_reads_keeps_no_runtime_from_its_end() {
+    within_patience(|| {
+        let mut child = traced(1);
+        let unread = child.stderr.take().unwrap();
+        let filled = || rustix::io::ioctl_fionread(&unread).unwrap();
+        // Until the pipe is full.
+        loop {
+            let before = filled();
+            std::thread::sleep(Duration::from_millis(50));
+            if before > 0 && filled() == before {
+                break;
+            }
+        }
+        drop(child.stdin.take());
+        assert!(child.wait().unwrap().success());
+    });
+}
+
 #[test]
 fn the_trace_goes_on_when_all_workers_are_stuck_and_ends_with_the_runtime() {
     within_patience(|| {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "--ignored", "--nocapture", "stuck"])
-            .env("GORIN_DEBUG", "schedtrace=5")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child = traced(5);
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let mut traced = lines
             .map(|line| line.unwrap())

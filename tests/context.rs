@@ -243,6 +243,23 @@ mod timed {
         assert_eq!(ends, BTreeSet::from([true]));
     }
 
+    /// For: a loop that tries again, of which the end of the context made one that keeps its worker.
+    #[test]
+    fn who_runs_again_and_again_what_is_not_wanted_lets_others_run() {
+        let others = gorin::Runtime::builder().workers(1).run(async {
+            let (ctx, guard) = Context::background().with_cancel();
+            guard.cancel();
+            let other = go(async {});
+            let tries = (0..10_000).filter(|_| !other.is_finished());
+            for _ in tries {
+                let given_up = ctx.run(std::future::pending::<()>()).await;
+                assert_eq!(given_up, Err(CtxError::Canceled));
+            }
+            other.is_finished()
+        });
+        assert!(others.unwrap(), "they did not run");
+    }
+
     #[test]
     fn who_waits_for_a_deadline_is_no_deadlock() {
         gorin::model(|| async {

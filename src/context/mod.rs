@@ -308,7 +308,7 @@ impl Context {
     ///
     /// Has the context ended when this is first polled, `future` is not: a loop over what is always ready ends,
     /// too. Does it end later, `future` is polled once more and then dropped: what it has finished by then is
-    /// returned, never lost.
+    /// returned, never lost. A loop that tries again what the context has ended lets others run.
     ///
     /// ```
     /// use gorin::context::CtxError;
@@ -344,7 +344,8 @@ impl Context {
         let done = self.done();
         async move {
             match done.err() {
-                Some(error) => Err(error),
+                // Ready, unless it is time to let others run.
+                Some(_) => Err(done.await),
                 None => until(done, future).await,
             }
         }

@@ -337,6 +337,33 @@ fn a_wait_that_is_dropped_leaves_the_mutex_free() {
     cond.notify_one();
 }
 
+/// For: a notification that goes down with the panic of somebody who waits for the mutex.
+#[test]
+fn a_notification_is_passed_on_also_if_a_waker_panics_meanwhile() {
+    struct Panics;
+    impl Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            panic!("a waker panics, as it should not");
+        }
+    }
+    let (mutex, cond) = (Mutex::new(0), Cond::new());
+    let (mut first, _) = waiting(&cond, &mutex);
+    let (mut second, calls_of_second) = waiting(&cond, &mutex);
+    let guard = mutex.try_lock().unwrap();
+    cond.notify_one();
+    assert!(poll(first.as_mut()).is_pending(), "it wants the mutex back");
+    let waker = Waker::from(Arc::new(Panics));
+    let mut behind = Box::pin(mutex.lock());
+    let pending = behind.as_mut().poll(&mut Context::from_waker(&waker));
+    assert!(pending.is_pending());
+    drop(guard);
+    let panics = catch_unwind(AssertUnwindSafe(|| drop(first)));
+    assert!(panics.is_err());
+    assert_eq!(calls(&calls_of_second), 1);
+    drop(behind);
+    drop(now(second.as_mut()));
+}
+
 #[test]
 fn who_was_polled_waits_also_without_budget() {
     let (mutex, cond) = (Mutex::new(0), Cond::new());

@@ -315,11 +315,12 @@ impl<T: ?Sized> Drop for CondWait<'_, '_, T> {
         match std::mem::replace(&mut self.stage, Stage::Ended) {
             Stage::InLine(key) => self.cond.withdraw(key, self.site),
             Stage::Notified { phase, lock } => {
-                drop(lock);
+                // Before the lock is given up, which wakes somebody whose waker may panic.
                 if phase == Phase::Done && !seeded::bug("cond.notified_and_dropped_late") {
                     self.cond.announce("withdrawal", self.site);
                     self.cond.notify(Phase::Done);
                 }
+                drop(lock);
             }
             Stage::Fresh(_) | Stage::Ended => {}
         }

@@ -4,9 +4,9 @@ use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Wake, Waker};
 
-use gorin_base::hook;
 use gorin_base::primitive::PlainArc;
 use gorin_base::primitive::thread::{self, Thread};
+use gorin_base::{coop, hook};
 
 /// Wakes a thread that sleeps in [`block_on`].
 struct Unpark(Thread);
@@ -23,6 +23,9 @@ impl Wake for Unpark {
 
 /// Runs `future` on this thread, which sleeps while it is pending.
 ///
+/// Without a budget: there is nobody here to give way to. In a closure of `block_in_place` this thread has that of
+/// a goroutine, which is not polled anew meanwhile, so that it would be used up for ever.
+///
 /// # Panics
 /// If it would sleep in a model: the goroutines that could end that are on this thread, too.
 #[track_caller]
@@ -31,7 +34,8 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     let waker = Waker::from(PlainArc::new(Unpark(thread::current())));
     let mut context = Context::from_waker(&waker);
     loop {
-        if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
+        let polled = coop::unlimited(|| future.as_mut().poll(&mut context));
+        if let Poll::Ready(output) = polled {
             return output;
         }
         assert!(

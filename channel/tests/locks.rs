@@ -5,10 +5,11 @@ use std::cell::Cell;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
+use std::time::Duration;
 
 use gorin_base::coop;
 use gorin_channel::sync::{Cond, CondWait, LockFut, Mutex, MutexGuard, OwnedMutexGuard};
@@ -184,6 +185,18 @@ fn threads_wait_too() {
         }
     });
     assert_eq!(mutex.into_inner(), 3 * rounds);
+}
+
+/// As in a closure of `block_in_place`. For: a thread that polls for ever, since its goroutine has no budget left
+/// and gets none before it is polled anew.
+#[test]
+fn a_thread_that_waits_needs_no_budget() {
+    let (tell, told) = mpsc::channel();
+    thread::spawn(move || {
+        let mutex = Mutex::new(1);
+        tell.send(exhausted(|| *mutex.lock_blocking())).unwrap();
+    });
+    assert_eq!(told.recv_timeout(Duration::from_secs(20)), Ok(1));
 }
 
 #[test]

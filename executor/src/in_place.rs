@@ -22,7 +22,7 @@
 
 use std::iter;
 
-use gorin_base::seeded;
+use gorin_base::{coop, seeded};
 
 use crate::context::{self, Context};
 
@@ -30,12 +30,13 @@ use crate::context::{self, Context};
 /// others before, and those that `run` readies meanwhile too.
 ///
 /// Elsewhere it only runs `run`. Calls may be nested.
+///
+/// `run` has no budget: futures that it blocks on are polled again and again within one poll of the goroutine, and
+/// could not go on once that one's is used up.
 pub fn block_in_place<R>(run: impl FnOnce() -> R) -> R {
-    let Some(context) = context::top().filter(|context| context.is_worker()) else {
-        return run();
-    };
-    let _blocked = Blocked::new(&context);
-    run()
+    let context = context::top().filter(|context| context.is_worker());
+    let _blocked = context.as_ref().map(|context| Blocked::new(context));
+    coop::unlimited(run)
 }
 
 /// The worker is blocked until this goes, also by a panic.

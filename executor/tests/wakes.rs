@@ -15,8 +15,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{Gate, Threads, block_on};
-use gorin_base::clock;
 use gorin_base::width::Width;
+use gorin_base::{clock, coop};
 use gorin_executor::{Config, Counters, Executor, Spec, spawn, yield_now};
 
 const ROUNDS: usize = if cfg!(miri) { 50 } else { 2_000 };
@@ -326,6 +326,18 @@ fn who_blocks_twice_keeps_nothing_until_the_outer_end() {
             ran.expect("the other worker runs it");
         });
         waiter.await.unwrap();
+    });
+}
+
+/// For: a future that the closure blocks on, which asks for a budget that comes with the next poll only.
+#[test]
+fn who_blocks_needs_no_budget() {
+    common::run(1, async {
+        (0..coop::OPERATIONS).for_each(|_| coop::spend());
+        let ready = || coop::poll_ready(&mut Context::from_waker(Waker::noop())).is_ready();
+        assert!(!ready());
+        assert!(gorin_executor::block_in_place(ready));
+        assert!(!ready(), "the goroutine has none as before");
     });
 }
 

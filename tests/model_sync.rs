@@ -166,6 +166,19 @@ fn who_looks_for_a_value_finds_it_or_not_and_who_waits_finds_it() {
     });
 }
 
+/// For: a look that the checker does not know of.
+#[test]
+fn who_shows_a_cell_finds_its_value_or_not() {
+    ends_in([[0], [1]], |seen| async move {
+        let cell = Arc::new(OnceCell::new());
+        let theirs = cell.clone();
+        let sets = go(async move { theirs.set(1) });
+        let shown = format!("{cell:?}");
+        note(&seen, [u32::from(shown == "OnceCell(1)")]);
+        sets.await.unwrap().unwrap();
+    });
+}
+
 /// One whose initializer fails, after a while, and one who then makes the value.
 #[test]
 fn who_fails_to_fill_a_cell_leaves_that_to_the_next() {
@@ -222,6 +235,19 @@ fn who_waits_for_a_cell_that_nobody_fills_is_named() {
     ] {
         assert!(text.contains(line), "{text}");
     }
+}
+
+/// For: a cell that was emptied and is told to come from inside std.
+#[test]
+fn a_cell_is_made_where_its_value_was_taken() {
+    let text = hangs(|| async {
+        let mut cell = OnceCell::with_value(1);
+        assert_eq!(cell.take(), Some(1));
+        cell.wait().await;
+    })
+    .to_string();
+    let line = "on once cell 1 made at tests/model_sync.rs:";
+    assert!(text.contains(line), "{text}");
 }
 
 /// Two who ask for the same, each of whom would bring another result.

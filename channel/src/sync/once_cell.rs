@@ -247,7 +247,7 @@ impl<T> OnceCell<T> {
     /// The value, taken out; the cell has none then, and can be filled again.
     #[track_caller]
     pub fn take(&mut self) -> Option<T> {
-        mem::take(self).into_inner()
+        mem::replace(self, Self::at(Location::caller())).into_inner()
     }
 
     /// The value, if there is one.
@@ -341,9 +341,10 @@ impl<T> From<T> for OnceCell<T> {
 }
 
 impl<T: fmt::Debug> fmt::Debug for OnceCell<T> {
+    #[track_caller]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_tuple("OnceCell");
-        match self.value.get() {
+        match self.get() {
             Some(value) => shown.field(value),
             None => shown.field(&format_args!("<empty>")),
         };

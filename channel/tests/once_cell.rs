@@ -173,3 +173,16 @@ fn a_waker_that_panics_does_not_cost_others_their_wake_up() {
     assert_eq!(wakes.0.load(Ordering::Relaxed), 4);
     assert_eq!(cell.get(), Some(&1));
 }
+
+#[test]
+fn clones_and_comparisons_are_of_the_value() {
+    let empty = OnceCell::new();
+    let mut full = empty.clone();
+    assert_eq!(full, empty);
+    assert_eq!(full.set(vec![1]), Ok(()));
+    assert_ne!(full, empty);
+    let clone = full.clone();
+    assert_eq!(clone, full);
+    full.get_mut().unwrap().push(2);
+    assert_eq!((clone.get(), empty.get()), (Some(&vec![1]), None));
+}

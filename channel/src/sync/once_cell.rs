@@ -340,6 +340,26 @@ impl<T> From<T> for OnceCell<T> {
     }
 }
 
+/// A cell of its own, with a clone of the value if there is one.
+impl<T: Clone> Clone for OnceCell<T> {
+    #[track_caller]
+    fn clone(&self) -> Self {
+        match self.get() {
+            Some(value) => Self::with_value(value.clone()),
+            None => Self::new(),
+        }
+    }
+}
+
+impl<T: PartialEq> PartialEq for OnceCell<T> {
+    #[track_caller]
+    fn eq(&self, other: &Self) -> bool {
+        self.get() == other.get()
+    }
+}
+
+impl<T: Eq> Eq for OnceCell<T> {}
+
 impl<T: fmt::Debug> fmt::Debug for OnceCell<T> {
     #[track_caller]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

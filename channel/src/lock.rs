@@ -15,6 +15,7 @@
 //! the channel models endless. `spin.rs` has models of its own.
 
 use std::ops::{Deref, DerefMut};
+use std::panic::{RefUnwindSafe, UnwindSafe};
 
 use gorin_base::const_unless_loom;
 use gorin_base::primitive::UnsafeCell;
@@ -70,6 +71,11 @@ pub(crate) struct Lock<T> {
 // or drop what is inside, which is what `T: Send` allows. `T: Sync` is not needed: no two threads
 // look at the value at the same time.
 unsafe impl<T: Send> Sync for Lock<T> {}
+
+// Nobody finds a value half-way that a panic has left so: no code of users runs under a lock, which is all that
+// panics at the hands of users. Values that lie in a channel go in and out whole, as with std's.
+impl<T> UnwindSafe for Lock<T> {}
+impl<T> RefUnwindSafe for Lock<T> {}
 
 impl<T> Lock<T> {
     const_unless_loom! {

@@ -2,12 +2,15 @@
 #![cfg(not(loom))]
 
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, RefUnwindSafe, UnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
 use gorin_base::coop;
-use gorin_channel::sync::{Notify, Semaphore, WaitGroup};
+use gorin_channel::sync::{
+    Barrier, Cond, Notify, OnceCell, Semaphore, SemaphorePermit, SingleFlight, WaitGroup,
+};
+use gorin_channel::{Receiver, Sender};
 
 fn poll<F: Future + ?Sized>(future: Pin<&mut F>) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(Waker::noop()))
@@ -209,4 +212,25 @@ fn waits_that_are_over_at_once_let_others_run() {
     });
     // Fewer if the test was kept from running for so long that the slice was over first.
     assert!(notifications <= most && waits <= most);
+}
+
+/// As what std, tokio and crossbeam have in their place: it need not be wrapped for a closure that may panic.
+#[test]
+fn a_panic_harms_none_of_them() {
+    fn is_safe<T: UnwindSafe + RefUnwindSafe>() {}
+    is_safe::<Sender<u8>>();
+    is_safe::<Receiver<u8>>();
+    is_safe::<Notify>();
+    is_safe::<WaitGroup>();
+    is_safe::<(Semaphore, SemaphorePermit)>();
+    is_safe::<(Barrier, Cond)>();
+    is_safe::<OnceCell<u8>>();
+    is_safe::<SingleFlight<u8, u8>>();
+    let semaphore = Semaphore::new(1);
+    let panics = catch_unwind(|| {
+        let _permit = semaphore.try_acquire().unwrap();
+        panic!("with a permit");
+    });
+    assert!(panics.is_err());
+    assert_eq!(semaphore.available(), 1);
 }

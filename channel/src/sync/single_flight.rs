@@ -23,7 +23,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
 use std::hash::{BuildHasher, Hash, RandomState};
-use std::panic::Location;
+use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 
 use gorin_base::hook::{self, Access, Site};
 use gorin_base::primitive::{Mutex, PlainArc, unwinding};
@@ -295,6 +295,10 @@ impl<K: Hash + Eq, V> SingleFlight<K, V> {
         }
     }
 }
+
+// The table is whole whenever a key or a value panics: none of their code runs under its lock.
+impl<K, V> UnwindSafe for Group<K, V> {}
+impl<K, V> RefUnwindSafe for Group<K, V> {}
 
 impl<K, V> Clone for SingleFlight<K, V> {
     fn clone(&self) -> Self {

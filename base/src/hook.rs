@@ -21,7 +21,8 @@
 //! | a choice among `n` that production makes at random | [`choose`] (done by [`rng::below`](crate::rng::below)) |
 //!
 //! * A poll that finds its operation already queued is **not** a step, whether it finds it completed
-//!   or not: the party that completed it took the step.
+//!   or not: the party that completed it took the step. One that was only *called*, to race with
+//!   whoever comes (a mutex), looks anew: that is a step.
 //! * `step` may run other goroutines before it returns. What was read before it is stale: announce
 //!   first, then lock and look.
 //! * Operations that do not wait (`try_send`, `len`, `close`) are steps too. What no other goroutine

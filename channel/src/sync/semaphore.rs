@@ -119,6 +119,9 @@ impl Semaphore {
 
     /// As [`acquire`](Self::acquire) for plain threads: this one sleeps meanwhile. In a goroutine it would stop
     /// a worker.
+    ///
+    /// # Panics
+    /// If it would have to wait in a model.
     #[track_caller]
     pub fn acquire_blocking(&self) -> SemaphorePermit {
         blocking::block_on(self.acquire())
@@ -126,6 +129,9 @@ impl Semaphore {
 
     /// As [`acquire_many`](Self::acquire_many) for plain threads: this one sleeps meanwhile. In a goroutine it
     /// would stop a worker.
+    ///
+    /// # Panics
+    /// If it would have to wait in a model.
     #[track_caller]
     pub fn acquire_many_blocking(&self, permits: usize) -> SemaphorePermit {
         blocking::block_on(self.acquire_many(permits))

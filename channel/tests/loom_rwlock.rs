@@ -84,8 +84,8 @@ fn the_last_reader_lets_the_writer_in() {
     model("the last reader lets the writer in", || {
         let lock = PlainArc::new(RwLock::new(0));
         let (first, second) = (
-            lock.clone().try_read_owned().expect("nobody is in"),
-            lock.clone().try_read_owned().expect("no writer is in"),
+            lock.try_read_owned().expect("nobody is in"),
+            lock.try_read_owned().expect("no writer is in"),
         );
         let memory = Unordered::new();
         let seen = memory.clone();
@@ -111,7 +111,7 @@ fn the_last_reader_lets_the_writer_in() {
 fn a_waiting_writer_is_overtaken_by_nobody() {
     model("a waiting writer is overtaken by nobody", || {
         let lock = PlainArc::new(RwLock::new(0));
-        let before = lock.clone().try_read_owned().expect("nobody is in");
+        let before = lock.try_read_owned().expect("nobody is in");
         let [first, second] = [1, 2].map(|n| {
             let lock = lock.clone();
             boxed(async move { std::mem::replace(&mut *lock.write().await, n) })
@@ -137,7 +137,7 @@ fn a_waiting_writer_is_overtaken_by_nobody() {
 fn a_dropped_write_passes_on_what_it_was_given() {
     model("a dropped write passes on what it was given", || {
         let lock = PlainArc::new(RwLock::new(0));
-        let before = lock.clone().try_read_owned().expect("nobody is in");
+        let before = lock.try_read_owned().expect("nobody is in");
         let theirs = lock.clone();
         let mut first = boxed(async move { drop(theirs.write().await) });
         assert!(poll_once(first.as_mut()).is_pending());
@@ -174,7 +174,7 @@ fn a_dropped_write_lets_readers_in_beside_readers() {
 fn a_dropped_read_passes_on_what_it_was_given() {
     model("a dropped read passes on what it was given", || {
         let lock = PlainArc::new(RwLock::new(0));
-        let before = lock.clone().try_write_owned().expect("nobody is in");
+        let before = lock.try_write_owned().expect("nobody is in");
         let theirs = lock.clone();
         let mut first = boxed(async move { drop(theirs.read().await) });
         assert!(poll_once(first.as_mut()).is_pending());
@@ -217,7 +217,7 @@ fn no_writer_comes_in_between_a_downgrade() {
 fn a_write_polled_by_another_task() {
     model("a write polled by another task", || {
         let lock = PlainArc::new(RwLock::new(0));
-        let before = lock.clone().try_read_owned().expect("nobody is in");
+        let before = lock.try_read_owned().expect("nobody is in");
         let theirs = lock.clone();
         let mut write = boxed(async move { *theirs.write().await += 1 });
         assert!(poll_once(write.as_mut()).is_pending());

@@ -97,7 +97,7 @@ fn who_was_let_in_and_gives_up_unseen_leaves() {
 #[test]
 fn a_downgrade_lets_readers_in_and_no_writer() {
     let lock = Arc::new(RwLock::new(0));
-    let mut writing = lock.clone().try_write_owned().unwrap();
+    let mut writing = lock.try_write_owned().unwrap();
     let mut write = pin!(lock.write());
     let mut read = pin!(lock.read());
     assert!(poll(write.as_mut()).is_pending() && poll(read.as_mut()).is_pending());

@@ -55,7 +55,7 @@ fn g59_readers_that_waited_are_let_in_together_before_the_next_writer() {
         let inside = Arc::new(Barrier::new(3));
         let readers: Vec<_> = (0..2)
             .map(|_| {
-                let mut read = Box::pin(lock.clone().read_owned());
+                let mut read = Box::pin(lock.read_owned());
                 assert!(poll_once(read.as_mut()).is_pending());
                 let inside = inside.clone();
                 go(async move {
@@ -161,7 +161,7 @@ fn g59_a_goroutine_that_is_aborted_leaves_the_lock_and_its_line() {
 fn g59_guards_go_to_other_goroutines_and_threads() {
     everywhere(|| async {
         let lock = Arc::new(RwLock::new(1));
-        let mut writing = lock.clone().write_owned().await;
+        let mut writing = lock.write_owned().await;
         let handed_on = go(async move {
             *writing += 1;
             writing

@@ -184,32 +184,32 @@ impl<T: ?Sized> RwLock<T> {
     /// # use gorin_channel::sync::RwLock;
     /// # futures::executor::block_on(async {
     /// let lock = Arc::new(RwLock::new("shared".to_owned()));
-    /// let reading = Arc::clone(&lock).read_owned().await;
+    /// let reading = lock.read_owned().await;
     /// let thread = std::thread::spawn(move || assert_eq!(*reading, "shared"));
     /// # thread.join().unwrap();
     /// # });
     /// ```
     #[track_caller]
-    pub fn read_owned(self: PlainArc<Self>) -> OwnedRwLockReadFut<T> {
-        OwnedRwLockReadFut::new(self, Location::caller())
+    pub fn read_owned(self: &PlainArc<Self>) -> OwnedRwLockReadFut<T> {
+        OwnedRwLockReadFut::new(self.clone(), Location::caller())
     }
 
     /// As [`write`](Self::write), for a guard with a share in the lock.
     #[track_caller]
-    pub fn write_owned(self: PlainArc<Self>) -> OwnedRwLockWriteFut<T> {
-        OwnedRwLockWriteFut::new(self, Location::caller())
+    pub fn write_owned(self: &PlainArc<Self>) -> OwnedRwLockWriteFut<T> {
+        OwnedRwLockWriteFut::new(self.clone(), Location::caller())
     }
 
     /// As [`try_read`](Self::try_read), for a guard with a share in the lock.
     #[track_caller]
-    pub fn try_read_owned(self: PlainArc<Self>) -> Option<OwnedRwLockReadGuard<T>> {
-        OwnedRwLockReadGuard::now(self, Location::caller())
+    pub fn try_read_owned(self: &PlainArc<Self>) -> Option<OwnedRwLockReadGuard<T>> {
+        OwnedRwLockReadGuard::now(self.clone(), Location::caller())
     }
 
     /// As [`try_write`](Self::try_write), for a guard with a share in the lock.
     #[track_caller]
-    pub fn try_write_owned(self: PlainArc<Self>) -> Option<OwnedRwLockWriteGuard<T>> {
-        OwnedRwLockWriteGuard::now(self, Location::caller())
+    pub fn try_write_owned(self: &PlainArc<Self>) -> Option<OwnedRwLockWriteGuard<T>> {
+        OwnedRwLockWriteGuard::now(self.clone(), Location::caller())
     }
 
     /// As [`read`](Self::read), blocking this thread; for threads that run no goroutines. On a worker it

@@ -104,7 +104,7 @@ macro_rules! write_guard {
             /// assert_eq!((*reading, *lock.read().await), (2, 2));
             /// drop(reading);
             ///
-            /// let owned = Arc::clone(&lock).write_owned().await;
+            /// let owned = lock.write_owned().await;
             /// assert_eq!(*OwnedRwLockWriteGuard::downgrade(owned), 2);
             /// # });
             /// ```

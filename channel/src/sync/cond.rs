@@ -28,6 +28,7 @@ use gorin_base::primitive::unwinding;
 use gorin_base::{id, seeded};
 
 use super::mutex::{LockFut, Mutex, MutexGuard};
+use crate::line::{self, Line};
 use crate::lock;
 use crate::waiter::{Key, Phase, Side, Waiters, Wakeup, Wants};
 
@@ -61,6 +62,15 @@ pub struct Cond {
     id: id::Lazy,
     /// All on the side of receivers; what they wait for has no value.
     line: lock::Lock<Waiters<()>>,
+}
+
+impl Line for Waiters<()> {
+    type Value = ();
+
+    #[inline]
+    fn waiters(&mut self) -> &mut Waiters<()> {
+        self
+    }
 }
 
 impl Cond {
@@ -198,21 +208,8 @@ impl Cond {
 
     /// How the waiter was notified; else `waker` will be woken.
     fn poll_waiter(&self, key: Key, waker: &Waker) -> Poll<Phase> {
-        // Cloned before the lock, and what it replaces is dropped after it.
-        let mut fresh = Some(waker.clone());
-        let mut line = self.line.lock();
-        let waiter = line.get_mut(key);
-        if waiter.phase == Phase::Queued {
-            if !seeded::bug("cond.waker_not_replaced") {
-                std::mem::swap(&mut waiter.waker, &mut fresh);
-            }
-            drop(line);
-            return Poll::Pending;
-        }
-        let phase = line.take(key).phase;
-        drop(line);
-        self.announce_end(key);
-        Poll::Ready(phase)
+        let polled = line::poll_waiter(&self.line, key, (self.id.get(), key.index()), waker);
+        polled.map(|outcome| outcome.phase)
     }
 
     /// A waiter gives up.
@@ -220,15 +217,9 @@ impl Cond {
     fn withdraw(&self, key: Key, site: Site) {
         self.announce("withdrawal", site);
         let removed = self.line.lock().remove(key);
-        self.announce_end(key);
+        hook::unparked(self.id.get(), key.index());
         if removed.phase == Phase::Done && !seeded::bug("cond.notified_and_dropped") {
             self.notify(Phase::Done);
-        }
-    }
-
-    fn announce_end(&self, key: Key) {
-        if hook::is_observed() {
-            hook::unparked(self.id.get(), key.index());
         }
     }
 }

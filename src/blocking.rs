@@ -116,7 +116,8 @@ where
 ///   that those take.)
 ///
 /// Outside of a worker (in `block_on`, in [`unblock`], on a thread of no runtime) it just runs `run`.
-/// Calls may be nested. `Handle::block_on` stays refused inside.
+/// Calls may be nested. `Handle::block_on` stays refused inside; who waits for a channel or a lock has the calls of
+/// the names `recv_blocking` and `lock_blocking`.
 ///
 /// ```
 /// use std::sync::mpsc;

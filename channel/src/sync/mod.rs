@@ -1,4 +1,8 @@
 //! Waiting for goroutines rather than for values, and what they have one at a time.
+//!
+//! A wait that has been polled stands in its line, and has what it is given there, until it is polled again or
+//! dropped. So one that is kept aside, by `&mut` in a `select!`, while its goroutine awaits something else keeps
+//! those behind it waiting: for ever, if what is awaited needs the same lock.
 
 mod barrier;
 mod cond;

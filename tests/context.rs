@@ -3,48 +3,13 @@
 //! The programs run under the explorer (`cargo test --test context`) and, where they need no time, under loom
 //! (`cargo loom`). Those on real runtimes are in `tests/go_semantics/context.rs`.
 
+mod explore;
+
 use std::collections::BTreeSet;
-use std::fmt::Debug;
-use std::sync::{Arc, Mutex};
 
+use explore::{ends_of, patient};
 use gorin::context::CtxError;
-use gorin::model::{Builder, Coverage};
 use gorin::prelude::*;
-
-/// What the executions of `program` have ended with. The reduction must lose none of that.
-#[track_caller]
-fn ends_of<E, F>(program: impl Fn() -> F + Clone + Send + Sync + 'static) -> BTreeSet<E>
-where
-    E: Ord + Clone + Debug + Send + 'static,
-    F: Future<Output = E> + 'static,
-{
-    let explore = |builder: Builder| {
-        // As long as it takes on a slow and busy machine.
-        let builder = builder.max_duration(std::time::Duration::from_secs(3600));
-        // std's lock: it is taken when an execution has ended.
-        let ends = Arc::new(Mutex::new(BTreeSet::new()));
-        let (inside, program) = (ends.clone(), program.clone());
-        let report = builder.check(move || {
-            let (inside, run) = (inside.clone(), program());
-            async move {
-                let end = run.await;
-                inside.lock().unwrap().insert(end);
-            }
-        });
-        println!("{report}");
-        assert!(
-            cfg!(loom) || report.coverage == Coverage::Complete,
-            "{report}"
-        );
-        let ends = ends.lock().unwrap();
-        ends.clone()
-    };
-    let reduced = explore(Builder::new());
-    if cfg!(not(loom)) {
-        assert_eq!(reduced, explore(Builder::new().without_reduction()));
-    }
-    reduced
-}
 
 /// A worker that takes jobs until it is told to stop; gives what it has done and what was not taken.
 async fn cancelled_worker() -> (u32, u32) {
@@ -70,13 +35,13 @@ async fn cancelled_worker() -> (u32, u32) {
 
 #[test]
 fn a_cancel_comes_before_and_after_the_job_and_loses_none() {
-    let ends = ends_of(cancelled_worker);
+    let ends = ends_of(patient, cancelled_worker);
     assert_eq!(ends, BTreeSet::from([(0, 1), (1, 0)]));
 }
 
 #[test]
 fn run_gives_up_or_has_its_value() {
-    let ends = ends_of(|| async {
+    let ends = ends_of(patient, || async {
         let (ctx, guard) = Context::background().with_cancel();
         let (tx, rx) = chan(1);
         go(async move { guard.cancel() });
@@ -94,7 +59,7 @@ fn run_gives_up_or_has_its_value() {
 
 #[test]
 fn a_child_is_made_before_and_after_its_parent_ends_and_ends_in_either_case() {
-    let ends = ends_of(|| async {
+    let ends = ends_of(patient, || async {
         let (parent, guard) = Context::background().with_cancel();
         let canceller = go(async move { guard.cancel() });
         let (child, _guard) = parent.with_cancel();
@@ -108,7 +73,7 @@ fn a_child_is_made_before_and_after_its_parent_ends_and_ends_in_either_case() {
 
 #[test]
 fn whoever_of_two_cancels_is_the_first_gives_the_cause_and_both_have_ended_what_is_below() {
-    let ends = ends_of(|| async {
+    let ends = ends_of(patient, || async {
         let (parent, outer) = Context::background().with_cancel();
         let (child, inner) = parent.with_cancel();
         let (below, _guard) = child.with_cancel();
@@ -128,7 +93,7 @@ fn whoever_of_two_cancels_is_the_first_gives_the_cause_and_both_have_ended_what_
 
 #[test]
 fn stop_prevents_or_comes_too_late() {
-    let ends = ends_of(|| async {
+    let ends = ends_of(patient, || async {
         let (ctx, guard) = Context::background().with_cancel();
         let mut function = ctx.after_func(async { 1 });
         let canceller = go(async move { guard.cancel() });
@@ -141,7 +106,7 @@ fn stop_prevents_or_comes_too_late() {
 
 #[test]
 fn who_waits_for_a_context_that_nobody_ends_is_named() {
-    let failure = Builder::new().explore(|| async {
+    let failure = patient().explore(|| async {
         let (ctx, guard) = Context::background().with_cancel();
         let holder = go(async move {
             // Cancels when it ends, which it does when it is cancelled.
@@ -178,7 +143,7 @@ mod timed {
     /// All happens at the same hour: the value comes, and somebody cancels. The deadline is later.
     #[test]
     fn a_cancel_and_the_work_race_and_the_deadline_is_too_late() {
-        let ends = ends_of(|| async {
+        let ends = ends_of(patient, || async {
             let (ctx, guard) = Context::background().with_timeout(2 * HOUR);
             let (tx, rx) = chan(1);
             let theirs = rx.clone();
@@ -200,7 +165,7 @@ mod timed {
 
     #[test]
     fn a_deadline_follows_the_virtual_time_for_who_waits_and_for_who_looks() {
-        let ends = ends_of(|| async {
+        let ends = ends_of(patient, || async {
             let (ctx, _guard) = Context::background().with_timeout_cause(2 * HOUR, "two hours");
             let (child, _guard) = ctx.with_timeout(3 * HOUR);
             let (parent_waits, child_waits) = (go(ctx.done()), go(child.done()));
@@ -228,7 +193,7 @@ mod timed {
 
     #[test]
     fn a_cancel_at_the_deadline_or_after_it_is_too_late() {
-        let ends = ends_of(|| async {
+        let ends = ends_of(patient, || async {
             let (ctx, guard) = Context::background().with_timeout(HOUR);
             let waits = go(ctx.done());
             let canceller = go(async move {

@@ -3,36 +3,18 @@
 
 #![cfg(not(loom))]
 
+mod explore;
+
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use explore::{fails, passes, patient};
 use gorin::Spec;
 use gorin::channel::Sender;
-use gorin::model::{Builder, Coverage, Failure};
+use gorin::model::Coverage;
 use gorin::prelude::*;
 use gorin::sync::{Notify, WaitGroup};
 use gorin_base::check::poll_once;
-
-/// Explores as long as it takes: by itself it gives up after a minute, which a slow and busy machine needs for
-/// some of these programs.
-fn patient() -> Builder {
-    Builder::new().max_duration(std::time::Duration::from_secs(3600))
-}
-
-#[track_caller]
-fn fails<F: Future<Output = ()> + 'static>(
-    program: impl Fn() -> F + Send + Sync + 'static,
-) -> Failure {
-    let failure = patient().explore(program).expect_err("it has a bug");
-    println!("{failure}");
-    *failure
-}
-
-#[track_caller]
-fn passes<F: Future<Output = ()> + 'static>(program: impl Fn() -> F + Send + Sync + 'static) {
-    let report = patient().check(program);
-    assert_eq!(report.coverage, Coverage::Complete);
-}
 
 /// A server with a queue of jobs, told to quit by another channel. If it does not look into the queue
 /// once more, the jobs in it are lost: the bug.

@@ -5,43 +5,14 @@
 
 #[cfg(not(loom))]
 mod common;
+mod explore;
 
 use std::mem::swap;
 
+use explore::{fails, passes, patient};
 use gorin::channel::{Receiver, Sender};
-use gorin::model::{Builder, Coverage, Failure, Report};
 use gorin::prelude::*;
 use gorin::sync::WaitGroup;
-
-/// Explores as long as it takes: by itself it gives up after a minute, which a slow and busy machine needs for
-/// some of these programs.
-fn patient() -> Builder {
-    Builder::new().max_duration(std::time::Duration::from_secs(3600))
-}
-
-/// Checks a program that is right: all of it must be explored.
-#[track_caller]
-fn passes<F: Future<Output = ()> + 'static>(
-    program: impl Fn() -> F + Send + Sync + 'static,
-) -> Report {
-    let report = patient().check(program);
-    // The explorer may find that nothing can be interleaved; loom always has something.
-    assert!(cfg!(not(loom)) || report.executions > 1);
-    match report.coverage {
-        Coverage::Complete | Coverage::Bounded(_) => report,
-        other => panic!("not explored to the end: {other}"),
-    }
-}
-
-/// Checks a program that is wrong.
-#[track_caller]
-fn fails<F: Future<Output = ()> + 'static>(
-    program: impl Fn() -> F + Send + Sync + 'static,
-) -> Failure {
-    let failure = patient().explore(program).expect_err("it has a bug");
-    println!("{failure}");
-    *failure
-}
 
 /// `stages` goroutines that add one to each value and hand it on.
 async fn pipeline(stages: u32, values: u32) {
@@ -319,6 +290,7 @@ mod explorer {
     use std::time::{Duration, Instant};
 
     use gorin::Spec;
+    use gorin::model::Coverage;
     use gorin::sync::{Notify, Semaphore};
     use gorin::time::{after, sleep, timeout};
 
@@ -416,18 +388,14 @@ mod explorer {
     fn ends<F: Future<Output = ()> + 'static>(
         program: impl Fn(Arc<Mutex<Vec<u32>>>) -> F + Send + Sync + 'static,
     ) -> BTreeSet<Vec<u32>> {
-        let ends = Arc::new(Mutex::new(BTreeSet::new()));
-        let all = ends.clone();
-        patient().check(move || {
+        explore::ends(patient(), move || {
             let seen = Arc::new(Mutex::new(Vec::new()));
-            let (run, all) = (program(seen.clone()), all.clone());
+            let run = program(seen.clone());
             async move {
                 run.await;
-                all.lock().unwrap().insert(seen.lock().unwrap().clone());
+                std::mem::take(&mut *seen.lock().unwrap())
             }
-        });
-        let ends = ends.lock().unwrap();
-        ends.clone()
+        })
     }
 
     #[test]

@@ -3,39 +3,14 @@
 //!
 //! As `tests/model.rs` for channels; it runs under loom, too, but for what takes that seconds.
 
+mod explore;
+
 use std::mem::swap;
 use std::sync::Arc;
 
-use gorin::model::{Builder, Coverage, Failure, Report};
+use explore::{fails, passes};
 use gorin::prelude::*;
 use gorin::sync::{Cond, Mutex};
-
-/// Explores as long as it takes: by itself it gives up after a minute, which a slow and busy machine may need.
-fn patient() -> Builder {
-    Builder::new().max_duration(std::time::Duration::from_secs(3600))
-}
-
-/// Checks a program that is right: all of it must be explored.
-#[track_caller]
-fn passes<F: Future<Output = ()> + 'static>(
-    program: impl Fn() -> F + Send + Sync + 'static,
-) -> Report {
-    let report = patient().check(program);
-    match report.coverage {
-        Coverage::Complete | Coverage::Bounded(_) => report,
-        other => panic!("not explored to the end: {other}"),
-    }
-}
-
-/// Checks a program that is wrong.
-#[track_caller]
-fn fails<F: Future<Output = ()> + 'static>(
-    program: impl Fn() -> F + Send + Sync + 'static,
-) -> Failure {
-    let failure = patient().explore(program).expect_err("it has a bug");
-    println!("{failure}");
-    *failure
-}
 
 /// Two goroutines lock two mutexes, in the same order or not.
 async fn two_of_each(opposite: bool) {

@@ -3,28 +3,18 @@
 
 #![cfg(not(loom))]
 
+mod explore;
+
 use std::collections::BTreeSet;
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use gorin::model::{Builder, Coverage, Failure};
+use explore::{fails, passes, patient};
+use gorin::model::{Builder, Coverage};
 use gorin::prelude::*;
 use gorin::sync::{Barrier, RwLock, RwLockWriteGuard};
 use gorin_base::check::poll_once;
-
-/// Explores as long as it takes: by itself it gives up after a minute, which a slow and busy machine may need.
-fn patient() -> Builder {
-    Builder::new().max_duration(std::time::Duration::from_secs(3600))
-}
-
-/// Checks a program that is wrong.
-#[track_caller]
-fn fails<F: Future<Output = ()> + 'static>(
-    program: impl Fn() -> F + Send + Sync + 'static,
-) -> Failure {
-    *patient().explore(program).expect_err("it has a bug")
-}
 
 /// Two goroutines that add one each, while a third one looks.
 async fn counts() {
@@ -44,7 +34,7 @@ async fn counts() {
 
 #[test]
 fn a_program_that_changes_under_the_write_lock_passes() {
-    assert_eq!(patient().check(counts).coverage, Coverage::Complete);
+    passes(counts);
 }
 
 #[test]
@@ -162,7 +152,7 @@ async fn meets(members: usize) {
 
 #[test]
 fn a_barrier_with_a_member_missing_is_a_deadlock_and_named() {
-    assert_eq!(patient().check(|| meets(3)).coverage, Coverage::Complete);
+    passes(|| meets(3));
     let failure = fails(|| meets(2));
     assert!(failure.is_deadlock());
     let text = failure.to_string();

@@ -3,20 +3,18 @@
 
 #![cfg(not(loom))]
 
+mod explore;
+
 use std::collections::BTreeSet;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 
-use gorin::model::{Builder, Coverage, Failure};
+use explore::{ends_of, fails, patient};
+use gorin::model::Failure;
 use gorin::prelude::*;
 use gorin::sync::{OnceCell, Semaphore, SingleFlight};
-
-/// Explores as long as it takes: by itself it gives up after a minute, which a slow and busy machine may need.
-fn patient() -> Builder {
-    Builder::new().max_duration(std::time::Duration::from_secs(3600))
-}
 
 /// What a program has seen, in its order.
 type Seen = Arc<Mutex<Vec<u32>>>;
@@ -25,47 +23,26 @@ fn note<const N: usize>(seen: &Seen, found: [u32; N]) {
     seen.lock().unwrap().extend(found);
 }
 
-/// The ends of all executions.
-fn ends_by<F: Future<Output = ()> + 'static>(
-    builder: Builder,
-    program: fn(Seen) -> F,
-) -> BTreeSet<Vec<u32>> {
-    let ends = Arc::new(Mutex::new(BTreeSet::new()));
-    let all = ends.clone();
-    let report = builder.check(move || {
-        let seen = Seen::default();
-        let (run, all) = (program(seen.clone()), all.clone());
-        async move {
-            run.await;
-            all.lock().unwrap().insert(seen.lock().unwrap().clone());
-        }
-    });
-    assert_eq!(report.coverage, Coverage::Complete);
-    let ends = ends.lock().unwrap();
-    ends.clone()
-}
-
 /// Both searches find these ends.
 #[track_caller]
 fn ends_in<F: Future<Output = ()> + 'static, const N: usize, const M: usize>(
     expected: [[u32; M]; N],
     program: fn(Seen) -> F,
 ) {
-    let expected = BTreeSet::from(expected.map(Vec::from));
-    assert_eq!(ends_by(patient(), program), expected);
-    assert_eq!(
-        ends_by(patient().without_reduction(), program),
-        expected,
-        "without reduction"
-    );
+    let ends = ends_of(patient, move || async move {
+        let seen = Seen::default();
+        program(seen.clone()).await;
+        std::mem::take(&mut *seen.lock().unwrap())
+    });
+    assert_eq!(ends, BTreeSet::from(expected.map(Vec::from)));
 }
 
 /// A program that has no end.
 #[track_caller]
 fn hangs<F: Future<Output = ()> + 'static>(program: fn() -> F) -> Failure {
-    let failure = patient().explore(program).expect_err("it has a bug");
+    let failure = fails(program);
     assert!(failure.is_deadlock(), "{failure}");
-    *failure
+    failure
 }
 
 /// Polls a future once; true if it is not ready.

@@ -5,6 +5,8 @@
 
 #![cfg(not(loom))]
 
+mod explore;
+
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::pin::pin;
@@ -12,9 +14,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use explore::{ends_of, patient};
 use futures::future::{Either, FutureExt, join, select};
 use gorin::channel::TryRecvError;
-use gorin::model::{Builder, Coverage};
 use gorin::prelude::*;
 use gorin::sync::{self, Cond, WaitGroup};
 use gorin::time::timeout;
@@ -29,43 +31,20 @@ impl Log {
     }
 }
 
-type Ends = BTreeSet<BTreeSet<String>>;
-
-/// The ends of all executions.
-fn ends_by<F: Future<Output = ()> + 'static>(builder: Builder, program: fn(Log) -> F) -> Ends {
-    let ends = Arc::new(Mutex::new(Ends::new()));
-    let all = ends.clone();
-    let builder = builder.allow_panics().allow_lost_values();
-    let report = builder.check(move || {
-        let log = Log::default();
-        let (run, all) = (program(log.clone()), all.clone());
-        async move {
-            run.await;
-            let seen = log.0.lock().unwrap().clone();
-            all.lock().unwrap().insert(seen);
-        }
-    });
-    assert_eq!(report.coverage, Coverage::Complete);
-    let ends = ends.lock().unwrap();
-    ends.clone()
-}
-
-/// Explores as long as it takes: by itself it gives up after a minute, which a slow and busy machine needs for
-/// some of these programs.
-fn patient() -> Builder {
-    Builder::new().max_duration(std::time::Duration::from_secs(3600))
-}
-
 /// Both searches find the same ends, each of which is one of `expected`.
 #[track_caller]
 fn ends_in<F: Future<Output = ()> + 'static, const N: usize>(
     expected: [&str; N],
     program: fn(Log) -> F,
 ) {
-    let without = ends_by(patient().without_reduction(), program);
-    assert_eq!(ends_by(patient(), program), without);
+    let builder = || patient().allow_panics().allow_lost_values();
+    let ends = ends_of(builder, move || async move {
+        let log = Log::default();
+        program(log.clone()).await;
+        std::mem::take(&mut *log.0.lock().unwrap())
+    });
     let one = |seen: &str| BTreeSet::from([seen.to_owned()]);
-    assert_eq!(without, expected.map(one).into_iter().collect());
+    assert_eq!(ends, expected.map(one).into_iter().collect());
 }
 
 /// A goroutine that looks whether a channel is closed by one that unwinds.

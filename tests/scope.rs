@@ -3,9 +3,12 @@
 //! The models run under the explorer (`cargo test --test scope`); under loom (`cargo loom`), where
 //! nothing can be aborted, those that abort nothing.
 
+mod explore;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use explore::patient;
 use gorin::model::{Builder, Coverage};
 use gorin::prelude::*;
 use gorin::scope;
@@ -39,12 +42,6 @@ async fn wait_for_ever(alive: Alive) -> Result<(), &'static str> {
     let _inside = Inside(alive.enter());
     Receiver::<()>::never().recv().await;
     unreachable!("nobody sends")
-}
-
-/// Explores as long as it takes: by itself it gives up after a minute, which a slow and busy machine needs for
-/// some of these programs.
-fn patient() -> Builder {
-    Builder::new().max_duration(std::time::Duration::from_secs(3600))
 }
 
 #[track_caller]
@@ -177,17 +174,10 @@ mod plain {
 
     use futures::FutureExt;
     use gorin::Scope;
-    use gorin::model::Failure;
     use gorin::time::timeout;
 
+    use super::explore::fails;
     use super::*;
-
-    #[track_caller]
-    fn fails<F: Future<Output = ()> + 'static>(
-        program: impl Fn() -> F + Send + Sync + 'static,
-    ) -> Failure {
-        *patient().explore(program).expect_err("it has a bug")
-    }
 
     #[test]
     fn a_deadlock_inside_of_a_scope_is_explained() {

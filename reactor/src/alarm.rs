@@ -98,22 +98,10 @@ impl AsRawFd for Alarm {
     }
 }
 
-/// True if `poll(2)` finds `fd` readable. For a descriptor that may have been closed meanwhile the
-/// answer means nothing, and does no harm.
-pub(crate) fn is_readable(fd: RawFd) -> bool {
-    let mut poll = libc::pollfd {
-        fd,
-        events: libc::POLLIN,
-        revents: 0,
-    };
-    // SAFETY: one pollfd of this frame; it does not wait.
-    let ready = unsafe { libc::poll(&raw mut poll, 1, 0) };
-    ready == 1 && poll.revents & libc::POLLIN != 0
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::calls::is_readable;
 
     #[test]
     fn an_alarm_expires_once_and_can_be_set_again() {

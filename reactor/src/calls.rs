@@ -214,9 +214,15 @@ pub(crate) fn poll_all(polled: &mut [libc::pollfd]) {
     unsafe { libc::poll(polled.as_mut_ptr(), len, 0) };
 }
 
+/// True if `poll(2)` finds `fd` readable. For a descriptor that may have been closed meanwhile the
+/// answer means nothing, and does no harm.
+pub(crate) fn is_readable(fd: RawFd) -> bool {
+    wait_readable(fd, Duration::ZERO)
+}
+
 /// `poll(2)`: until `fd` is readable, a signal comes, or `limit` is over, in whole milliseconds rounded up.
-/// That it failed is as good as that it is over.
-pub(crate) fn wait_readable(fd: RawFd, limit: Duration) {
+/// True if it is readable; that the call failed is as good as that the time is over.
+pub(crate) fn wait_readable(fd: RawFd, limit: Duration) -> bool {
     let mut poll = libc::pollfd {
         fd,
         events: libc::POLLIN,
@@ -224,7 +230,8 @@ pub(crate) fn wait_readable(fd: RawFd, limit: Duration) {
     };
     let millis = limit.as_micros().div_ceil(1000);
     // SAFETY: one entry, valid for reading and writing during the call.
-    unsafe { libc::poll(&raw mut poll, 1, millis as libc::c_int) };
+    let ready = unsafe { libc::poll(&raw mut poll, 1, millis as libc::c_int) };
+    ready == 1 && poll.revents & libc::POLLIN != 0
 }
 
 /// `poll(2)` without waiting: done if `fd` is worth trying in `direction`, which an error or the end

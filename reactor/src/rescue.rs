@@ -47,7 +47,7 @@ use std::time::Duration;
 use gorin_base::primitive::{AtomicU64, Mutex, Ordering, PlainArc};
 use gorin_base::{clock, seeded};
 
-use crate::alarm::is_readable;
+use crate::calls::is_readable;
 use crate::counters::count;
 use crate::crowd::Crowd;
 use crate::key::Key;

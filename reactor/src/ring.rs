@@ -526,7 +526,7 @@ mod tests {
         ring.add_alarm(alarm.as_raw_fd()).expect("a ring");
         let expire = || {
             alarm.start(Duration::ZERO);
-            while !crate::alarm::is_readable(alarm.as_raw_fd()) {
+            while !calls::is_readable(alarm.as_raw_fd()) {
                 std::thread::yield_now();
             }
         };

@@ -121,6 +121,20 @@ impl<P: Handle, R: Rule<State = State>> Drop for Entry<P, R> {
     }
 }
 
+/// Lets `handle` in by `rule` if it need not wait, as the step `operation`.
+#[inline]
+fn enter_now<P: Handle, R: Rule<State = State, Output = ()>>(
+    handle: P,
+    rule: &R,
+    operation: &'static str,
+    site: Site,
+) -> Option<P> {
+    let object = &handle.guarded().object;
+    hook::step(operation, object.id(), R::ACCESS, site);
+    let entered = object.now(rule);
+    entered.map(|()| handle)
+}
+
 /// A reader that is in.
 pub(super) struct Reading<P: Handle> {
     handle: P,
@@ -137,10 +151,8 @@ impl<P: Handle> Reading<P> {
     /// A reading, if it need not wait.
     #[inline]
     pub(super) fn now(handle: P, site: Site) -> Option<Self> {
-        let object = &handle.guarded().object;
-        hook::step("RwLock try_read", object.id(), Read::ACCESS, site);
-        let entered = object.now(&Read);
-        entered.map(|()| Self { handle })
+        let handle = enter_now(handle, &Read, "RwLock try_read", site)?;
+        Some(Self { handle })
     }
 
     #[inline]
@@ -192,10 +204,8 @@ impl<P: Handle> Writing<P> {
     /// A writing, if it need not wait.
     #[inline]
     pub(super) fn now(handle: P, site: Site) -> Option<Self> {
-        let object = &handle.guarded().object;
-        hook::step("RwLock try_write", object.id(), Access::Write, site);
-        let entered = object.now(&Write);
-        entered.map(|()| Self { handle })
+        let handle = enter_now(handle, &Write, "RwLock try_write", site)?;
+        Some(Self { handle })
     }
 
     #[inline]

@@ -1,6 +1,8 @@
 //! What the documentation promises of mutexes and condition variables.
 #![cfg(not(loom))]
 
+mod common;
+
 use std::cell::Cell;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,6 +13,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
+use common::Panics;
 use gorin_base::coop;
 use gorin_channel::sync::{Cond, CondWait, LockFut, Mutex, MutexGuard, OwnedMutexGuard};
 
@@ -353,19 +356,13 @@ fn a_wait_that_is_dropped_leaves_the_mutex_free() {
 /// For: a notification that goes down with the panic of somebody who waits for the mutex.
 #[test]
 fn a_notification_is_passed_on_also_if_a_waker_panics_meanwhile() {
-    struct Panics;
-    impl Wake for Panics {
-        fn wake(self: Arc<Self>) {
-            panic!("a waker panics, as it should not");
-        }
-    }
     let (mutex, cond) = (Mutex::new(0), Cond::new());
     let (mut first, _) = waiting(&cond, &mutex);
     let (mut second, calls_of_second) = waiting(&cond, &mutex);
     let guard = mutex.try_lock().unwrap();
     cond.notify_one();
     assert!(poll(first.as_mut()).is_pending(), "it wants the mutex back");
-    let waker = Waker::from(Arc::new(Panics));
+    let waker = Waker::from(Arc::new(Panics::default()));
     let mut behind = Box::pin(mutex.lock());
     let pending = behind.as_mut().poll(&mut Context::from_waker(&waker));
     assert!(pending.is_pending());

@@ -1,14 +1,17 @@
 //! What the documentation promises of a value that is made once.
 #![cfg(not(loom))]
 
+mod common;
+
 use std::cell::Cell;
 use std::future::{Future, pending, ready};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, Waker};
 
+use common::Panics;
 use gorin_base::coop;
 use gorin_channel::sync::OnceCell;
 
@@ -139,19 +142,9 @@ fn values_that_are_there_let_others_run() {
     assert!(ready <= most && ready > 0);
 }
 
-/// Counts, and panics.
-struct Panics(AtomicUsize);
-
-impl Wake for Panics {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-        panic!("a waker panics, as it should not");
-    }
-}
-
 #[test]
 fn a_waker_that_panics_does_not_cost_others_their_wake_up() {
-    let wakes = Arc::new(Panics(AtomicUsize::new(0)));
+    let wakes = Arc::new(Panics::default());
     let waker = Waker::from(wakes.clone());
     let cx = &mut Context::from_waker(&waker);
     let cell = OnceCell::new();

@@ -2,6 +2,8 @@
 //! channel, which would hang. Each test says so instead, after a while.
 #![cfg(not(loom))]
 
+mod common;
+
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,6 +15,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
+use common::Panics;
 use gorin_channel::sync::{Cond, Mutex, Notify, OnceCell, Semaphore};
 use gorin_channel::{Receiver, Sender, chan, select};
 
@@ -317,20 +320,10 @@ fn a_cell_wakes_without_the_lock() {
     });
 }
 
-/// Counts, and panics.
-struct Panics(AtomicUsize);
-
-impl Wake for Panics {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-        panic!("a waker panics, as it should not");
-    }
-}
-
 #[test]
 fn a_waker_that_panics_does_not_cost_others_their_wake_up() {
     const WAITERS: usize = 40;
-    let wakes = Arc::new(Panics(AtomicUsize::new(0)));
+    let wakes = Arc::new(Panics::default());
     let waker = Waker::from(wakes.clone());
     let cx = &mut Context::from_waker(&waker);
     let all_woken = |what: &str, act: &mut dyn FnMut()| {

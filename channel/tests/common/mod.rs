@@ -1,4 +1,5 @@
-//! What the models share: threads, futures by hand, and a cell that reports unordered accesses.
+//! What the models share, and some tests: threads, futures by hand, a cell that reports unordered accesses, a
+//! waker that panics.
 #![allow(
     dead_code,
     unused_imports,
@@ -7,6 +8,8 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Wake;
 
 pub(crate) use gorin_base::check::{block_on, model, poll_once};
 use gorin_base::primitive::UnsafeCell;
@@ -100,5 +103,17 @@ impl Counted {
 impl Drop for Counted {
     fn drop(&mut self) {
         self.0.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+/// A waker that counts, and panics.
+#[derive(Default)]
+pub(crate) struct Panics(pub(crate) AtomicUsize);
+
+impl Wake for Panics {
+    fn wake(self: PlainArc<Self>) {
+        // Relaxed: it is read by the thread that wakes.
+        self.0.fetch_add(1, Ordering::Relaxed);
+        panic!("a waker panics, as it should not");
     }
 }
